@@ -1,0 +1,1 @@
+"""Flax ports of text models, token masking and the command line."""

@@ -1,0 +1,1 @@
+"""Small trained weights that ship with the package, and the scripts that train them."""
