@@ -1,0 +1,208 @@
+"""Texts whose features can be masked: text to features on the host, masks to token ids on devices.
+
+A feature is a stretch of characters of the untouched text, a word or a sentence. The text is
+tokenized ONCE; each token belongs to one feature, or to none and is then always kept. A mask
+turns the tokens of every feature it switches off into a single [UNK] (or [MASK], or nothing) and
+closes the gaps, so that a row holds what the tokenizer would return for the text in which the
+feature's characters are replaced by ``[UNK]``. That holds for tokenizers that treat the pieces of
+a pre-token alone (WordPiece); features that share a pre-token are therefore merged.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Bool, Int
+
+from spexjax.models.spans import Span, merge, sentences, words
+from spexjax.typing import Array, ArrayLike
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+Replacement = Literal["unk", "mask", "delete"]
+Features = Literal["words", "sentences"]
+
+_ALWAYS, _NOTHING = -1, -2  # feature numbers of a token that is always kept, and of padding
+
+
+class Template(NamedTuple):
+    """What turns masks into ids: arrays over the tokens of a text, padded to a bucket's length."""
+
+    ids: Int[ArrayLike, "length"]
+    feature: Int[ArrayLike, "length"]
+    first: Bool[ArrayLike, "length"]  # where a masked feature leaves its replacement
+    replacement: Int[ArrayLike, ""]
+    pad: Int[ArrayLike, ""]
+
+
+@dataclass(frozen=True)
+class MaskableText:
+    """A text, its features and its tokens.
+
+    Attributes:
+      text: the untouched text.
+      spans: the characters [start, end) of each feature, in order.
+      cut: features that lie wholly beyond the model's last position, and so do not exist for it.
+      ids: int32 token ids of the text, special tokens included, as the model gets them.
+      feature: int32, the feature of each token, −1 for tokens that are always kept.
+      first: bool, whether a token is the first of its feature.
+    """
+
+    text: str
+    spans: tuple[Span, ...]
+    cut: tuple[Span, ...]
+    ids: np.ndarray
+    feature: np.ndarray
+    first: np.ndarray
+
+    @property
+    def n(self) -> int:
+        """The number of features."""
+        return len(self.spans)
+
+    @cached_property
+    def words(self) -> tuple[str, ...]:
+        """The features as they stand in the text."""
+        return tuple(self.text[start:end] for start, end in self.spans)
+
+    def masked(self, mask: Sequence[bool], replacement: str = "[UNK]") -> str:
+        """The text with the features that ``mask`` switches off replaced; the definition."""
+        out, at = [], 0
+        for (start, end), kept in zip(self.spans, mask, strict=True):
+            out += [self.text[at:start], self.text[start:end] if kept else replacement]
+            at = end
+        return "".join([*out, self.text[at : self.cut[0][0] if self.cut else None]])
+
+
+def load_tokenizer(folder: str | Path) -> "Tokenizer":
+    """Reads ``folder/tokenizer.json``; padding and truncation stored in it are switched off.
+
+    Raises:
+      FileNotFoundError: if there is none.
+    """
+    from tokenizers import Tokenizer
+
+    path = Path(folder) / "tokenizer.json"
+    if not path.is_file():
+        raise FileNotFoundError(f"No tokenizer.json in {str(folder)!r}.")
+    tokenizer = Tokenizer.from_file(str(path))
+    tokenizer.no_padding()
+    tokenizer.no_truncation()
+    return tokenizer
+
+
+def split_text(
+    text: str,
+    tokenizer: "Tokenizer",
+    features: Features | Iterable[Span] = "words",
+    max_length: int | None = None,
+) -> MaskableText:
+    """Tokenizes a text and assigns its tokens to features.
+
+    Args:
+      text: the text, never altered.
+      tokenizer: with padding and truncation off.
+      features: "words" or "sentences" (nltk's rules), or character spans [start, end). A span is
+        widened to whole pre-tokens of the tokenizer, spans that then overlap become one, and
+        spans without a token (a lone zero-width character) are left out.
+      max_length: the model's number of positions. Tokens beyond it are cut off as the model's own
+        truncation would, and features wholly beyond it are listed in ``cut``.
+
+    Raises:
+      ValueError: if there is no feature, or a span lies outside the text.
+    """
+    if isinstance(features, str):
+        if features not in get_args(Features):
+            raise ValueError(
+                f"features must be one of {get_args(Features)} or spans, got {features!r}."
+            )
+        features = words(text) if features == "words" else sentences(text)
+    spans = sorted(features)
+    for start, end in spans:
+        if not 0 <= start < end <= len(text):
+            raise ValueError(f"Span {(start, end)} is not within the text's {len(text)} characters.")
+    encoding = tokenizer.encode(text)
+    special = np.array(encoding.special_tokens_mask, bool)
+    offsets = np.array(encoding.offsets, np.int64).reshape(-1, 2)
+    blocks = np.array([-1 if w is None else w for w in encoding.word_ids])
+    merged, feature = merge(spans, offsets, np.where(special, -1, blocks))
+    ids = np.array(encoding.ids, np.int32)
+    if max_length is not None and len(ids) > max_length:
+        tail = int(np.argmin(special[::-1]))
+        kept = np.r_[: max_length - tail, len(ids) - tail : len(ids)]
+        ids, feature = ids[kept], feature[kept]
+    n = int(feature.max(initial=-1)) + 1
+    if n == 0:
+        raise ValueError("The text has no word that the tokenizer knows; nothing to explain.")
+    before = np.r_[_NOTHING, feature[:-1]]
+    return MaskableText(
+        text=text,
+        spans=tuple(merged[:n]),
+        cut=tuple(merged[n:]),
+        ids=ids,
+        feature=feature.astype(np.int32),
+        first=(feature != before) & (feature >= 0),
+    )
+
+
+def template(
+    text: MaskableText,
+    tokenizer: "Tokenizer",
+    replacement: Replacement = "unk",
+    length: int | None = None,
+) -> Template:
+    """The arrays for :func:`masked_ids`, padded to ``length`` tokens.
+
+    Raises:
+      ValueError: if the replacement is unknown or the tokenizer has no such token, or the text is
+        longer than ``length``.
+    """
+    if replacement not in get_args(Replacement):
+        raise ValueError(f"replacement must be one of {get_args(Replacement)}, got {replacement!r}")
+    length = len(text.ids) if length is None else length
+    if length < len(text.ids):
+        raise ValueError(f"length = {length} is below the text's {len(text.ids)} tokens.")
+    name = {"unk": "[UNK]", "mask": "[MASK]", "delete": "[PAD]"}[replacement]
+    token, pad = tokenizer.token_to_id(name), tokenizer.token_to_id("[PAD]")
+    if token is None or pad is None:
+        raise ValueError(f"The tokenizer has no token {name!r} or no '[PAD]'.")
+    fill = (0, length - len(text.ids))
+    return Template(
+        ids=np.pad(text.ids, fill, constant_values=pad),
+        feature=np.pad(text.feature, fill, constant_values=_NOTHING),
+        first=np.pad(text.first & (replacement != "delete"), fill),
+        replacement=np.int32(token),
+        pad=np.int32(pad),
+    )
+
+
+@partial(jax.jit, inline=True)
+def masked_ids(
+    template: Template, masks: Bool[ArrayLike, "N n"]
+) -> tuple[Int[Array, "N length"], Bool[Array, "N length"]]:
+    """Token ids and attention mask of a text under each of N masks.
+
+    Args:
+      template: of a text of at most n features.
+      masks: bool, (N, n), True keeps; columns beyond the text's features are ignored.
+
+    Returns:
+      ids: int32, (N, length), the tokens at the front, padding behind.
+      keep: bool, (N, length), True at tokens.
+    """
+    feature = jnp.asarray(template.feature)
+    length = feature.shape[-1]
+    kept = jnp.take(jnp.asarray(masks), jnp.maximum(feature, 0), axis=1) | (feature == _ALWAYS)
+    kept &= feature != _NOTHING
+    there = kept | jnp.asarray(template.first)
+    ids = jnp.where(kept, jnp.asarray(template.ids), template.replacement)
+    to = jnp.where(there, jnp.cumsum(there, axis=1, dtype=jnp.int32) - 1, length)
+    rows = jnp.arange(ids.shape[0])[:, None]
+    out = jnp.full(ids.shape, template.pad, jnp.int32).at[rows, to].set(ids, mode="drop")
+    return out, jnp.arange(length) < jnp.sum(there, axis=1, dtype=jnp.int32)[:, None]

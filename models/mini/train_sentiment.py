@@ -1,0 +1,260 @@
+"""Trains the embedded sentiment classifier: ``python -m spexjax.models.mini.train_sentiment``.
+
+A small DistilBERT on SST-2 phrases and windows of IMDB reviews. Since explaining a text replaces
+its words by [UNK], training does so too: in half of the rows a random share of the tokens is
+replaced, and the target moves towards 1/2 by that share. Position vectors are sinusoids
+(Vaswani et al. 2017, §3.5) and stay fixed, so that positions no training text reaches are usable.
+Checkpoints are averages of the weights over the last steps, chosen on held-out sentences of the
+training file; the dev sentences are read once, at the end.
+"""
+
+import argparse
+import json
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from tokenizers import Tokenizer
+
+from spexjax.models import weights
+from spexjax.models.distilbert import Classifier, Config, apply, init_params
+from spexjax.models.mini import data
+from spexjax.models.mini.vocabulary import save_tokenizer, train_tokenizer
+from spexjax.typing import Array
+
+LENGTHS = (8, 16, 32, 64, 256, 512)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything that a run depends on besides the data."""
+
+    vocab_size: int = 8000
+    dim: int = 128
+    n_layers: int = 2
+    n_heads: int = 4
+    hidden_dim: int = 256
+    positions: int = 2048
+    position_scale: float = 0.1
+    dropout: float = 0.3
+    smoothing: float = 0.05
+    mask_rows: float = 0.5
+    mask_rate: float = 0.6
+    window: int = 192
+    held_out: int = 600
+    epochs: int = 8
+    tokens_per_step: int = 2048
+    peak_rate: float = 1e-3
+    weight_decay: float = 0.05
+    average: float = 0.998
+    seed: int = 0
+
+
+class Rows(NamedTuple):
+    """Token ids of one padded length, (rows, length), and labels (rows,)."""
+
+    ids: np.ndarray
+    labels: np.ndarray
+
+
+def to_rows(ids: list[list[int]], labels: np.ndarray) -> list[Rows]:
+    """Groups token ids by the smallest of ``LENGTHS`` that holds them, padded with 0 = [PAD]."""
+    which = np.searchsorted(LENGTHS, [len(row) for row in ids])
+    groups = []
+    for b in np.unique(which):
+        chosen = np.flatnonzero(which == b)
+        padded = np.zeros((len(chosen), LENGTHS[b]), np.int32)
+        for r, i in enumerate(chosen):
+            padded[r, : len(ids[i])] = ids[i]
+        groups.append(Rows(padded, labels[chosen]))
+    return groups
+
+
+def windows(ids: list[list[int]], size: int, rng: np.random.Generator) -> list[list[int]]:
+    """A random stretch of ``size`` tokens of each text, between its [CLS] and [SEP]."""
+    out = []
+    for row in ids:
+        start = rng.integers(1, max(len(row) - size, 1) + 1)
+        out.append([row[0], *row[start:-1][: size - 2], row[-1]])
+    return out
+
+
+def batches(groups: list[Rows], tokens: int, rng: np.random.Generator) -> Iterator[Rows]:
+    """Shuffled batches of about ``tokens`` tokens; what does not fill one is left out."""
+    todo = []
+    for g, group in enumerate(groups):
+        size = max(tokens // group.ids.shape[1], 8)
+        order = rng.permutation(len(group.labels))
+        todo += [(g, order[i : i + size]) for i in range(0, len(order) - size + 1, size)]
+    for i in rng.permutation(len(todo)):
+        g, chosen = todo[i]
+        yield Rows(groups[g].ids[chosen], groups[g].labels[chosen])
+
+
+def sinusoids(positions: int, dim: int) -> np.ndarray:
+    """sin and cos of p / 10000^(2i/dim) in turn, (positions, dim) (Vaswani et al. 2017, §3.5)."""
+    angles = np.arange(positions)[:, None] / 10000.0 ** (np.arange(0, dim, 2) / dim)
+    return np.stack([np.sin(angles), np.cos(angles)], -1).reshape(positions, dim)
+
+
+def loss(config: Config, s: Settings, unk: int, params: Any, batch: Rows, key: Array) -> Array:
+    """Mean cross-entropy of a batch with dropout, some words replaced and smoothed targets."""
+    k_row, k_rate, k_token, k_dropout = jax.random.split(key, 4)
+    ids, labels = batch
+    real = ids != config.pad_token_id
+    rows = ids.shape[0]
+    rate = jax.random.uniform(k_rate, (rows, 1), maxval=s.mask_rate)
+    rate = rate * jax.random.bernoulli(k_row, s.mask_rows, (rows, 1))
+    last = jnp.sum(real, -1, keepdims=True) - 1
+    column = jnp.arange(ids.shape[1])
+    word = (column > 0) & (column < last)
+    masked = word & (jax.random.uniform(k_token, ids.shape) < rate)
+    share = jnp.sum(masked, -1) / jnp.maximum(jnp.sum(word, -1), 1)
+    target = 0.5 + (labels - 0.5) * (1 - s.smoothing) * (1 - share)
+    logits = Classifier(config).apply(
+        {"params": params}, jnp.where(masked, unk, ids), real, train=True,
+        rngs={"dropout": k_dropout},
+    )  # fmt: skip
+    targets = jnp.stack([1 - target, target], -1)
+    return jnp.mean(optax.softmax_cross_entropy(logits, targets))
+
+
+def fit(config: Config, s: Settings, unk: int, phrases: list[Rows], reviews: tuple[Any, Any],
+        held_out: list[Rows], log: Any = print) -> tuple[Any, list[dict[str, float]]]:  # fmt: skip
+    """Trains and returns the averaged weights of the best epoch, and the history of all."""
+    rng = np.random.default_rng(s.seed)
+    key = jax.random.key(s.seed, impl="rbg")
+    params = init_params(config, jax.random.key(s.seed))
+    params["encoder"]["position"]["embedding"] = jnp.asarray(
+        s.position_scale * sinusoids(s.positions, s.dim), jnp.float32
+    )
+    review_ids, review_labels = reviews
+    count = sum(len(g.labels) * g.ids.shape[1] for g in phrases) + len(review_ids) * LENGTHS[4]
+    steps = s.epochs * count // s.tokens_per_step
+    schedule = optax.warmup_cosine_decay_schedule(0.0, s.peak_rate, steps // 20, steps, 1e-5)
+    frozen = jax.tree_util.tree_map_with_path(lambda p, _: "position" in str(p), params)
+    decayed = jax.tree.map(lambda x, f: x.ndim > 1 and not f, params, frozen)
+    optimizer = optax.chain(
+        optax.clip_by_global_norm(1.0),
+        optax.adamw(schedule, b2=0.98, weight_decay=s.weight_decay, mask=decayed),
+        optax.masked(optax.set_to_zero(), frozen),
+    )
+
+    @partial(jax.jit, donate_argnums=(0, 1, 2))
+    def step(params: Any, mean: Any, state: Any, batch: Rows, key: Array) -> tuple:
+        value, grads = jax.value_and_grad(partial(loss, config, s, unk))(params, batch, key)
+        updates, state = optimizer.update(grads, state, params)
+        params = optax.apply_updates(params, updates)
+        mean = jax.tree.map(lambda m, p: m + (1 - s.average) * (p - m), mean, params)
+        return params, mean, state, value
+
+    mean = jax.tree.map(jnp.copy, params)
+    state, best, history, i = optimizer.init(params), params, [], 0
+    for epoch in range(s.epochs):
+        began, total = time.perf_counter(), []
+        cut = windows(review_ids, s.window, rng)
+        for batch in batches(phrases + to_rows(cut, review_labels), s.tokens_per_step, rng):
+            params, mean, state, value = step(params, mean, state, batch, jax.random.fold_in(key, i))
+            total.append(value)
+            i += 1
+        found = score(config, mean, held_out)
+        found |= {"train_loss": float(np.mean(total)), "seconds": time.perf_counter() - began}
+        log(f"epoch {epoch + 1} of {s.epochs}, step {i} of {steps}: {json.dumps(found)}")
+        if not history or found["loss"] < min(h["loss"] for h in history):
+            best = jax.tree.map(np.array, mean)
+        history.append(found)
+    return best, history
+
+
+def score(config: Config, params: Any, groups: list[Rows]) -> dict[str, float]:
+    """Accuracy and mean cross-entropy over padded rows."""
+    right, cost, count = 0.0, 0.0, 0
+    for ids, labels in groups:
+        for i in range(0, len(labels), 64):
+            logits = np.asarray(_forward(config, params, ids[i : i + 64]))
+            margin = (logits[:, 1] - logits[:, 0]) * (2 * labels[i : i + 64] - 1)
+            right += float((margin > 0).sum())
+            cost += float(np.logaddexp(0, -margin).sum())
+            count += len(margin)
+    return {"accuracy": right / count, "loss": cost / count}
+
+
+@partial(jax.jit, static_argnums=0)
+def _forward(config: Config, params: Any, ids: Array) -> Array:
+    return apply(config, params, ids, ids != config.pad_token_id)
+
+
+def encode(tokenizer: Tokenizer, texts: list[str]) -> list[list[int]]:
+    """Token ids with [CLS] and [SEP], cut to the longest of ``LENGTHS``."""
+    ids = [e.ids for e in tokenizer.encode_batch(texts)]
+    return [row if len(row) <= LENGTHS[-1] else [*row[: LENGTHS[-1] - 1], row[-1]] for row in ids]
+
+
+def run(folder: Path, out: Path, s: Settings) -> dict[str, Any]:
+    """Trains on the data in ``folder``, writes the model into ``out``, returns the figures."""
+    began = time.perf_counter()
+    phrases = data.read_sst2(folder / "sst2" / "train.tsv")
+    split = data.split_sentences(phrases, s.held_out, np.random.default_rng(s.seed))
+    imdb = data.read_imdb(folder / "imdb" / "train.tsv")
+    tokenizer = train_tokenizer([split.train.texts, imdb.texts], s.vocab_size)
+    config = Config(
+        vocab_size=tokenizer.get_vocab_size(), dim=s.dim, n_layers=s.n_layers, n_heads=s.n_heads,
+        hidden_dim=s.hidden_dim, max_position_embeddings=s.positions, dropout=s.dropout,
+        attention_dropout=0.1, head_dropout=s.dropout, label_names=("NEGATIVE", "POSITIVE"),
+    )  # fmt: skip
+
+    def rows_of(examples: data.Examples) -> list[Rows]:
+        return to_rows(encode(tokenizer, examples.texts), examples.labels)
+
+    best, history = fit(
+        config, s, tokenizer.token_to_id("[UNK]"), rows_of(split.train),
+        (encode(tokenizer, imdb.texts), imdb.labels), rows_of(split.held_out),
+    )  # fmt: skip
+    weights.save(out, config, best, np.float16)
+    save_tokenizer(tokenizer, out, s.positions)
+    config, params = weights.load(out)
+    sets = {
+        "held-out sentences": split.held_out,
+        "SST-2 dev sentences": data.read_sst2(folder / "sst2" / "dev.tsv"),
+        "IMDB test reviews": data.read_imdb(folder / "imdb" / "test.tsv"),
+    }
+    figures: dict[str, Any] = {"history": history}
+    for name, examples in sets.items():
+        negated = np.array([data.has_negation(t) for t in examples.texts])
+        figures[name] = score(config, params, rows_of(examples)) | {"count": len(negated)}
+        some = data.select(examples, negated)
+        figures[f"{name}, with a negation"] = score(config, params, rows_of(some)) | {
+            "count": int(negated.sum())
+        }
+    figures["seconds"] = time.perf_counter() - began
+    return figures
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Reads the command line, trains, prints the figures."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--data", default=os.environ.get("SPEXJAX_DATA"), metavar="DIR",
+                        help="folder with sst2/ and imdb/ (default: $SPEXJAX_DATA)")  # fmt: skip
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "sentiment")
+    parser.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE",
+                        help="settings other than the defaults")  # fmt: skip
+    given = parser.parse_args(arguments)
+    if given.data is None:
+        parser.error("--data DIR is needed (or the variable SPEXJAX_DATA)")
+    types = {k: type(v) for k, v in vars(Settings()).items()}
+    pairs = dict(item.split("=", 1) for item in given.set)
+    settings = Settings(**{k: types[k](v) for k, v in pairs.items()})
+    print(settings)
+    print(json.dumps(run(Path(given.data), given.out, settings), indent=2))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,72 @@
+"""Character spans of a text: words, sentences, and how they fit a tokenizer's pre-tokens."""
+
+import re
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Int
+
+Span = tuple[int, int]
+
+
+def words(text: str) -> list[Span]:
+    """Words and punctuation by the rules of the Penn Treebank (nltk, no data needed).
+
+    Those rules rewrite the text and then look their words up in it again, which odd mixtures of
+    quotation marks defeat; such a text is split into runs of word characters and single others.
+    """
+    from nltk.tokenize.destructive import NLTKWordTokenizer
+
+    try:
+        return list(NLTKWordTokenizer().span_tokenize(text))
+    except ValueError:
+        return [found.span() for found in re.finditer(r"\w+|[^\w\s]", text)]
+
+
+def sentences(text: str) -> list[Span]:
+    """Sentences by nltk's Punkt algorithm with its untrained defaults (no data needed)."""
+    from nltk.tokenize.punkt import PunktSentenceTokenizer
+
+    return list(PunktSentenceTokenizer().span_tokenize(text))
+
+
+def merge(
+    spans: Sequence[Span],
+    offsets: Int[np.ndarray, "tokens 2"],
+    blocks: Int[np.ndarray, "tokens"],
+) -> tuple[list[Span], Int[np.ndarray, "tokens"]]:
+    """Widens spans to whole blocks (pre-tokens) and merges those that share one.
+
+    Args:
+      spans: sorted character spans [start, end).
+      offsets: each token's characters [start, end).
+      blocks: each token's block, ascending; −1 for tokens outside the text, such as [CLS].
+
+    Returns:
+      The merged spans in order, those without tokens left out; and the span that each token lies
+      in, −1 for none.
+    """
+    names, which = np.unique(blocks[blocks >= 0], return_inverse=True)
+    inside = offsets[blocks >= 0]
+    starts = np.full(len(names), np.iinfo(np.int64).max)
+    ends = np.zeros(len(names), np.int64)
+    np.minimum.at(starts, which, inside[:, 0])
+    np.maximum.at(ends, which, inside[:, 1])
+    merged: list[tuple[int, int, int, int]] = []
+    for start, end in spans:
+        touched = np.flatnonzero((starts < end) & (ends > start))
+        if not len(touched):
+            continue
+        low, high = int(touched[0]), int(touched[-1])
+        start, end = min(start, int(starts[low])), max(end, int(ends[high]))
+        if merged and low <= merged[-1][3]:
+            before = merged.pop()
+            start, end = min(start, before[0]), max(end, before[1])
+            low, high = min(low, before[2]), max(high, before[3])
+        merged.append((start, end, low, high))
+    of_block = np.full(len(names), -1, np.int64)
+    for i, (_, _, low, high) in enumerate(merged):
+        of_block[low : high + 1] = i
+    feature = np.full(len(blocks), -1, np.int64)
+    feature[blocks >= 0] = of_block[which]
+    return [(start, end) for start, end, _, _ in merged], feature

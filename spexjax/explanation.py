@@ -1,0 +1,232 @@
+"""What ``explain`` returns: the spectrum, how far to trust it, and enough to do it again."""
+
+import dataclasses
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from jaxtyping import Bool, Float
+
+from spexjax import gf2, spectrum
+from spexjax.peeling import Info
+from spexjax.spectrum import Spectrum
+from spexjax.typing import Array, ArrayLike
+
+_FORMAT, _VERSION = "spexjax.explanation", 1
+_LARGEST_FILE = 1 << 30
+
+
+@dataclasses.dataclass(frozen=True)
+class Explanation:
+    """The sparse spectrum of a value function and how it was found.
+
+    Attributes:
+      spectrum: the Fourier coefficients; leading axis K for a function with K outputs.
+      n: number of features.
+      method: what was done ("exact", "spex", "linear").
+      calls: masks that f was asked for.
+      full, empty: f(1…1) and f(0…0), () or (K,).
+      faithfulness: R² on masks that nothing had been fitted to, () or (K,); 1 for "exact", NaN
+        where the budget left fewer than two.
+      faithfulness_interval: the ends of a nominal 95 % interval for it.
+      features: n labels, by position.
+      budget, seed, max_order: as given.
+      info: diagnostics of the search, if there was one.
+    """
+
+    spectrum: Spectrum
+    n: int
+    method: str
+    calls: int
+    full: ArrayLike
+    empty: ArrayLike
+    faithfulness: ArrayLike
+    faithfulness_interval: tuple[ArrayLike, ArrayLike]
+    features: tuple[str, ...] = ()
+    budget: int = 0
+    seed: int | tuple[int, ...] = 0
+    max_order: int = 5
+    info: Info | None = None
+
+    def labelled(
+        self, features: Sequence[str] | None, seed: int | jax.Array, budget: int, max_order: int
+    ) -> "Explanation":
+        """A copy that knows how it was asked for."""
+        labels = [f"x{i}" for i in range(self.n)] if features is None else features
+        if isinstance(seed, jax.Array):
+            seed = tuple(np.asarray(jax.random.key_data(seed)).tolist())
+        return dataclasses.replace(
+            self,
+            features=tuple(str(label) for label in labels),
+            seed=seed if isinstance(seed, tuple) else int(seed),
+            budget=budget,
+            max_order=max_order,
+        )
+
+    @property
+    def num_outputs(self) -> int | None:
+        """K, or None for a scalar function."""
+        return self.spectrum.num_outputs
+
+    def predict(self, masks: Bool[ArrayLike, "N n"]) -> Float[Array, "N *K"]:
+        """The surrogate's values at masks.
+
+        Raises:
+          ValueError: if masks is not bool with n columns.
+        """
+        masks = np.asarray(masks)
+        if masks.ndim != 2 or masks.shape[1] != self.n or masks.dtype != bool:
+            raise ValueError(
+                f"masks must be bool with shape (N, {self.n}), got {masks.dtype} {masks.shape}."
+            )
+        return self.spectrum.predict(masks)
+
+    def interactions(self, index: str = "FBII", max_order: int | None = None):
+        """The interaction index of every set, sorted by magnitude (``spexjax.indices``).
+
+        Args:
+          index: a name such as "FBII", "FSII", "STII", "SII", "BII", "SV", "BV", "Moebius".
+          max_order: the order ℓ of FBII, FSII, STII and k-SII, and a cut for the others;
+            ``max_order`` of the explanation if None.
+        """
+        from spexjax.indices import interactions
+
+        return interactions(
+            self.spectrum, index, max_order or min(self.max_order, self.n), self.features
+        )
+
+    def __getitem__(self, output: int) -> "Explanation":
+        """The explanation of one output of a vector-valued function."""
+        if self.num_outputs is None:
+            raise ValueError("this explanation has one output; there is nothing to index.")
+        low, high = self.faithfulness_interval
+        return dataclasses.replace(
+            self,
+            spectrum=self.spectrum[output],
+            full=self.full[output],
+            empty=self.empty[output],
+            faithfulness=self.faithfulness[output],
+            faithfulness_interval=(low[output], high[output]),
+        )
+
+    def save(self, path: str | Path) -> None:
+        """Writes the explanation as JSON (without ``info``)."""
+        Path(path).write_text(json.dumps(self._to_json()), encoding="utf-8")
+
+    @staticmethod
+    def load(path: str | Path) -> "Explanation":
+        """Reads what :meth:`save` wrote.
+
+        Raises:
+          ValueError: if the file is not an explanation or is inconsistent.
+        """
+        path = Path(path)
+        if path.stat().st_size > _LARGEST_FILE:
+            raise ValueError(f"{path} is larger than {_LARGEST_FILE} bytes.")
+        try:
+            raw = json.loads(path.read_text(encoding="utf-8"))
+        except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+            raise ValueError(f"{path} is not JSON: {error}.") from error
+        try:
+            return _from_json(raw)
+        except (KeyError, TypeError, OverflowError, AttributeError, IndexError) as error:
+            raise ValueError(f"{path} is not an explanation: {error!r}.") from error
+
+    def _to_json(self) -> dict[str, Any]:
+        single = self.num_outputs is None
+        shared = self.spectrum.supports.ndim == 2
+        outputs = [self.spectrum] if shared else [self.spectrum[i] for i in range(self.num_outputs)]
+        terms = []
+        for part in outputs:
+            valid = np.asarray(part.valid)
+            bits = gf2.unpack_numpy(np.asarray(part.supports)[valid], self.n)
+            terms.append(
+                {
+                    "supports": [np.flatnonzero(row).tolist() for row in bits],
+                    "coefficients": np.asarray(part.coefficients)[..., valid].tolist(),
+                }
+            )
+        return {
+            "format": _FORMAT,
+            "version": _VERSION,
+            "n": self.n,
+            "method": self.method,
+            "calls": self.calls,
+            "budget": self.budget,
+            "seed": self.seed,
+            "max_order": self.max_order,
+            "features": list(self.features),
+            "outputs": "one" if single else "shared" if shared else "own",
+            "terms": terms,
+            "full": _numbers(self.full),
+            "empty": _numbers(self.empty),
+            "faithfulness": _numbers(self.faithfulness),
+            "faithfulness_interval": [_numbers(end) for end in self.faithfulness_interval],
+        }
+
+
+def _numbers(x: ArrayLike) -> Any:
+    """JSON has no NaN or infinity: they become null and strings."""
+
+    def plain(v: float) -> Any:
+        return None if math.isnan(v) else v if math.isfinite(v) else str(v)
+
+    flat = np.asarray(x, np.float64)
+    return plain(float(flat)) if flat.ndim == 0 else [plain(v) for v in flat.tolist()]
+
+
+def _array(x: Any) -> np.ndarray:
+    def number(v: Any) -> float:
+        return math.nan if v is None else float(v)
+
+    return np.float32([number(v) for v in x] if isinstance(x, list) else number(x))
+
+
+def _from_json(raw: dict[str, Any]) -> Explanation:
+    if raw["format"] != _FORMAT:
+        raise ValueError(f"format must be {_FORMAT!r}, got {raw['format']!r}.")
+    if raw["version"] != _VERSION:
+        raise ValueError(f"version {raw['version']!r} is unknown; this library reads {_VERSION}.")
+    n, features = raw["n"], raw["features"]
+    if type(n) is not int or not 1 <= n <= 10**7 or len(features) != n:
+        raise ValueError(f"n must be the number of features, got {n!r}.")
+    if raw["outputs"] not in ("one", "shared", "own"):
+        raise ValueError(f"outputs must be 'one', 'shared' or 'own', got {raw['outputs']!r}.")
+    parts = []
+    for part in raw["terms"]:
+        bits = np.zeros((len(part["supports"]), n), bool)
+        for row, members in zip(bits, part["supports"], strict=True):
+            index = np.asarray(members, np.int64)
+            if index.ndim != 1 or np.any((index < 0) | (index >= n)):
+                raise ValueError(f"a support must list features below {n}, got {members!r}.")
+            row[index] = True
+        coefficients = np.asarray(part["coefficients"], np.float32)
+        wanted = 2 if raw["outputs"] == "shared" else 1
+        if coefficients.ndim != wanted or coefficients.shape[-1] != len(bits):
+            raise ValueError("coefficients must be one number per support and output.")
+        if not np.isfinite(coefficients).all():
+            raise ValueError("coefficients must be finite.")
+        packed = gf2.pack_numpy(bits, gf2.num_words(n))
+        parts.append(spectrum.from_terms(packed, coefficients, n))
+    if not parts or (raw["outputs"] != "own" and len(parts) != 1):
+        raise ValueError(f"terms must hold one entry per support, got {len(parts)}.")
+    low, high = raw["faithfulness_interval"]
+    seed = raw["seed"]
+    return Explanation(
+        spectrum=spectrum.stack(parts) if raw["outputs"] == "own" else parts[0],
+        n=n,
+        method=str(raw["method"]),
+        calls=int(raw["calls"]),
+        full=_array(raw["full"]),
+        empty=_array(raw["empty"]),
+        faithfulness=_array(raw["faithfulness"]),
+        faithfulness_interval=(_array(low), _array(high)),
+        features=tuple(str(label) for label in features),
+        budget=int(raw["budget"]),
+        seed=tuple(int(s) for s in seed) if isinstance(seed, list) else int(seed),
+        max_order=int(raw["max_order"]),
+    )

@@ -1,0 +1,439 @@
+"""Peeling: bins that hold one term are decoded, the term is subtracted everywhere, and so on.
+
+After the transform along ℓ, bin j of group c holds U_{c,i}(j) = Σ_{k: M_cᵀk = j} (−1)^⟨d_i+s_c,k⟩ F(k)
+for the D delays i. Each round decodes all bins worth a look, keeps the sets that lower the energy
+of the C bins they fall into, and subtracts them (Kang et al. 2025, section 4.2, algorithm 1). A
+round is a :func:`step`; :func:`run` repeats it. Rounds come in three levels of effort: hard
+decoding, soft decoding of what looks more than noise, soft decoding of everything. Progress sends
+the level back to the first, its absence on to the next; after the last the search is over.
+"""
+
+import dataclasses
+import functools
+from typing import Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Bool, Float, Int32, UInt32
+
+from spexjax import bch, chase, gf2
+from spexjax.masks import CodedDesign
+from spexjax.typing import Array
+
+_SIGN = 31
+_HARD, _SOFT, _UNGATED, _DONE = 0, 1, 2, 3
+_DIRECTION_STEPS = 8
+
+
+@dataclasses.dataclass(frozen=True)
+class PeelConfig:
+    """Static settings of the search.
+
+    Attributes:
+      decoder: "soft" tries Chase's patterns where the hard decision fails, "hard" does not.
+      patterns: words tried per bin; 1 + t(2t + 1) if None.
+      false_alarm: the rate at which a bin of pure noise is examined, and a coefficient of pure
+        noise passes, if the noise is Gaussian.
+      accept: "energy" keeps a set if subtracting it lowers the energy of its C bins;
+        "published" if the residual of the bin that it was found in is below 0.9 of its energy.
+      max_rounds: rounds at most.
+      capacity: terms at most; 2 · C · 2^b, as a power of two, if None.
+      words: words decoded together, a trade of memory against loop overhead.
+    """
+
+    decoder: Literal["soft", "hard"] = "soft"
+    patterns: int | None = None
+    false_alarm: float = 1e-3
+    accept: Literal["energy", "published"] = "energy"
+    max_rounds: int = 100
+    capacity: int | None = None
+    words: int = 1024
+
+    def __post_init__(self):
+        for name, value, allowed in (
+            ("decoder", self.decoder, ("soft", "hard")),
+            ("accept", self.accept, ("energy", "published")),
+        ):
+            if value not in allowed:
+                raise ValueError(f"{name} must be one of {', '.join(allowed)}, got {value!r}.")
+        if not 0 < self.false_alarm < 1:
+            raise ValueError(f"false_alarm must be between 0 and 1, got {self.false_alarm}.")
+
+
+class Tables(NamedTuple):
+    """What peeling needs of a design, looked up by feature; the last row is the empty set's."""
+
+    bins: UInt32[Array, "C n_pad_plus_1"]
+    """Column of M_c in the low b bits, the shift's bit in bit 31."""
+    parities: UInt32[Array, "n_pad_plus_1 words"]
+    """⟨d_i, e_j⟩ for the D delays, packed."""
+
+
+class State(NamedTuple):
+    """What a round changes. CB = C · 2^b bins, flat; K outputs peeled together."""
+
+    residual: Float[Array, "CB D K"]
+    tried: Int32[Array, "CB"]
+    """Levels of effort spent on a bin since it last changed."""
+    level: Int32[Array, ""]
+    features: Int32[Array, "S t"]
+    coefficients: Float[Array, "S K"]
+    keys: UInt32[Array, "S"]
+    count: Int32[Array, ""]
+    rounds: Int32[Array, ""]
+    overflow: Bool[Array, ""]
+
+
+class Info(NamedTuple):
+    """Diagnostics of a finished search."""
+
+    rounds: Int32[Array, ""]
+    overflow: Bool[Array, ""]
+    """True if terms were left in their bins for lack of capacity."""
+    undecoded_bins: Int32[Array, ""]
+    """Bins left with more energy than noise explains."""
+    undecoded_energy: Float[Array, ""]
+    """The share of the bins' initial energy that those hold."""
+    residual_energy: Float[Array, ""]
+    """The share of the bins' initial energy that all bins hold."""
+    noise: Float[Array, ""]
+    """The estimated noise variance of one bin measurement."""
+
+
+def tables(design: CodedDesign) -> Tables:
+    """Per-feature lookups: a set's bin, shift sign and delay signs are XORs of their rows."""
+    n_pad = design.shifts.shape[-1] * gf2.WORD
+    columns = gf2.unpack(design.matrices, n_pad).astype(jnp.uint32)
+    place = jnp.arange(design.b, dtype=jnp.uint32)
+    bins = jnp.sum(columns << place[:, None], axis=1, dtype=jnp.uint32)
+    shift = gf2.unpack(design.shifts, n_pad).astype(jnp.uint32) << jnp.uint32(_SIGN)
+    return Tables(jnp.pad(bins | shift, ((0, 0), (0, 1))), chase.parity_table(design.delays))
+
+
+def init(design: CodedDesign, bins: Float[Array, "C D B K"], config: PeelConfig) -> State:
+    """The state before the first round: nothing tried, and of all sets only ∅ on the list."""
+    C, D, B, K = bins.shape
+    S = config.capacity or 1 << (2 * C * B - 1).bit_length()
+    features = jnp.full((S, design.code.t), -1, jnp.int32)
+    return State(
+        residual=bins.transpose(0, 2, 1, 3).reshape(C * B, D, K),
+        tried=jnp.zeros(C * B, jnp.int32),
+        level=jnp.int32(_HARD),
+        features=features,
+        coefficients=jnp.zeros((S, K), jnp.float32),
+        keys=_hash(features),
+        count=jnp.int32(1),
+        rounds=jnp.int32(0),
+        overflow=jnp.bool_(False),
+    )
+
+
+@functools.lru_cache(maxsize=256)
+def chi2_quantile(freedom: int, tail: float) -> float:
+    """The value that a χ² variable exceeds with probability ``tail``."""
+    from scipy.special import chdtri
+
+    return float(chdtri(freedom, tail))
+
+
+def bin_energy(residual: Float[Array, "CB D K"]) -> Float[Array, "CB"]:
+    return jnp.sum(residual * residual, axis=(1, 2))
+
+
+def noise_variance(
+    energy: Float[Array, "CB"], active: Bool[Array, "C"], freedom: int, floor: Array
+) -> Float[Array, ""]:
+    """The variance per measurement that explains the lower quartile of the active bins' energies."""
+    B = energy.shape[0] // active.shape[0]
+    ordered = jnp.sort(jnp.where(jnp.repeat(active, B), energy, jnp.inf))
+    quiet = ordered[jnp.sum(active, dtype=jnp.int32) * B // 4]
+    return jnp.maximum(quiet / chi2_quantile(freedom, 0.75), floor)
+
+
+def direction(residual: Float[Array, "rows D K"]) -> Float[Array, "rows D"]:
+    """Each bin as one sequence of D: the leading left singular vector times its singular value.
+
+    A bin that holds one set is a rank-one matrix, signs times coefficients, so this is where the
+    signs are to be read; for one output it is the bin itself.
+    """
+    if residual.shape[-1] == 1:
+        return residual[..., 0]
+    gram = jnp.einsum("rik,rjk->rij", residual, residual)
+    loudest = jnp.argmax(jnp.diagonal(gram, axis1=1, axis2=2), axis=-1)
+    v = gram[jnp.arange(gram.shape[0]), loudest]
+    for _ in range(_DIRECTION_STEPS):
+        v = v / jnp.maximum(jnp.linalg.norm(v, axis=-1, keepdims=True), 1e-30)
+        v = jnp.einsum("rij,rj->ri", gram, v)
+    return v / jnp.sqrt(jnp.maximum(jnp.linalg.norm(v, axis=-1, keepdims=True), 1e-30))
+
+
+def step(
+    design: CodedDesign,
+    table: Tables,
+    config: PeelConfig,
+    active: Bool[Array, "C"],
+    floor: Float[Array, ""],
+    state: State,
+) -> State:
+    """One round: decode, keep what lowers the energy, subtract it.
+
+    Args:
+      design: the masks.
+      table: :func:`tables` of the design.
+      config: static settings.
+      active: bool (C,), the groups to look at; the others' bins must be zero.
+      floor: float32 scalar, the least noise variance to assume (rounding).
+      state: the state before.
+    """
+    CB, D, K = state.residual.shape
+    energy = bin_energy(state.residual)
+    noise = noise_variance(energy, active, D * K, floor)
+    loud = energy > noise * chi2_quantile(D * K, config.false_alarm)
+    effort = jnp.where(state.level == _HARD, 1, 2)
+    todo = (state.tried < effort) & jnp.where(state.level == _UNGATED, energy > D * K * floor, loud)
+    features, found = _search(design, table, config, direction(state.residual), todo, state.level)
+
+    peel = _propose(design, table, config, active, noise, state.residual, features, found)
+    return _apply(design.groups, D, table, peel, state, jnp.where(todo, effort, state.tried))
+
+
+def run(
+    design: CodedDesign,
+    bins: Float[Array, "C D B K"],
+    config: PeelConfig,
+    active: Bool[Array, "C"] | None = None,
+) -> tuple[State, Info]:
+    """Peels until nothing more is found.
+
+    Args:
+      design: the masks.
+      bins: float32 (C, D, 2^b, K), the transforms along ℓ, mean removed.
+      config: static settings.
+      active: bool (C,), the groups to use; all if None.
+    """
+    active = jnp.ones(design.groups, bool) if active is None else active
+    table = tables(design)
+    state = init(design, jnp.where(active[:, None, None, None], bins, 0.0), config)
+    start = bin_energy(state.residual)
+    _, D, K = state.residual.shape
+    # Bins of a noiseless function still hold the rounding of the transform.
+    floor = 1e-12 * jnp.max(start) / D + jnp.float32(1e-30)
+    last = _DONE if config.decoder == "soft" else _SOFT
+
+    def going(state: State) -> Array:
+        return (state.level < last) & (state.rounds < config.max_rounds)
+
+    state = jax.lax.while_loop(
+        going, functools.partial(step, design, table, config, active, floor), state
+    )
+    energy = bin_energy(state.residual)
+    noise = noise_variance(energy, active, D * K, floor)
+    loud = energy > noise * chi2_quantile(D * K, config.false_alarm)
+    total = jnp.maximum(jnp.sum(start), jnp.float32(1e-30))
+    return state, Info(
+        rounds=state.rounds,
+        overflow=state.overflow,
+        undecoded_bins=jnp.sum(loud, dtype=jnp.int32),
+        undecoded_energy=jnp.sum(jnp.where(loud, energy, 0.0)) / total,
+        residual_energy=jnp.sum(energy) / total,
+        noise=noise,
+    )
+
+
+def _search(design, table, config, u, todo, level):
+    """The best set for each bin to do: features (CB, t) and whether there is one (CB,)."""
+    code, (CB, D) = design.code, u.shape
+    soft = config.decoder == "soft"
+    wanted = config.patterns or chase.num_patterns(code.t)
+    patterns = min(wanted, chase.flip_subsets(2 * code.t, wanted).shape[0]) if soft else 1
+    rows = max(1, min(config.words, CB * patterns) // patterns)
+    words = rows * patterns
+    B = 2**design.b
+
+    def chunk(carry):
+        rank, done, features, found = carry
+
+        def pick(count):
+            """The next bins to do; CB where there are no more."""
+            return jnp.searchsorted(rank, done + 1 + jnp.arange(count, dtype=jnp.int32)).astype(
+                jnp.int32
+            )
+
+        def hard_words():
+            bins = pick(words)
+            return bins, chase.hard_syndromes(code, u[jnp.minimum(bins, CB - 1)])
+
+        def soft_words():
+            bins = pick(rows)
+            syndromes = chase.soft_syndromes(code, u[jnp.minimum(bins, CB - 1)], patterns)
+            return jnp.repeat(bins, patterns), syndromes.reshape(words, code.t)
+
+        hard = level == _HARD
+        bins, syndromes = jax.lax.cond(hard, hard_words, soft_words) if soft else hard_words()
+
+        def score(word, members):
+            own = jnp.minimum(bins[word], CB - 1)
+            hashes = chase.gather_xor(table.bins.T, members)
+            where = jnp.take_along_axis(hashes, (own // B)[:, None], axis=1)[:, 0]
+            fits = (where & jnp.uint32(B - 1)).astype(jnp.int32) == own % B
+            likelihood = jnp.abs(
+                jnp.sum(chase.signs(table.parities, members, D) * u[own], axis=-1)
+            )
+            return jnp.where(fits, likelihood, -jnp.inf)
+
+        result = chase.decode_words(code, syndromes, bins < CB, design.n, score)
+
+        def keep_hard():
+            good = result.score > -jnp.inf
+            return (
+                features.at[bins].set(result.features, mode="drop"),
+                found.at[bins].set(good, mode="drop"),
+            )
+
+        def keep_soft():
+            likelihood = result.score.reshape(rows, patterns)
+            best = jnp.argmax(likelihood, axis=-1)
+            row = jnp.arange(rows)
+            own = bins.reshape(rows, patterns)[:, 0]
+            members = result.features.reshape(rows, patterns, code.t)[row, best]
+            good = likelihood[row, best] > -jnp.inf
+            return (
+                features.at[own].set(members, mode="drop"),
+                found.at[own].set(good, mode="drop"),
+            )
+
+        features, found = jax.lax.cond(hard, keep_hard, keep_soft) if soft else keep_hard()
+        return rank, done + jnp.where(hard, words, rows), features, found
+
+    start = (
+        jnp.cumsum(todo.astype(jnp.int32)),
+        jnp.int32(0),
+        jnp.full((CB, code.t), -1, jnp.int32),
+        jnp.zeros(CB, bool),
+    )
+    _, _, features, found = jax.lax.while_loop(lambda c: c[1] < c[0][-1], chunk, start)
+    return features, found
+
+
+class _Peel(NamedTuple):
+    """Terms proposed by their bins: row r is what bin r decoded to."""
+
+    features: Int32[Array, "CB t"]
+    signs: Float[Array, "CB D"]
+    bins: Int32[Array, "CB C"]
+    shifts: Float[Array, "CB C"]
+    coefficients: Float[Array, "CB K"]
+    gain: Float[Array, "CB"]
+    """By how much subtracting the term alone lowers the energy."""
+    accepted: Bool[Array, "CB"]
+
+
+def _propose(design, table, config, active, noise, residual, features, found) -> _Peel:
+    (CB, D, _), C, B = residual.shape, design.groups, 2**design.b
+    hashes = chase.gather_xor(table.bins.T, features)
+    group = jnp.arange(C, dtype=jnp.int32)
+    bins = (hashes & jnp.uint32(B - 1)).astype(jnp.int32) + group * B
+    shifts = 1.0 - 2.0 * (hashes >> jnp.uint32(_SIGN)).astype(jnp.float32)
+    shifts = jnp.where(active, shifts, 0.0)
+    sign = chase.signs(table.parities, features, D)
+    # The projections of the term's C bins on its signs: an estimate of F(k) from each group.
+    estimates = jnp.einsum("rd,rcdk->rck", sign, residual[bins]) * shifts[..., None] / D
+    agree = found[bins] & jnp.all(features[bins] == features[:, None], axis=-1) & found[:, None]
+    home = jnp.arange(CB, dtype=jnp.int32) // B
+    first = jnp.argmax(agree, axis=1).astype(jnp.int32) == home
+    witnesses = jnp.sum(agree, axis=1).astype(jnp.float32)
+    share = agree.astype(jnp.float32) / jnp.maximum(witnesses, 1.0)[:, None]
+    coefficients = jnp.einsum("rc,rck->rk", share, estimates)
+    size = jnp.sum(coefficients**2, axis=-1)
+    overlap = jnp.einsum("rck,rk->r", estimates, coefficients)
+    gain = D * (2.0 * overlap - jnp.sum(active, dtype=jnp.float32) * size)
+    K = coefficients.shape[-1]
+    loud = size * D * witnesses > noise * chi2_quantile(K, config.false_alarm)
+    if config.accept == "published":
+        own = jnp.einsum("rck,rk,rc->r", estimates, coefficients, home[:, None] == group)
+        before = bin_energy(residual)
+        keep = before - D * (2.0 * own - size) < 0.9 * before
+    else:
+        keep = (gain > 0.0) & loud
+    return _Peel(features, sign, bins, shifts, coefficients, gain, found & first & keep)
+
+
+def _apply(C: int, D: int, table: Tables, peel: _Peel, state: State, tried: Array) -> State:
+    # Terms peeled together may share bins, so the energy is checked for all of them at once;
+    # where it would rise, the single best term is taken.
+    residual = _subtract(peel, peel.accepted, state.residual)
+    falls = jnp.sum(bin_energy(residual)) < jnp.sum(bin_energy(state.residual))
+    rows = jnp.arange(peel.accepted.shape[0])
+    best = jnp.argmax(jnp.where(peel.accepted, peel.gain, -jnp.inf))
+    chosen = peel.accepted & (falls | (rows == best))
+
+    S = state.keys.shape[0]
+    keys = _hash(peel.features)
+    known = (state.keys == keys[:, None]) & (jnp.arange(S) < state.count)
+    match = jnp.argmax(known, axis=1).astype(jnp.int32)
+    old = jnp.any(known, axis=1) & jnp.all(state.features[match] == peel.features, axis=-1)
+    slot = state.count + jnp.cumsum((chosen & ~old).astype(jnp.int32)) - 1
+    fits = old | (slot < S)
+    overflow = state.overflow | jnp.any(chosen & ~fits)
+    simple = falls & jnp.all(fits | ~chosen)
+    chosen = chosen & fits
+    place = jnp.where(chosen, jnp.where(old, match, slot), S)
+    fresh = jnp.where(chosen & ~old, slot, S)
+
+    residual = jax.lax.cond(
+        simple, lambda: residual, lambda: _subtract(peel, chosen, state.residual)
+    )
+    touched = jnp.where(chosen[:, None], peel.bins, tried.shape[0]).reshape(-1)
+    progress = jnp.any(chosen)
+    return State(
+        residual=residual,
+        tried=tried.at[touched].set(0, mode="drop"),
+        level=jnp.where(progress, _HARD, state.level + 1),
+        features=state.features.at[fresh].set(peel.features, mode="drop"),
+        coefficients=state.coefficients.at[place].add(peel.coefficients, mode="drop"),
+        keys=state.keys.at[fresh].set(keys, mode="drop"),
+        count=state.count + jnp.sum(chosen & ~old, dtype=jnp.int32),
+        rounds=state.rounds + 1,
+        overflow=overflow,
+    )
+
+
+def _subtract(peel: _Peel, chosen: Array, residual: Array) -> Array:
+    """Subtracts the chosen terms from their bins.
+
+    Of the terms that share a bin one is served at a time, so that no two additions race and the
+    sum has one order on every device.
+    """
+    CB = residual.shape[0]
+    rows, C = peel.bins.shape
+    terms = (
+        peel.signs[:, None, :, None]
+        * peel.shifts[:, :, None, None]
+        * peel.coefficients[:, None, None, :]
+    ).reshape(rows * C, *residual.shape[1:])
+    bins = jnp.where(chosen[:, None], peel.bins, CB).reshape(-1)
+    order = jnp.arange(rows * C, dtype=jnp.int32)
+
+    def serve(carry):
+        residual, waiting = carry
+        place = jnp.where(waiting, bins, CB)
+        first = jnp.full(CB + 1, rows * C, jnp.int32).at[place].min(order)
+        now = waiting & (first[place] == order)
+        residual = residual.at[jnp.where(now, bins, CB)].add(-terms, mode="drop")
+        return residual, waiting & ~now
+
+    return jax.lax.while_loop(lambda c: jnp.any(c[1]), serve, (residual, bins < CB))[0]
+
+
+def _hash(features: Int32[Array, "rows t"]) -> UInt32[Array, "rows"]:
+    """A 32-bit mix of the members (Knuth's multiplier, then an xor-shift per member)."""
+    h = jnp.zeros(features.shape[0], jnp.uint32)
+    for column in features.T:
+        h = (h ^ column.astype(jnp.uint32)) * jnp.uint32(2654435761)
+        h = h ^ (h >> jnp.uint32(15))
+    return h
+
+
+def supports(features: Int32[Array, "S t"], W: int) -> UInt32[Array, "S W"]:
+    """Packed supports of lists of members."""
+    return bch.features_to_packed(features, W)
