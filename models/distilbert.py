@@ -75,7 +75,7 @@ def config_from_dict(raw: Mapping[str, Any]) -> Config:
       ValueError: for another family of models, or an activation, position encoding or decoder
         setting under which the stored weights would mean something else.
     """
-    family = raw.get("model_type")
+    family: Any = raw.get("model_type")
     if family not in get_args(Family):
         raise ValueError(f"model_type must be one of {get_args(Family)}, got {family!r}.")
     bert = family == "bert"
@@ -285,7 +285,8 @@ def apply(
     dtype: Any = jnp.float32,
 ) -> Float[Array, "batch K"]:
     """The logits (batch, K), float32, computed in ``dtype`` (float32 or bfloat16)."""
-    return Classifier(config, dtype).apply({"params": params}, jnp.asarray(ids), keep)
+    logits = Classifier(config, dtype).apply({"params": params}, jnp.asarray(ids), keep)
+    return jnp.asarray(logits)
 
 
 def _norm(config: Config, dtype: Any, name: str) -> nn.LayerNorm:

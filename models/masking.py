@@ -18,8 +18,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Int
-
 from spexjax.models.spans import Span, merge, sentences, words
+
 from spexjax.typing import Array, ArrayLike
 
 if TYPE_CHECKING:
@@ -85,13 +85,17 @@ def load_tokenizer(folder: str | Path) -> "Tokenizer":
 
     Raises:
       FileNotFoundError: if there is none.
+      ValueError: if it cannot be read.
     """
     from tokenizers import Tokenizer
 
     path = Path(folder) / "tokenizer.json"
     if not path.is_file():
         raise FileNotFoundError(f"No tokenizer.json in {str(folder)!r}.")
-    tokenizer = Tokenizer.from_file(str(path))
+    try:
+        tokenizer = Tokenizer.from_file(str(path))
+    except Exception as error:  # the library raises nothing narrower
+        raise ValueError(f"{str(path)!r} is not a tokenizer: {error}.") from error
     tokenizer.no_padding()
     tokenizer.no_truncation()
     return tokenizer
@@ -126,17 +130,17 @@ def split_text(
     spans = sorted(features)
     for start, end in spans:
         if not 0 <= start < end <= len(text):
-            raise ValueError(f"Span {(start, end)} is not within the text's {len(text)} characters.")
+            raise ValueError(
+                f"Span {(start, end)} is not within the text's {len(text)} characters."
+            )
     encoding = tokenizer.encode(text)
     special = np.array(encoding.special_tokens_mask, bool)
     offsets = np.array(encoding.offsets, np.int64).reshape(-1, 2)
     blocks = np.array([-1 if w is None else w for w in encoding.word_ids])
     merged, feature = merge(spans, offsets, np.where(special, -1, blocks))
     ids = np.array(encoding.ids, np.int32)
-    if max_length is not None and len(ids) > max_length:
-        tail = int(np.argmin(special[::-1]))
-        kept = np.r_[: max_length - tail, len(ids) - tail : len(ids)]
-        ids, feature = ids[kept], feature[kept]
+    kept = truncation(special, max_length)
+    ids, feature = ids[kept], feature[kept]
     n = int(feature.max(initial=-1)) + 1
     if n == 0:
         raise ValueError("The text has no word that the tokenizer knows; nothing to explain.")
@@ -149,6 +153,22 @@ def split_text(
         feature=feature.astype(np.int32),
         first=(feature != before) & (feature >= 0),
     )
+
+
+def truncation(
+    special: Bool[np.ndarray, "tokens"], max_length: int | None
+) -> Int[np.ndarray, "kept"]:
+    """Which tokens a model of ``max_length`` positions sees: the first, and the closing specials.
+
+    Args:
+      special: bool, True at the tokens that the tokenizer adds, such as [CLS] and [SEP].
+      max_length: positions; None for no limit.
+    """
+    count = len(special)
+    if max_length is None or count <= max_length:
+        return np.arange(count)
+    tail = int(np.argmin(special[::-1]))
+    return np.r_[: max_length - tail, count - tail : count]
 
 
 def template(
@@ -177,8 +197,8 @@ def template(
         ids=np.pad(text.ids, fill, constant_values=pad),
         feature=np.pad(text.feature, fill, constant_values=_NOTHING),
         first=np.pad(text.first & (replacement != "delete"), fill),
-        replacement=np.int32(token),
-        pad=np.int32(pad),
+        replacement=np.array(token, np.int32),
+        pad=np.array(pad, np.int32),
     )
 
 

@@ -54,10 +54,10 @@ def merge(
     np.maximum.at(ends, which, inside[:, 1])
     merged: list[tuple[int, int, int, int]] = []
     for start, end in spans:
-        touched = np.flatnonzero((starts < end) & (ends > start))
-        if not len(touched):
+        low = int(np.searchsorted(ends, start, "right"))
+        high = int(np.searchsorted(starts, end, "left")) - 1
+        if high < low:
             continue
-        low, high = int(touched[0]), int(touched[-1])
         start, end = min(start, int(starts[low])), max(end, int(ends[high]))
         if merged and low <= merged[-1][3]:
             before = merged.pop()

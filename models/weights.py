@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-
 from spexjax.models.distilbert import Config, config_from_dict, config_to_dict, init_params
 
 SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
@@ -128,7 +127,7 @@ def read_config(folder: str | Path) -> Config:
     path = Path(folder) / "config.json"
     if not path.is_file():
         raise FileNotFoundError(f"No config.json in {str(folder)!r}.")
-    return config_from_dict(json.loads(path.read_text(encoding="utf-8")))
+    return config_from_dict(_read_json(path))
 
 
 def read_tensors(folder: str | Path) -> dict[str, np.ndarray]:
@@ -138,19 +137,17 @@ def read_tensors(folder: str | Path) -> dict[str, np.ndarray]:
       FileNotFoundError: if the folder has neither, or lacks a shard.
       ValueError: if a shard and the index disagree on a tensor.
     """
-    from safetensors.numpy import load_file
-
     folder = Path(folder)
     if (folder / SINGLE).is_file():
-        return load_file(folder / SINGLE)
+        return _read_file(folder / SINGLE)
     if not (folder / INDEX).is_file():
         raise FileNotFoundError(f"No {SINGLE} (nor {INDEX}) in {str(folder)!r}.")
-    where = json.loads((folder / INDEX).read_text(encoding="utf-8"))["weight_map"]
+    where = _read_json(folder / INDEX).get("weight_map", {})
     tensors: dict[str, np.ndarray] = {}
     for shard in sorted(set(where.values())):
         if not (folder / shard).is_file():
             raise FileNotFoundError(f"{INDEX} lists {shard}, which is not in {str(folder)!r}.")
-        held = load_file(folder / shard)
+        held = _read_file(folder / shard)
         listed = {name for name, file in where.items() if file == shard}
         if held.keys() != listed:
             name = min(held.keys() ^ listed)
@@ -185,6 +182,26 @@ def save(
     save_file(tensors, folder / SINGLE, metadata={"format": "pt"})
     text = json.dumps(config_to_dict(config), indent=2)
     (folder / "config.json").write_text(text + "\n", encoding="utf-8")
+
+
+def _read_file(path: Path) -> dict[str, np.ndarray]:
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    try:
+        return load_file(path)
+    except SafetensorError as error:
+        raise ValueError(f"{str(path)!r} is not a safetensors file: {error}.") from error
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        raw = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{str(path)!r} is not JSON: {error}.") from error
+    if not isinstance(raw, dict):
+        raise ValueError(f"{str(path)!r} does not hold a JSON object.")
+    return raw
 
 
 def _current_name(name: str) -> str:

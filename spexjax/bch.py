@@ -13,7 +13,7 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Bool, Int, Int32, UInt32
+from jaxtyping import Bool, Int, Int32, UInt16, UInt32
 
 from spexjax import gf2m
 from spexjax.bch_tables import (
@@ -43,9 +43,13 @@ __all__ = [
 ]
 
 
+BLOCK = 64
+"""Roots are first counted per block of positions, then placed within blocks."""
+
+
 @functools.partial(
     jax.tree_util.register_dataclass,
-    data_fields=["field", "parity_syndromes"],
+    data_fields=["field", "parity_syndromes", "root_rows"],
     meta_fields=["t", "parity_bits", "positions", "W"],
 )
 @dataclasses.dataclass(frozen=True)
@@ -55,6 +59,8 @@ class BCHCode:
     Attributes:
       field: tables of GF(2^m).
       parity_syndromes: int32, (p, t): what parity row r = 1 adds to S_1, S_3, …, S_{2t−1}.
+      root_rows: uint16, (t, m, positions padded with zeros to whole blocks): α^(b − i e) at
+        [i − 1, b, e], so that σ(α^−e) is a sum of rows chosen by the bits of σ_1 … σ_t.
       t: number of errors corrected (the true one).
       parity_bits: p.
       positions: number of positions searched for roots, min(p + 32 W, 2^m − 1).
@@ -63,6 +69,7 @@ class BCHCode:
 
     field: Field
     parity_syndromes: Int32[ArrayLike, "p t"]
+    root_rows: UInt16[ArrayLike, "t m padded"]
     t: int
     parity_bits: int
     positions: int
@@ -77,6 +84,8 @@ class BCHCode:
 def make_code(n: int, t: int, W: int) -> BCHCode:
     """The code for n features that corrects t errors, tabulated for its bucket of 32 W features.
 
+    It serves every n' ≤ 32 W for which ``parameters(n', t)`` has the same field degree.
+
     Args:
       n: number of features.
       t: number of errors to correct.
@@ -85,13 +94,17 @@ def make_code(n: int, t: int, W: int) -> BCHCode:
     Raises:
       ValueError: if n does not fit into W words, or as :func:`parameters` does.
     """
-    capacity(n, W)
     chosen = parameters(n, t)
-    p, q = chosen.parity_bits, chosen.code_length
-    field = gf2m.make_field(primitive_polynomial(chosen.field_degree))
-    exponents = np.outer(np.arange(p)[::-1], 2 * np.arange(chosen.t) + 1) % q
-    rows = np.asarray(field.antilogs)[exponents]
-    return BCHCode(field, jnp.asarray(rows), chosen.t, p, min(p + WORD * W, q), W)
+    capacity(n, W)
+    m, p, q = chosen.field_degree, chosen.parity_bits, chosen.code_length
+    positions = min(p + WORD * W, q)
+    field = gf2m.make_field(primitive_polynomial(m))
+    powers = np.asarray(field.antilogs)
+    syndromes = powers[np.outer(np.arange(p)[::-1], 2 * np.arange(chosen.t) + 1) % q]
+    i, b, e = np.ogrid[1 : chosen.t + 1, :m, :positions]
+    rows = np.zeros((chosen.t, m, -(-positions // BLOCK) * BLOCK), np.uint16)
+    rows[..., :positions] = powers[(b - i * e) % q]
+    return BCHCode(field, jnp.asarray(syndromes), jnp.asarray(rows), chosen.t, p, positions, W)
 
 
 @jax.jit
@@ -115,7 +128,7 @@ def locator(
 ) -> tuple[Int32[Array, "... t+1"], Int32[Array, "..."]]:
     """Berlekamp–Massey for binary codes: the shortest recurrence that the syndromes obey.
 
-    Even discrepancies vanish, so t steps suffice (Massey 1969; Berlekamp 1968, section 7.6).
+    Every second discrepancy vanishes, so t steps suffice (Massey 1969; Berlekamp 1968, ch. 7).
 
     Args:
       code: the code.
@@ -123,37 +136,43 @@ def locator(
 
     Returns:
       sigma: int32, (..., t + 1), σ(x) = Π (1 − x α^e) over the errors e; σ_i multiplies x^i.
-      L: int32, (...,), the length of the recurrence. More than t errors if L > t or deg σ < L.
+      L: int32, (...,), the length of the recurrence. If L > t or deg σ < L, no word within t
+        errors of a codeword has these syndromes, and σ says nothing.
     """
-    field, t = code.field, code.t
-    s = jnp.asarray(syndromes, jnp.int32)
-    lead = s.shape[:-1]
-    # newest[μ] lists S_{2μ+1}, S_{2μ}, …, S_{2μ+1−t} (as logarithms, that of 0 before S_1).
-    every = [jnp.zeros(lead, jnp.int32)] * (t + 1) + [s[..., 0]]
-    for j in range(2, 2 * t):
-        every.append(s[..., j // 2] if j % 2 else gf2m.square(field, every[t + j // 2]))
-    logs = gf2m.log(field, jnp.stack(every, axis=-1))
-    newest = jnp.stack(
-        [logs[..., 2 * mu + 1 : 2 * mu + 2 + t][..., ::-1] for mu in range(t)], axis=0
-    )
+    field, t, q = code.field, code.t, code.field.q
+    syndromes = jnp.asarray(syndromes, jnp.int32)
+    first = syndromes[..., 0]
+    none = jnp.full_like(first, 3 * q)  # the logarithm of 0
 
-    def step(carry, inputs):
+    # log S_j for j = 2t − 1 … 1 and then t zeros; S_2j = S_j².
+    j = np.arange(2 * t - 1, 0, -1)
+    doublings = np.log2(j & -j).astype(np.int32)
+    odd = gf2m.log(field, syndromes)[..., (j >> doublings) // 2]
+    every = jnp.where(odd < 3 * q, (odd << doublings) % q, odd)
+    every = jnp.concatenate([every, jnp.broadcast_to(none[..., None], (*none.shape, t))], axis=-1)
+
+    def step(mu, carry):
         sigma, before, L = carry
-        mu, recent = inputs
-        log_sigma = gf2m.log(field, sigma)
-        discrepancy = xor_sum(gf2m.antilog(field, log_sigma + recent))
+        recent = jax.lax.dynamic_slice_in_dim(every, 2 * (t - 1 - mu), t + 1, axis=-1)
+        logs = gf2m.log(field, sigma)
+        discrepancy = xor_sum(gf2m.antilog(field, logs + recent))
         log_d = gf2m.log(field, discrepancy)[..., None]
         longer = (discrepancy != 0) & (mu >= L)
-        updated = sigma ^ gf2m.antilog(field, log_d + gf2m.log(field, before))
-        scaled = gf2m.antilog(field, log_sigma + gf2m.invert_log(field, log_d))
-        before = jnp.where(longer[..., None], scaled, before)
-        before = jnp.concatenate([jnp.zeros_like(before[..., :2]), before[..., :-2]], axis=-1)
-        return (updated, before, jnp.where(longer, 2 * mu + 1 - L, L)), None
+        # Three logarithms at most are added up before an antilogarithm is taken.
+        scaled = logs + gf2m.invert_log(field, log_d)
+        sigma = sigma ^ gf2m.antilog(field, log_d + before)
+        before = _shifted(jnp.where(longer[..., None], scaled, before), 2, 3 * q)
+        return sigma, before, jnp.where(longer, 2 * mu + 1 - L, L)
 
-    one = jnp.zeros((*lead, t + 1), jnp.int32).at[..., 0].set(1)
-    start = one, jnp.roll(one, 1, axis=-1), jnp.zeros(lead, jnp.int32)
-    steps = jnp.arange(t, dtype=jnp.int32), newest
-    (sigma, _, L), _ = jax.lax.scan(step, start, steps)
+    # The first step in closed form: σ = 1 + S_1 x; ``before`` is x²/S_1, or x³ if S_1 = 0, kept
+    # as logarithms.
+    hit = first != 0
+    zero = jnp.zeros_like(first)
+    sigma = jnp.stack([zero + 1, first] + [zero] * (t - 1), axis=-1)
+    inverse = gf2m.invert_log(field, gf2m.log(field, first))
+    start = [none, none, inverse, jnp.where(hit, none, zero)] + [none] * t
+    before = jnp.stack(start[: t + 1], axis=-1)
+    sigma, _, L = jax.lax.fori_loop(1, t, step, (sigma, before, hit.astype(jnp.int32)))
     return sigma, L
 
 
@@ -163,55 +182,64 @@ def splits(
 ) -> Bool[Array, "..."]:
     """Whether deg σ = L ≤ t and σ has L distinct roots in the field: exactly the decodable words.
 
-    The test is x^(2^m) ≡ x modulo the monic reciprocal of σ. All degrees are treated as t, by
-    working modulo f = x^(t−L) σ_reciprocal and multiplying both sides by x^(t−L).
+    They are decodable before shortening; :func:`error_positions` has the last word. The test is
+    x^(2^m) ≡ x modulo the monic reciprocal r of σ. To treat all degrees as t it is made modulo
+    f = x^(t−L) r with both sides multiplied by x^c, c ≥ t − 2 a power of two: x^(2^m + c) ≡
+    x^(1 + c), which x^(t−L) divides whenever L > 0.
 
     Args:
       code: the code.
       sigma: int32, (..., t + 1), from :func:`locator`.
       L: int32, (...,).
     """
-    field, t = code.field, code.t
+    field, t, m = code.field, code.t, code.field_degree
     sigma = jnp.asarray(sigma, jnp.int32)
     L = jnp.asarray(L, jnp.int32)
     leading = jnp.take_along_axis(sigma, jnp.clip(L, 0, t)[..., None], axis=-1)[..., 0]
     plausible = (L <= t) & (leading != 0)
     if t == 1:
         return plausible
-    f = sigma[..., :0:-1]  # f_i = σ_(t−i) for i < t; f_t = σ_0 = 1
-    log_f = gf2m.log(field, f)
+    f = gf2m.log(field, sigma[..., :0:-1])  # f = Σ_{i<t} σ_(t−i) x^i + x^t
 
     def times_x(h):
         top = gf2m.log(field, h[..., -1:])
-        shifted = jnp.concatenate([jnp.zeros_like(h[..., :1]), h[..., :-1]], axis=-1)
-        return shifted ^ gf2m.antilog(field, top + log_f)
+        return _shifted(h, 1, 0) ^ gf2m.antilog(field, top + f)
 
-    def advance(h, _):
+    def next_power(h, _):
         h = times_x(h)
         return h, h
 
-    # x^t, …, x^(2t−2) mod f; squares of Σ h_i x^i are Σ h_i² x^(2i).
-    _, high = jax.lax.scan(advance, jnp.zeros_like(f).at[..., -1].set(1), length=t - 1)
+    def monomial(e):
+        return jnp.zeros_like(f).at[..., e].set(1)
+
+    _, high = jax.lax.scan(next_power, monomial(t - 1), length=t - 1)
+
+    def power_of_x(e):
+        return monomial(e) if e < t else high[e - t]  # up to x^(2t−2)
+
     half = -(-t // 2)
     even = gf2m.log(field, high[2 * half - t :: 2])
 
-    def squared(h, _):
+    def squared(h):
         logs = 2 * gf2m.log(field, h)
         low = gf2m.antilog(field, logs[..., :half])
         spread = jnp.stack([low, jnp.zeros_like(low)], axis=-1).reshape(*low.shape[:-1], -1)
-        doubled = jnp.moveaxis(logs[..., half:, None], -2, 0)
-        return spread[..., :t] ^ xor_sum(gf2m.antilog(field, doubled + even), axis=0), None
+        total = spread[..., :t]
+        for k in range(t - half):
+            total ^= gf2m.antilog(field, logs[..., half + k, None] + even[k])
+        return total
 
-    start = (t - 1).bit_length()  # 2^start ≥ t is the first power of two beyond x^(t−1)
-    h = high[(1 << start) - t]
-    h, _ = jax.lax.scan(squared, h, length=code.field_degree - start)
-    difference = h.at[..., 1].set(h[..., 1] ^ 1)
+    # Square and multiply, from the left, starting with a power already known.
+    c = 1 << max(t - 3, 0).bit_length()
+    exponent = (1 << m) + c
+    steps = next(s for s in range(m) if exponent >> s <= 2 * t - 2)
 
-    def lift(i, g):
-        return jnp.where((i < t - L)[..., None], times_x(g), g)
+    def step(i, h):
+        bit = steps - 1 - i == c.bit_length() - 1
+        return jax.lax.cond(bit, times_x, lambda h: h, squared(h))
 
-    difference = jax.lax.fori_loop(0, t - 1, lift, difference)
-    return plausible & ((L == 0) | ~jnp.any(difference != 0, axis=-1))
+    h = jax.lax.fori_loop(0, steps, step, power_of_x(exponent >> steps))
+    return plausible & ((L == 0) | jnp.all(h == power_of_x(1 + c), axis=-1))
 
 
 @jax.jit
@@ -230,29 +258,40 @@ def error_positions(
       n: number of features, may be traced; at most 32 W.
 
     Returns:
-      positions: int32, (..., t), descending, then −1; all −1 where not ok.
+      positions: int32, (..., t), ascending, then −1; all −1 where not ok.
       ok: bool, (...,): σ has L ≤ t roots, all inside the word's p + n positions.
     """
-    field, t, q = code.field, code.t, code.field.q
+    t, m = code.t, code.field_degree
     sigma = jnp.asarray(sigma, jnp.int32)
-    n = jnp.asarray(n, jnp.int32)
-    e = jnp.arange(code.positions, dtype=jnp.int32)
-    powers = (e * np.arange(t, -1, -1, dtype=np.int32)[:, None]) % q
-    logs = gf2m.log(field, sigma)
-    value = jnp.zeros((*logs.shape[:-1], code.positions), jnp.int32)
-    for i in range(t + 1):
-        value ^= gf2m.antilog(field, logs[..., i, None] + powers[i])
-    root = (value == 0) & (e < code.parity_bits + n)
-    count = jnp.sum(root, axis=-1, dtype=jnp.int32)
-    ok = (count == L) & (L <= t)
+    L = jnp.asarray(L, jnp.int32)
+    size = code.root_rows.shape[-1]
+    bits = (sigma[..., 1:, None] >> np.arange(m, dtype=np.int32)) & 1
+    chosen = jnp.uint16(0) - bits.astype(jnp.uint16)  # all ones where a row is taken
 
-    def next_root(below, _):
-        found = jnp.max(jnp.where(root & (e < below[..., None]), e, -1), axis=-1)
-        return found, found
+    def add_rows(i, value):
+        # A loop, since left to fuse this sum would be computed again by each of its readers;
+        # slicing row by row lets the rows of one i fuse into one pass (ten times faster on a CPU).
+        for b in range(m):
+            value ^= chosen[..., i, b, None] & code.root_rows[i, b]
+        return value
 
-    first = jnp.full(ok.shape, code.positions, jnp.int32)
-    _, positions = jax.lax.scan(next_root, first, length=t)
-    return jnp.where(ok[..., None], jnp.moveaxis(positions, 0, -1), -1), ok
+    value = jax.lax.fori_loop(0, t, add_rows, jnp.zeros((*L.shape, size), jnp.uint16))
+    inside = np.arange(size, dtype=np.int32) < code.parity_bits + jnp.asarray(n, jnp.int32)
+    root = (value == 1) & inside
+    blocks = root.reshape(*L.shape, -1, BLOCK)
+
+    upto = jnp.cumsum(jnp.sum(blocks, axis=-1, dtype=jnp.int32), axis=-1)
+    ok = (upto[..., -1] == L) & (L <= t)
+    slot = jnp.arange(1, t + 1, dtype=jnp.int32)
+    behind = upto[..., None, :] < slot[:, None]  # blocks that end before the slot's root
+    block = jnp.minimum(jnp.sum(behind, axis=-1, dtype=jnp.int32), size // BLOCK - 1)
+    rank = slot - jnp.max(jnp.where(behind, upto[..., None, :], 0), axis=-1)
+    inner = jnp.take_along_axis(blocks, block[..., None], axis=-2)
+    offset = jnp.sum(
+        jnp.cumsum(inner, axis=-1, dtype=jnp.int32) < rank[..., None], axis=-1, dtype=jnp.int32
+    )
+    present = ok[..., None] & (slot <= L[..., None])
+    return jnp.where(present, block * BLOCK + offset, -1), ok
 
 
 def features_to_packed(features: Int32[ArrayLike, "... t"], W: int) -> UInt32[Array, "... W"]:
@@ -278,7 +317,7 @@ def hard_decode(
 
     Returns:
       support: uint32, (..., W), k packed; zero where not ok.
-      positions: int32, (..., t), all error positions, descending, then −1.
+      positions: int32, (..., t), all error positions, ascending, then −1.
       ok: bool, (...,), whether a codeword lies within t errors.
     """
     sigma, L = locator(code, syndromes(code, parity_bits))
@@ -286,3 +325,9 @@ def hard_decode(
     features = jnp.asarray(n, jnp.int32) - 1 - (positions - code.parity_bits)
     features = jnp.where(positions >= code.parity_bits, features, -1)
     return features_to_packed(features, code.W), positions, ok
+
+
+def _shifted(h: Int32[Array, "... terms"], by: int, fill: int) -> Int32[Array, "... terms"]:
+    """Coefficients of x^by h(x), cut to the same number of terms."""
+    start = jnp.full_like(h[..., :by], fill)
+    return jnp.concatenate([start, h[..., : h.shape[-1] - by]], axis=-1)

@@ -10,6 +10,7 @@ the level back to the first, its absence on to the next; after the last the sear
 
 import dataclasses
 import functools
+import math
 from typing import Literal, NamedTuple
 
 import jax
@@ -22,6 +23,8 @@ from spexjax.typing import Array
 
 _SIGN = 31
 _HARD, _SOFT, _UNGATED, _DONE = 0, 1, 2, 3
+_ROWS = 256
+_CHANGE = 0.01
 _DIRECTION_STEPS = 8
 
 
@@ -190,11 +193,27 @@ def step(
     noise = noise_variance(energy, active, D * K, floor)
     loud = energy > noise * chi2_quantile(D * K, config.false_alarm)
     effort = jnp.where(state.level == _HARD, 1, 2)
-    todo = (state.tried < effort) & jnp.where(state.level == _UNGATED, energy > D * K * floor, loud)
+    worth = jnp.where(state.level == _UNGATED, energy > D * K * floor, loud)
+    todo = (state.tried < effort) & worth
     features, found = _search(design, table, config, direction(state.residual), todo, state.level)
 
-    peel = _propose(design, table, config, active, noise, state.residual, features, found)
-    return _apply(design.groups, D, table, peel, state, jnp.where(todo, effort, state.tried))
+    peel, left = _propose(design, table, config, active, noise, state.residual, features, found)
+    residual, state = _accept(peel, state)
+    coefficients, residual = _refine(design, table, active, state, residual)
+    changed = jnp.abs(bin_energy(residual) - energy) > _CHANGE * energy
+    tried = jnp.where(todo & ~left, effort, state.tried)
+    progress = jnp.any(peel.accepted)
+    # Bins as loud as noise alone would make them need no second look below the gate.
+    expected = config.false_alarm * CB
+    quiet = jnp.sum(loud) < expected + 3 * math.sqrt(expected) + 1
+    finished = quiet & (state.count > 1) & (state.level == _SOFT)
+    return state._replace(
+        residual=residual,
+        coefficients=coefficients,
+        tried=jnp.where(changed, 0, tried),
+        level=jnp.where(progress, _HARD, jnp.where(finished, _DONE, state.level + 1)),
+        rounds=state.rounds + 1,
+    )
 
 
 def run(
@@ -315,31 +334,53 @@ def _search(design, table, config, u, todo, level):
     return features, found
 
 
+class _Rows(NamedTuple):
+    """Sets as they meet the bins."""
+
+    features: Int32[Array, "R t"]
+    signs: Float[Array, "R D"]
+    bins: Int32[Array, "R C"]
+    shifts: Float[Array, "R C"]
+    """(−1)^⟨s_c,k⟩, 0 for groups that are not active."""
+
+
 class _Peel(NamedTuple):
-    """Terms proposed by their bins: row r is what bin r decoded to."""
+    """Terms that bins propose."""
 
-    features: Int32[Array, "CB t"]
-    signs: Float[Array, "CB D"]
-    bins: Int32[Array, "CB C"]
-    shifts: Float[Array, "CB C"]
-    coefficients: Float[Array, "CB K"]
-    gain: Float[Array, "CB"]
+    rows: _Rows
+    coefficients: Float[Array, "R K"]
+    gain: Float[Array, "R"]
     """By how much subtracting the term alone lowers the energy."""
-    accepted: Bool[Array, "CB"]
+    accepted: Bool[Array, "R"]
 
 
-def _propose(design, table, config, active, noise, residual, features, found) -> _Peel:
-    (CB, D, _), C, B = residual.shape, design.groups, 2**design.b
+def _rows(C: int, B: int, D: int, table: Tables, active: Array, features: Array) -> _Rows:
     hashes = chase.gather_xor(table.bins.T, features)
-    group = jnp.arange(C, dtype=jnp.int32)
-    bins = (hashes & jnp.uint32(B - 1)).astype(jnp.int32) + group * B
+    bins = (hashes & jnp.uint32(B - 1)).astype(jnp.int32) + jnp.arange(C, dtype=jnp.int32) * B
     shifts = 1.0 - 2.0 * (hashes >> jnp.uint32(_SIGN)).astype(jnp.float32)
-    shifts = jnp.where(active, shifts, 0.0)
-    sign = chase.signs(table.parities, features, D)
-    # The projections of the term's C bins on its signs: an estimate of F(k) from each group.
-    estimates = jnp.einsum("rd,rcdk->rck", sign, residual[bins]) * shifts[..., None] / D
-    agree = found[bins] & jnp.all(features[bins] == features[:, None], axis=-1) & found[:, None]
-    home = jnp.arange(CB, dtype=jnp.int32) // B
+    signs = chase.signs(table.parities, features, D)
+    return _Rows(features, signs, bins, jnp.where(active, shifts, 0.0))
+
+
+def _estimates(rows: _Rows, residual: Float[Array, "CB D K"]) -> Float[Array, "R C K"]:
+    """The projection of each set's bins on its signs: an estimate of F(k) from each group."""
+    D = residual.shape[1]
+    projected = jnp.einsum("rd,rcdk->rck", rows.signs, residual[rows.bins])
+    return projected * rows.shifts[..., None] / D
+
+
+def _propose(design, table, config, active, noise, residual, features, found):
+    """The terms that up to ``_ROWS`` bins propose, and the bins that had to be left for later."""
+    (CB, D, K), C, B = residual.shape, design.groups, 2**design.b
+    R = min(CB, _ROWS)
+    rank = jnp.cumsum(found.astype(jnp.int32))
+    own = jnp.searchsorted(rank, 1 + jnp.arange(R, dtype=jnp.int32)).astype(jnp.int32)
+    real, own = own < CB, jnp.minimum(own, CB - 1)
+    rows = _rows(C, B, D, table, active, features[own])
+    estimates = _estimates(rows, residual)
+    agree = found[rows.bins] & jnp.all(features[rows.bins] == rows.features[:, None], axis=-1)
+    agree = agree & active
+    home = own // B
     first = jnp.argmax(agree, axis=1).astype(jnp.int32) == home
     witnesses = jnp.sum(agree, axis=1).astype(jnp.float32)
     share = agree.astype(jnp.float32) / jnp.maximum(witnesses, 1.0)[:, None]
@@ -347,82 +388,105 @@ def _propose(design, table, config, active, noise, residual, features, found) ->
     size = jnp.sum(coefficients**2, axis=-1)
     overlap = jnp.einsum("rck,rk->r", estimates, coefficients)
     gain = D * (2.0 * overlap - jnp.sum(active, dtype=jnp.float32) * size)
-    K = coefficients.shape[-1]
-    loud = size * D * witnesses > noise * chi2_quantile(K, config.false_alarm)
     if config.accept == "published":
-        own = jnp.einsum("rck,rk,rc->r", estimates, coefficients, home[:, None] == group)
-        before = bin_energy(residual)
-        keep = before - D * (2.0 * own - size) < 0.9 * before
+        mine = jnp.einsum("rck,rk,rc->r", estimates, coefficients, home[:, None] == jnp.arange(C))
+        before = bin_energy(residual)[own]
+        keep = before - D * (2.0 * mine - size) < 0.9 * before
     else:
+        loud = size * D * witnesses > noise * chi2_quantile(K, config.false_alarm)
         keep = (gain > 0.0) & loud
-    return _Peel(features, sign, bins, shifts, coefficients, gain, found & first & keep)
+    left = found & (rank > R)
+    return _Peel(rows, coefficients, gain, real & first & keep), left
 
 
-def _apply(C: int, D: int, table: Tables, peel: _Peel, state: State, tried: Array) -> State:
+def _accept(peel: _Peel, state: State) -> tuple[Array, State]:
+    """Subtracts what was accepted and puts it on the list; equal sets are merged."""
+    rows = peel.rows
     # Terms peeled together may share bins, so the energy is checked for all of them at once;
     # where it would rise, the single best term is taken.
-    residual = _subtract(peel, peel.accepted, state.residual)
-    falls = jnp.sum(bin_energy(residual)) < jnp.sum(bin_energy(state.residual))
-    rows = jnp.arange(peel.accepted.shape[0])
+    together = _subtract(rows, peel.coefficients, peel.accepted, state.residual)
+    falls = jnp.sum(bin_energy(together)) <= jnp.sum(bin_energy(state.residual))
     best = jnp.argmax(jnp.where(peel.accepted, peel.gain, -jnp.inf))
-    chosen = peel.accepted & (falls | (rows == best))
+    chosen = peel.accepted & (falls | (jnp.arange(peel.accepted.shape[0]) == best))
 
     S = state.keys.shape[0]
-    keys = _hash(peel.features)
+    keys = _hash(rows.features)
     known = (state.keys == keys[:, None]) & (jnp.arange(S) < state.count)
     match = jnp.argmax(known, axis=1).astype(jnp.int32)
-    old = jnp.any(known, axis=1) & jnp.all(state.features[match] == peel.features, axis=-1)
+    old = jnp.any(known, axis=1) & jnp.all(state.features[match] == rows.features, axis=-1)
     slot = state.count + jnp.cumsum((chosen & ~old).astype(jnp.int32)) - 1
     fits = old | (slot < S)
-    overflow = state.overflow | jnp.any(chosen & ~fits)
     simple = falls & jnp.all(fits | ~chosen)
+    overflow = state.overflow | jnp.any(chosen & ~fits)
     chosen = chosen & fits
+    residual = jax.lax.cond(
+        simple,
+        lambda: together,
+        lambda: _subtract(rows, peel.coefficients, chosen, state.residual),
+    )
     place = jnp.where(chosen, jnp.where(old, match, slot), S)
     fresh = jnp.where(chosen & ~old, slot, S)
-
-    residual = jax.lax.cond(
-        simple, lambda: residual, lambda: _subtract(peel, chosen, state.residual)
-    )
-    touched = jnp.where(chosen[:, None], peel.bins, tried.shape[0]).reshape(-1)
-    progress = jnp.any(chosen)
-    return State(
-        residual=residual,
-        tried=tried.at[touched].set(0, mode="drop"),
-        level=jnp.where(progress, _HARD, state.level + 1),
-        features=state.features.at[fresh].set(peel.features, mode="drop"),
+    return residual, state._replace(
+        features=state.features.at[fresh].set(rows.features, mode="drop"),
         coefficients=state.coefficients.at[place].add(peel.coefficients, mode="drop"),
         keys=state.keys.at[fresh].set(keys, mode="drop"),
         count=state.count + jnp.sum(chosen & ~old, dtype=jnp.int32),
-        rounds=state.rounds + 1,
         overflow=overflow,
     )
 
 
-def _subtract(peel: _Peel, chosen: Array, residual: Array) -> Array:
-    """Subtracts the chosen terms from their bins.
+def _refine(design, table, active, state: State, residual: Array) -> tuple[Array, Array]:
+    """One step of steepest descent, with exact line search, on all coefficients found so far.
 
-    Of the terms that share a bin one is served at a time, so that no two additions race and the
-    sum has one order on every device.
+    A bin that was read while it held other terms gave a biased estimate; without this step the
+    bias would come back as further rounds that decode the same sets again.
     """
+    S = state.keys.shape[0]
+    R = min(S, _ROWS)
+    D, C, B = residual.shape[1], design.groups, 2**design.b
+    groups = jnp.maximum(jnp.sum(active, dtype=jnp.float32), 1.0)
+
+    def chunk(carry):
+        start, steps, image = carry
+        slots = jnp.minimum(start + jnp.arange(R, dtype=jnp.int32), S - 1)
+        mine = (start + jnp.arange(R) < state.count) & (slots >= start)
+        rows = _rows(C, B, D, table, active, state.features[slots])
+        step = jnp.sum(_estimates(rows, residual), axis=1) / groups
+        image = _subtract(rows, -step, mine, image)
+        return start + R, steps.at[jnp.where(mine, slots, S)].set(step, mode="drop"), image
+
+    start = jnp.int32(0), jnp.zeros_like(state.coefficients), jnp.zeros_like(residual)
+    _, steps, image = jax.lax.while_loop(lambda c: c[0] < state.count, chunk, start)
+    length = jnp.sum(image * residual) / jnp.maximum(jnp.sum(image * image), 1e-30)
+    return state.coefficients + length * steps, residual - length * image
+
+
+def _subtract(rows: _Rows, coefficients: Array, chosen: Array, residual: Array) -> Array:
+    """Subtracts the chosen terms from their bins."""
     CB = residual.shape[0]
-    rows, C = peel.bins.shape
-    terms = (
-        peel.signs[:, None, :, None]
-        * peel.shifts[:, :, None, None]
-        * peel.coefficients[:, None, None, :]
-    ).reshape(rows * C, *residual.shape[1:])
-    bins = jnp.where(chosen[:, None], peel.bins, CB).reshape(-1)
-    order = jnp.arange(rows * C, dtype=jnp.int32)
+    R, C = rows.bins.shape
+    signs = rows.signs[:, None, :] * rows.shifts[:, :, None]
+    terms = (signs[..., None] * coefficients[:, None, None, :]).reshape(R * C, *residual.shape[1:])
+    bins = jnp.where(chosen[:, None], rows.bins, CB).reshape(-1)
+    order = jnp.arange(R * C, dtype=jnp.int32)
 
-    def serve(carry):
-        residual, waiting = carry
-        place = jnp.where(waiting, bins, CB)
-        first = jnp.full(CB + 1, rows * C, jnp.int32).at[place].min(order)
-        now = waiting & (first[place] == order)
-        residual = residual.at[jnp.where(now, bins, CB)].add(-terms, mode="drop")
-        return residual, waiting & ~now
+    def at_once(residual):
+        return residual.at[bins].add(-terms, mode="drop")
 
-    return jax.lax.while_loop(lambda c: jnp.any(c[1]), serve, (residual, bins < CB))[0]
+    def in_turn(residual):
+        def serve(carry):
+            residual, waiting = carry
+            place = jnp.where(waiting, bins, CB)
+            first = jnp.full(CB + 1, R * C, jnp.int32).at[place].min(order)
+            now = waiting & (first[place] == order)
+            residual = residual.at[jnp.where(now, bins, CB)].add(-terms, mode="drop")
+            return residual, waiting & ~now
+
+        return jax.lax.while_loop(lambda c: jnp.any(c[1]), serve, (residual, bins < CB))[0]
+
+    # A CPU adds colliding rows in order; elsewhere additions race, so of the terms that share a
+    # bin one is served at a time, and the sum has one order.
+    return jax.lax.platform_dependent(residual, cpu=at_once, default=in_turn)
 
 
 def _hash(features: Int32[Array, "rows t"]) -> UInt32[Array, "rows"]:

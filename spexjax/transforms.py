@@ -32,8 +32,8 @@ FOURIER_TO_MOBIUS: Cell = ((1, 1), (0, -2))
 MOBIUS_TO_FOURIER: Cell = ((1, 0.5), (0, -0.5))
 
 SINGLE_FACTOR = 8  # tables up to 2^8 along the last axis: one product
-LAST_FACTOR = 128  # rows of the factor from the right, if there is more than one
-IN_PLACE_FACTOR = 5  # features per product in place
+LAST_FACTOR = 64  # rows of the factor from the right, if there is more than one
+IN_PLACE_FACTOR = 4  # features per product in place
 MIN_COLUMNS = 32  # fewer columns than this make products in place slow
 
 
@@ -194,8 +194,7 @@ def _transform(x: Table, cell: Cell, axis: int) -> Float[Array, "..."]:
     for r in in_place:
         matrix = _power(cell, r).astype(x.dtype)
         x = x.reshape(-1, 1 << r, columns)
-        left = jnp.broadcast_to(matrix, (x.shape[0], *matrix.shape))
-        x = dot(left, x, (((2,), (1,)), ((0,), (0,))))
+        x = dot(_repeat(matrix, x), x, (((2,), (1,)), ((0,), (0,))))
         columns <<= r
     return x.reshape(shape)
 
@@ -207,3 +206,21 @@ def _power(cell: Cell, r: int) -> np.ndarray:
     for _ in range(r):
         matrix = np.kron(np.asarray(cell, float), matrix)
     return matrix
+
+
+def _repeat(matrix: np.ndarray, x: Array) -> Float[Array, "... rows rows"]:
+    """The matrix once per leading index of ``x``, under ``vmap`` too.
+
+    Were the factor not batched together with ``x``, ``vmap`` would move the new axis to the columns
+    and transpose the whole table, which costs more than the product.
+    """
+
+    @jax.custom_batching.custom_vmap
+    def repeat(x):
+        return jnp.broadcast_to(matrix, (*x.shape[:-2], *matrix.shape))
+
+    @repeat.def_vmap
+    def _(_size, _batched, x):
+        return repeat(x), True
+
+    return repeat(jax.lax.stop_gradient(x))

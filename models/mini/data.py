@@ -11,9 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-NEGATIONS = frozenset(
-    "not no never n't neither nor nothing none nobody nowhere without hardly barely cannot".split()
-)
+_NEGATIONS = "not no never n't neither nor nothing none nobody nowhere without hardly barely cannot"
+NEGATIONS = frozenset(_NEGATIONS.split())
 
 
 class Examples(NamedTuple):

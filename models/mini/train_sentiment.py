@@ -22,12 +22,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from tokenizers import Tokenizer
-
 from spexjax.models import weights
 from spexjax.models.distilbert import Classifier, Config, apply, init_params
 from spexjax.models.mini import data
 from spexjax.models.mini.vocabulary import save_tokenizer, train_tokenizer
+from tokenizers import Tokenizer
+
 from spexjax.typing import Array
 
 LENGTHS = (8, 16, 32, 64, 256, 512)
@@ -157,12 +157,15 @@ def fit(config: Config, s: Settings, unk: int, phrases: list[Rows], reviews: tup
         return params, mean, state, value
 
     mean = jax.tree.map(jnp.copy, params)
-    state, best, history, i = optimizer.init(params), params, [], 0
+    history: list[dict[str, float]] = []
+    state, best, i = optimizer.init(params), params, 0
     for epoch in range(s.epochs):
         began, total = time.perf_counter(), []
         cut = windows(review_ids, s.window, rng)
         for batch in batches(phrases + to_rows(cut, review_labels), s.tokens_per_step, rng):
-            params, mean, state, value = step(params, mean, state, batch, jax.random.fold_in(key, i))
+            params, mean, state, value = step(
+                params, mean, state, batch, jax.random.fold_in(key, i)
+            )
             total.append(value)
             i += 1
         found = score(config, mean, held_out)

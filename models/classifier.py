@@ -1,0 +1,95 @@
+"""A text classifier read from a folder: configuration, parameters, tokenizer."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float
+from spexjax.models import weights
+from spexjax.models.distilbert import Config, apply
+from spexjax.models.masking import load_tokenizer, truncation
+
+from spexjax.typing import Array
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+
+@dataclass(frozen=True, eq=False)
+class TextClassifier:
+    """A model and its tokenizer.
+
+    Attributes:
+      config: the geometry.
+      params: float32 parameters, a nested mapping.
+      tokenizer: with padding and truncation off.
+      name: what to call the model in reports.
+    """
+
+    config: Config
+    params: Mapping[str, Any]
+    tokenizer: "Tokenizer"
+    name: str = "model"
+
+    @cached_property
+    def replicated(self) -> Mapping[str, Any]:
+        """The parameters on every local device, with a leading device axis as ``pmap`` wants."""
+        devices = jax.local_devices()
+        copy = jax.pmap(lambda _, params: params, in_axes=(0, None), devices=devices)
+        return copy(jnp.arange(len(devices)), self.params)
+
+    @property
+    def label_names(self) -> tuple[str, ...]:
+        """The names of the classes."""
+        c = self.config
+        return c.label_names or tuple(f"LABEL_{i}" for i in range(c.num_labels))
+
+    @property
+    def positive_label(self) -> int | None:
+        """The class called positive, else the second of two, the only one, or none."""
+        names = [name.lower() for name in self.label_names]
+        if "positive" in names:
+            return names.index("positive")
+        return {1: 0, 2: 1}.get(len(names))
+
+    def logits(self, text: str) -> Float[np.ndarray, "K"]:
+        """The model's answer to a text, cut to the model's positions, (K,) float32."""
+        encoding = self.tokenizer.encode(text)
+        special = np.array(encoding.special_tokens_mask, bool)
+        kept = truncation(special, self.config.max_position_embeddings)
+        ids = jnp.asarray(np.array(encoding.ids, np.int32)[None, kept])
+        return np.asarray(_logits(self.config, self.params, ids))[0]
+
+
+def load_classifier(folder: str | Path | None = None) -> TextClassifier:
+    """Reads a Hugging Face folder; without one, the sentiment classifier that ships with spexjax.
+
+    Args:
+      folder: holds ``config.json``, ``tokenizer.json`` and ``model.safetensors`` (or shards).
+
+    Raises:
+      FileNotFoundError: if the folder or one of its files is missing.
+      ValueError: if the model is not supported or a tensor does not fit; it is named.
+    """
+    if folder is None:
+        with resources.as_file(resources.files("spexjax.models.mini") / "sentiment") as path:
+            return replace(load_classifier(path), name="embedded sentiment classifier")
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise FileNotFoundError(f"No folder {str(folder)!r}.")
+    config, params = weights.load(folder)
+    tokenizer = load_tokenizer(folder)
+    size = tokenizer.get_vocab_size()
+    if size > config.vocab_size:
+        raise ValueError(f"The tokenizer has {size} tokens, the model only {config.vocab_size}.")
+    return TextClassifier(config, params, tokenizer, folder.resolve().name)
+
+
+def _logits(config: Config, params: Mapping[str, Any], ids: Array) -> Array:
+    return apply(config, params, ids, jnp.ones(ids.shape, bool))

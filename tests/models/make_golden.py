@@ -1,0 +1,77 @@
+"""Writes ``golden/``: small random classifiers saved by ``transformers``, and its logits for them.
+
+Run where PyTorch and transformers are installed: ``python tests/models/make_golden.py``. Made
+with torch 2.13.0 and transformers 5.23.0.
+"""
+
+import json
+from pathlib import Path
+
+import torch
+from transformers import (
+    BertConfig,
+    BertForSequenceClassification,
+    DistilBertConfig,
+    DistilBertForSequenceClassification,
+)
+
+OUT = Path(__file__).parent / "golden"
+
+
+def models():
+    """Name, model and whether it takes token types."""
+    names = {0: "BAD", 1: "SO-SO", 2: "GOOD"}
+    yield (
+        "distilbert",
+        DistilBertForSequenceClassification(
+            DistilBertConfig(
+                vocab_size=60,
+                dim=24,
+                n_layers=2,
+                n_heads=3,
+                hidden_dim=40,
+                max_position_embeddings=16,
+                id2label=names,
+                label2id={v: k for k, v in names.items()},
+            )
+        ),
+        False,
+    )
+    yield (
+        "bert",
+        BertForSequenceClassification(
+            BertConfig(
+                vocab_size=60,
+                hidden_size=24,
+                num_hidden_layers=3,
+                num_attention_heads=2,
+                intermediate_size=32,
+                max_position_embeddings=12,
+            )
+        ),
+        True,
+    )
+
+
+def main():
+    for seed, (name, model, types) in enumerate(models()):
+        torch.manual_seed(seed)
+        with torch.no_grad():  # the default initialization leaves logits all but constant
+            for parameter in model.parameters():
+                parameter.add_(0.15 * torch.randn(parameter.shape))
+        model.eval()
+        ids = torch.randint(1, 60, (5, 11))
+        keep = torch.arange(11) < torch.tensor([[11], [1], [4], [7], [10]])
+        ids = torch.where(keep, ids, 0)
+        inputs = {"input_ids": ids, "attention_mask": keep.long()}
+        if types:
+            inputs["token_type_ids"] = (torch.arange(11) > 5).long().expand(5, 11)
+        with torch.no_grad():
+            logits = model(**inputs).logits
+        model.save_pretrained(OUT / name)
+        record = {k: v.tolist() for k, v in inputs.items()} | {"logits": logits.tolist()}
+        (OUT / name / "logits.json").write_text(json.dumps(record) + "\n")
+
+
+if __name__ == "__main__":
+    main()
