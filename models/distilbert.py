@@ -86,11 +86,12 @@ def config_from_dict(raw: Mapping[str, Any]) -> Config:
     ):
         if raw.get(name, want) != want:
             raise ValueError(f"{name} = {raw[name]!r} is not supported, only {want!r}.")
-    values = {ours: raw[keys[bert]] for ours, keys in _KEYS.items() if keys[bert] in raw}
+    values = {ours: raw.get(keys[bert]) for ours, keys in _KEYS.items()}
+    values = {ours: value for ours, value in values.items() if value is not None}
     if bert:
         base = {"n_layers": 12, "head_dropout": raw.get("hidden_dropout_prob", 0.1)}
         base |= {"type_vocab_size": raw.get("type_vocab_size", 2)}
-        values = base | {k: v for k, v in values.items() if v is not None}
+        values = base | values
         values["norm_eps"] = raw.get("layer_norm_eps", 1e-12)
     names = raw.get("id2label")
     if names is not None:

@@ -1,0 +1,36 @@
+"""A small trained tokenizer and a small random classifier for the tests of models."""
+
+import jax
+import pytest
+
+from spexjax.models.classifier import TextClassifier
+from spexjax.models.distilbert import Config, init_params
+from spexjax.models.mini.vocabulary import train_tokenizer
+
+SENTENCES = [
+    "Her acting never fails to impress, and it's a film I don't want to forget.",
+    "The plot isn't good; the ending (so they say) was under-whelming!",
+    "A never-ending story about café owners, naïve and brave.",
+    "bad bad bad good good movie movie acting actor acts impressive",
+]
+
+
+@pytest.fixture(scope="session")
+def tokenizer():
+    return train_tokenizer([SENTENCES * 3], 120)
+
+
+@pytest.fixture(scope="session")
+def classifier(tokenizer):
+    config = Config(
+        vocab_size=tokenizer.get_vocab_size(),
+        dim=24,
+        n_layers=2,
+        n_heads=3,
+        hidden_dim=40,
+        max_position_embeddings=96,
+        label_names=("NEGATIVE", "POSITIVE"),
+    )
+    params = init_params(config, jax.random.key(1, impl="threefry2x32"))
+    params = jax.tree.map(lambda x: 6 * x if x.ndim > 1 else x, params)
+    return TextClassifier(config, params, tokenizer, "tiny")
