@@ -15,6 +15,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from importlib import import_module
+from importlib.util import find_spec
 from types import ModuleType
 from typing import Literal, NamedTuple
 
@@ -39,12 +40,8 @@ class CodedDesign(NamedTuple):
 
 
 def available() -> bool:
-    """Whether ``sparse-transform`` can be imported."""
-    try:
-        _module("qsft.qsft")
-    except ImportError:
-        return False
-    return True
+    """Whether ``sparse-transform`` is installed (it is not imported)."""
+    return find_spec("sparse_transform") is not None
 
 
 def read_design(masks: Bool[np.ndarray, "N n"], groups: int, b: int) -> CodedDesign:
@@ -63,7 +60,8 @@ def read_design(masks: Bool[np.ndarray, "N n"], groups: int, b: int) -> CodedDes
     bins = 2**b
     if masks.ndim != 2 or not len(masks) or len(masks) % (groups * bins):
         raise ValueError(
-            f"masks must have shape (C·D·2^b, n) with C = {groups}, 2^b = {bins}, got {masks.shape}."
+            f"masks must have shape (C·D·2^b, n) with C = {groups} and 2^b = {bins}, "
+            f"got {masks.shape}."
         )
     x = masks.reshape(groups, -1, bins, masks.shape[1])
     offsets = x[:, :, 0]
@@ -71,7 +69,7 @@ def read_design(masks: Bool[np.ndarray, "N n"], groups: int, b: int) -> CodedDes
     index = (np.arange(bins)[:, None] >> np.arange(b) & 1).astype(np.float32)
     products = np.einsum("lr,crn->cln", index, matrices.astype(np.float32)) % 2 == 1
     if any((x[:, i] != products ^ offsets[:, i, None]).any() for i in range(x.shape[1])):
-        raise ValueError("masks are not of the form M_c ℓ + d_i + s_c in the order group, delay, ℓ.")
+        raise ValueError("masks are not of the form M_c l + d_i + s_c in the order c, i, l.")
     return CodedDesign(matrices.transpose(0, 2, 1), offsets)
 
 
@@ -243,19 +241,17 @@ def _word_decoder(n: int, t: int, decoder: str, depth: int) -> Callable[..., tup
 
 def _signal(design: CodedDesign, values: Float[np.ndarray, "C D B"]):
     """A signal of the peer whose samples are given, not asked for."""
-    base = _module("qsft.signals.input_signal_subsampled").SubsampledSignal
-
-    class Given(base):
-        def _init_signal(self):
-            # Its ℓ counts with the first coordinate as the highest bit.
-            self.Ms = list(design.matrices[:, :, ::-1].astype(int))
-            self.Ds = [[offsets.astype(int)] for offsets in design.offsets]
-            self.all_samples = list(values.astype(complex))
-            self.Us = [[{}] for _ in self.Ms]
-            self.transformTimes = [[{}] for _ in self.Ms]
-
+    kind = _module("qsft.signals.input_signal_subsampled").SubsampledSignal
     groups, n, b = design.matrices.shape
-    return Given(n=n, q=2, query_args={"b": b, "num_subsample": groups, "num_repeat": 1})
+    signal = kind.__new__(kind)  # its constructor would draw masks and call the model
+    signal._set_params(n=n, q=2, query_args={"b": b, "num_subsample": groups, "num_repeat": 1})
+    # Its ℓ counts with the first coordinate as the highest bit.
+    signal.Ms = list(design.matrices[:, :, ::-1].astype(int))
+    signal.Ds = [[offsets.astype(int)] for offsets in design.offsets]
+    signal.all_samples = list(values.astype(complex))
+    signal.Us = [[{}] for _ in range(groups)]
+    signal.transformTimes = [[{}] for _ in range(groups)]
+    return signal
 
 
 def _as_members(found: dict[tuple[int, ...], complex]) -> dict[Support, float]:
@@ -265,11 +261,12 @@ def _as_members(found: dict[tuple[int, ...], complex]) -> dict[Support, float]:
 @contextlib.contextmanager
 def _quiet(seed: int | None = None) -> Iterator[None]:
     """Silences the peer, and undoes what it does to global state: logging, NumPy's generator."""
-    root = logging.getLogger()
-    handlers, disabled, state = root.handlers[:], logging.root.manager.disable, np.random.get_state()
+    root, manager = logging.getLogger(), logging.root.manager
+    handlers, disabled = root.handlers[:], manager.disable
+    state = np.random.get_state()  # noqa: NPY002 (the peer draws from it)
     logging.disable(logging.CRITICAL)
     if seed is not None:
-        np.random.seed(seed)
+        np.random.seed(seed)  # noqa: NPY002
     try:
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore")
@@ -277,4 +274,4 @@ def _quiet(seed: int | None = None) -> Iterator[None]:
     finally:
         logging.disable(disabled)
         root.handlers[:] = handlers
-        np.random.set_state(state)
+        np.random.set_state(state)  # noqa: NPY002

@@ -118,8 +118,8 @@ def syndromes(code: BCHCode, parity_bits: Bool[ArrayLike, "... p"]) -> Int32[Arr
     Returns:
       int32, (..., t).
     """
-    chosen = jnp.asarray(parity_bits, bool)[..., None]
-    return xor_sum(jnp.where(chosen, code.parity_syndromes, 0), axis=-2)
+    chosen = -jnp.asarray(parity_bits, jnp.int32)[..., None]  # all ones where the bit is set
+    return xor_sum(chosen & code.parity_syndromes, axis=-2)
 
 
 @jax.jit
@@ -196,7 +196,7 @@ def splits(
     sigma = jnp.asarray(sigma, jnp.int32)
     L = jnp.asarray(L, jnp.int32)
     leading = jnp.take_along_axis(sigma, jnp.clip(L, 0, t)[..., None], axis=-1)[..., 0]
-    plausible = (L <= t) & (leading != 0)
+    plausible = (leading != 0) & (t >= L)
     if t == 1:
         return plausible
     f = gf2m.log(field, sigma[..., :0:-1])  # f = Σ_{i<t} σ_(t−i) x^i + x^t
@@ -223,7 +223,7 @@ def splits(
     def squared(h):
         logs = 2 * gf2m.log(field, h)
         low = gf2m.antilog(field, logs[..., :half])
-        spread = jnp.stack([low, jnp.zeros_like(low)], axis=-1).reshape(*low.shape[:-1], -1)
+        spread = jnp.stack([low, jnp.zeros_like(low)], axis=-1).reshape(*low.shape[:-1], 2 * half)
         total = spread[..., :t]
         for k in range(t - half):
             total ^= gf2m.antilog(field, logs[..., half + k, None] + even[k])
@@ -278,10 +278,10 @@ def error_positions(
     value = jax.lax.fori_loop(0, t, add_rows, jnp.zeros((*L.shape, size), jnp.uint16))
     inside = np.arange(size, dtype=np.int32) < code.parity_bits + jnp.asarray(n, jnp.int32)
     root = (value == 1) & inside
-    blocks = root.reshape(*L.shape, -1, BLOCK)
+    blocks = root.reshape(*L.shape, size // BLOCK, BLOCK)
 
     upto = jnp.cumsum(jnp.sum(blocks, axis=-1, dtype=jnp.int32), axis=-1)
-    ok = (upto[..., -1] == L) & (L <= t)
+    ok = (t >= L) & (upto[..., -1] == L)
     slot = jnp.arange(1, t + 1, dtype=jnp.int32)
     behind = upto[..., None, :] < slot[:, None]  # blocks that end before the slot's root
     block = jnp.minimum(jnp.sum(behind, axis=-1, dtype=jnp.int32), size // BLOCK - 1)

@@ -25,11 +25,11 @@ class Parameters(NamedTuple):
     field_degree: int
     """m of GF(2^m)."""
     code_length: int
-    """2^m − 1."""
+    """2^m - 1."""
     code_dim: int
     """Number of message bits before shortening."""
     parity_bits: int
-    """p = code_length − code_dim."""
+    """p = code_length - code_dim."""
     t: int
     """The number of errors corrected, which may exceed the one asked for."""
 

@@ -205,7 +205,7 @@ def step(
     progress = jnp.any(peel.accepted)
     # Bins as loud as noise alone would make them need no second look below the gate.
     expected = config.false_alarm * CB
-    quiet = jnp.sum(loud) < expected + 3 * math.sqrt(expected) + 1
+    quiet = jnp.sum(loud, dtype=jnp.int32) <= int(expected + 3 * math.sqrt(expected) + 1)
     finished = quiet & (state.count > 1) & (state.level == _SOFT)
     return state._replace(
         residual=residual,

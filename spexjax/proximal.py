@@ -263,8 +263,9 @@ def lasso_path(
       ``read(w)`` stacked over the strengths, and :class:`Info` with a leading axis A.
     """
     rhs = jnp.asarray(rhs, jnp.float32)
-    strengths = jnp.asarray(strengths, jnp.float32)
-    strengths = jnp.broadcast_to(strengths, (*strengths.shape[: 1], *rhs.shape[:-1]))
+    strengths = jax.vmap(lambda s: jnp.broadcast_to(s, rhs.shape[:-1]))(
+        jnp.asarray(strengths, jnp.float32)
+    )
     scale = jnp.max(jnp.abs(rhs), axis=-1, initial=TINY)
 
     def step(state, strength):

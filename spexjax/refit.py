@@ -25,8 +25,8 @@ from spexjax.typing import Array
 
 # Strengths per method, relative: to the mean square of a column for ridge (1 by construction),
 # to the strength at which every coefficient vanishes for L1.
-RIDGE_STRENGTHS = tuple(10.0 ** (-6 + 0.75 * i) for i in range(8))
-L1_STRENGTHS = tuple(10.0 ** (-0.5 - 0.4 * i) for i in range(8))
+RIDGE_STRENGTHS = tuple(10.0 ** (-4 + 0.75 * i) for i in range(8))
+L1_STRENGTHS = tuple(10.0 ** (-0.45 * i) for i in range(8))
 _DEBIASING = 1e-6
 _DENSE_TERMS = 4096
 METHODS = ("linear", "ridge", "l1", "relaxed")

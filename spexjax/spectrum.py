@@ -89,8 +89,10 @@ class Spectrum:
         rank = jnp.where(self.valid, rank, -1.0)
         keep = min(bucket(size + 1), self.capacity)
         order = jnp.argsort(-rank, axis=-1, stable=True)[..., :keep]
-        valid = jnp.take_along_axis(self.valid, order, axis=-1) & (jnp.arange(keep) <= size)
+        valid = jnp.take_along_axis(self.valid, order, axis=-1)
         supports = jnp.take_along_axis(self.supports, order[..., None], axis=-2)
+        empty = jnp.any(valid & (gf2.degree(supports) == 0), axis=-1, keepdims=True)
+        valid = valid & (jnp.arange(keep) < size + empty.astype(jnp.int32))
         wide = jnp.broadcast_to(order, (*self.coefficients.shape[:-1], keep))
         coefficients = jnp.take_along_axis(self.coefficients, wide, axis=-1)
         return Spectrum(

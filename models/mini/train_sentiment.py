@@ -201,8 +201,11 @@ def encode(tokenizer: Tokenizer, texts: list[str]) -> list[list[int]]:
     return [row if len(row) <= LENGTHS[-1] else [*row[: LENGTHS[-1] - 1], row[-1]] for row in ids]
 
 
-def run(folder: Path, out: Path, s: Settings) -> dict[str, Any]:
-    """Trains on the data in ``folder``, writes the model into ``out``, returns the figures."""
+def run(folder: Path, out: Path, s: Settings, test: bool = False) -> dict[str, Any]:
+    """Trains on the data in ``folder``, writes the model into ``out``, returns the figures.
+
+    Settings are to be chosen without ``test``, which adds the figures on the dev sentences.
+    """
     began = time.perf_counter()
     phrases = data.read_sst2(folder / "sst2" / "train.tsv")
     split = data.split_sentences(phrases, s.held_out, np.random.default_rng(s.seed))
@@ -226,9 +229,11 @@ def run(folder: Path, out: Path, s: Settings) -> dict[str, Any]:
     config, params = weights.load(out)
     sets = {
         "held-out sentences": split.held_out,
-        "SST-2 dev sentences": data.read_sst2(folder / "sst2" / "dev.tsv"),
-        "IMDB test reviews": data.read_imdb(folder / "imdb" / "test.tsv"),
+        "IMDB dev reviews": data.read_imdb(folder / "imdb" / "dev.tsv"),
     }
+    if test:
+        sets["SST-2 dev sentences"] = data.read_sst2(folder / "sst2" / "dev.tsv")
+        sets["IMDB test reviews"] = data.read_imdb(folder / "imdb" / "test.tsv")
     figures: dict[str, Any] = {"history": history}
     for name, examples in sets.items():
         negated = np.array([data.has_negation(t) for t in examples.texts])
@@ -249,6 +254,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "sentiment")
     parser.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE",
                         help="settings other than the defaults")  # fmt: skip
+    parser.add_argument("--test", action="store_true", help="also score the dev sentences")
     given = parser.parse_args(arguments)
     if given.data is None:
         parser.error("--data DIR is needed (or the variable SPEXJAX_DATA)")
@@ -256,7 +262,7 @@ def main(arguments: list[str] | None = None) -> None:
     pairs = dict(item.split("=", 1) for item in given.set)
     settings = Settings(**{k: types[k](v) for k, v in pairs.items()})
     print(settings)
-    print(json.dumps(run(Path(given.data), given.out, settings), indent=2))
+    print(json.dumps(run(Path(given.data), given.out, settings, given.test), indent=2))
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 import jax
 import pytest
-
 from spexjax.models.classifier import TextClassifier
 from spexjax.models.distilbert import Config, init_params
 from spexjax.models.mini.vocabulary import train_tokenizer

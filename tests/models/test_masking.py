@@ -1,11 +1,12 @@
 """A masked row holds what the tokenizer returns for the masked text."""
 
+import itertools
+
 import jax
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
 from spexjax.models.masking import load_tokenizer, masked_ids, split_text, template
 
 # Lengths and widths are fixed so that the examples share one compiled program.
@@ -13,11 +14,45 @@ LENGTH, WIDTH, ROWS = 256, 64, 4
 
 PIECES = st.sampled_from(
     [
-        *("her", "Acting", "never", "fails", "impress", "don't", "isn't", "it's", "can't", "O'Neil"),
+        *(
+            "her",
+            "Acting",
+            "never",
+            "fails",
+            "impress",
+            "don't",
+            "isn't",
+            "it's",
+            "can't",
+            "O'Neil",
+        ),
         *("never-ending", "bad", "bad", "good", "U.S.", "5.00", "$", "...", "!", "?!", "(", ")"),
         *('"', "'", "``", "''", "“hi”", "café", "cafe\u0301", "NAÏVE", "東京", "日本語", "ß", "İ"),
-        *("\u200b", "a\u200bb", "\u0301x", "x\x00y", "x\x1cy", "\xad", "😀", "👩‍👩‍👧", "≠", "\u0385"),
-        *("[UNK]", "[SEP]", "[MASK]", "[", "]", "<b>", "&amp;", "zzzzqqqq", "q" * 120, "한국어", "Σς"),
+        *(
+            "\u200b",
+            "a\u200bb",
+            "\u0301x",
+            "x\x00y",
+            "x\x1cy",
+            "\xad",
+            "😀",
+            "👩‍👩‍👧",
+            "≠",
+            "\u0385",
+        ),
+        *(
+            "[UNK]",
+            "[SEP]",
+            "[MASK]",
+            "[",
+            "]",
+            "<b>",
+            "&amp;",
+            "zzzzqqqq",
+            "q" * 120,
+            "한국어",
+            "Σς",
+        ),
     ]
 )
 GAPS = st.sampled_from([" ", " ", " ", "", "  ", "\n", "\t", "\u3000", ", "])
@@ -54,7 +89,7 @@ def check(text, tokenizer, bits):
         assert row == tokenizer.encode(text.masked(mask, " ")).ids
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(text=texts(), bits=st.lists(st.booleans(), min_size=1, max_size=WIDTH))
 def test_rows_are_those_of_the_masked_text(tokenizer, text, bits):
     try:
@@ -67,7 +102,7 @@ def test_rows_are_those_of_the_masked_text(tokenizer, text, bits):
         check(source, tokenizer, bits)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(
     text=st.text(max_size=40),
     bits=st.lists(st.booleans(), min_size=1, max_size=WIDTH),
@@ -75,7 +110,7 @@ def test_rows_are_those_of_the_masked_text(tokenizer, text, bits):
 )
 def test_any_characters_and_any_spans(tokenizer, text, bits, cuts):
     edges = sorted({min(c, len(text)) for c in cuts} | {0, len(text)})
-    spans = list(zip(edges[:-1], edges[1:], strict=True))[::2]
+    spans = list(itertools.pairwise(edges))[::2]
     try:
         source = split_text(text, tokenizer, spans)
     except ValueError as error:
@@ -106,8 +141,7 @@ def test_a_feature_of_several_pieces_becomes_one_unk(tokenizer):
 def test_spans_are_widened_and_the_rest_is_always_kept(tokenizer):
     text = "good acting and bad movie"
     source = split_text(text, tokenizer, [(7, 9), (17, 25)])
-    assert source.words == ("acting", " bad movie"[1:]) or source.words[0] == "acting"
-    assert source.spans[0] == (5, 11)
+    assert source.words == ("acting", "bad movie")
     assert source.masked([False, True]).startswith("good [UNK] and")
     nothing = rows_of(source, tokenizer, np.zeros((1, 2), bool))[0]
     assert tokenizer.token_to_id("good") in nothing
@@ -138,10 +172,9 @@ def test_truncation_is_the_tokenizers_own_and_reported(tokenizer):
 def test_new_masks_and_texts_of_one_bucket_compile_nothing(tokenizer):
     wide = np.zeros((3, 16), bool)
     masked_ids(template(split_text("bad film", tokenizer), tokenizer, length=32), wide)
-    with jax.log_compiles(False):
-        before = masked_ids._cache_size()
-        masked_ids(template(split_text("it's good!", tokenizer), tokenizer, "mask", 32), ~wide)
-        assert masked_ids._cache_size() == before
+    before = masked_ids._cache_size()
+    masked_ids(template(split_text("it's good!", tokenizer), tokenizer, "mask", 32), ~wide)
+    assert masked_ids._cache_size() == before
 
 
 def test_same_without_jit(tokenizer):

@@ -1,0 +1,167 @@
+"""From values to a spectrum: recovery, diagnostics, limits."""
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import oracles
+import pytest
+
+from spexjax import masks, peeling, spex, transforms
+from spexjax.peeling import PeelConfig
+
+
+@pytest.fixture(scope="module")
+def design():
+    return masks.coded_design(jax.random.key(0, impl="threefry2x32"), 60, 5, 3, 3)
+
+
+def values_at(design, terms, sigma=0.0, seed=0):
+    clean = oracles.evaluate(terms, design.masks())
+    noise = np.random.default_rng(seed).standard_normal(len(clean))
+    return jnp.asarray(clean + sigma * noise, jnp.float32)
+
+
+def planted(count, seed=0):
+    return {(): 1.5, **oracles.planted_terms(60, count, seed, range(1, 4))}
+
+
+@pytest.mark.parametrize("decoder", ["soft", "hard"])
+def test_a_noiseless_sparse_function_is_recovered_exactly(design, decoder):
+    terms = planted(12)
+    spectrum, info = spex.decode(design, values_at(design, terms), PeelConfig(decoder=decoder))
+    found = spectrum.to_dict()
+    assert set(found) == set(terms)
+    assert all(abs(found[k] - terms[k]) < 1e-4 for k in terms)
+    assert int(info.undecoded_bins) == 0 and not bool(info.overflow)
+    assert float(info.residual_energy) < 1e-8
+
+
+def test_bins_hold_the_sums_that_the_definition_says(design):
+    terms = planted(6)
+    y = values_at(design, terms)
+    C, D, B = design.groups, design.num_delays, 2**design.b
+    bins = np.asarray(transforms.fwht(y.reshape(C, D, B), axis=2)) / B
+    table = peeling.tables(design)
+    features = np.full((len(terms), design.code.t), -1, np.int32)
+    for row, members in zip(features, terms, strict=True):
+        row[: len(members)] = members
+    rows = peeling._rows(C, B, D, table, jnp.ones(C, bool), jnp.sort(features, axis=1))
+    expected = np.zeros((C * B, D))
+    for r, coefficient in enumerate(terms.values()):
+        for c in range(C):
+            expected[rows.bins[r, c]] += coefficient * rows.signs[r] * rows.shifts[r, c]
+    np.testing.assert_allclose(
+        bins.transpose(0, 2, 1).reshape(C * B, D), expected, atol=1e-5
+    )
+
+
+def test_noise_is_tolerated_and_yields_no_false_terms(design):
+    terms = planted(12, 1)
+    spectrum, info = spex.decode(design, values_at(design, terms, sigma=0.5))
+    found = spectrum.to_dict()
+    assert set(found) == set(terms)
+    per_bin = 0.25 / 2**design.b
+    assert float(info.noise) == pytest.approx(per_bin, rel=0.3)
+
+
+def test_energy_falls_in_every_round(design):
+    y = values_at(design, planted(40, 2), sigma=0.3)
+    shares = [
+        float(spex.decode(design, y, PeelConfig(max_rounds=r))[1].residual_energy)
+        for r in range(8)
+    ]
+    assert all(a >= b - 1e-7 for a, b in zip(shares, shares[1:], strict=False))
+    assert shares[0] == pytest.approx(1.0) and shares[-1] < 0.2
+
+
+def test_pure_noise_finds_little(design):
+    y = values_at(design, {}, sigma=1.0, seed=3)
+    spectrum, info = spex.decode(design, y)
+    assert len(spectrum.to_dict()) <= 3
+    assert float(info.residual_energy) > 0.9
+    assert int(info.undecoded_bins) <= 3
+
+
+def test_a_constant_function_is_its_mean(design):
+    spectrum, info = spex.decode(design, jnp.full(design.num_masks, 2.5))
+    assert spectrum.to_dict() == {(): 2.5}
+    assert int(info.undecoded_bins) == 0
+
+
+def test_lack_of_capacity_is_reported_and_leaves_the_energy_in_the_bins(design):
+    terms = planted(12)
+    spectrum, info = spex.decode(design, values_at(design, terms), PeelConfig(capacity=8))
+    assert bool(info.overflow)
+    assert int(spectrum.valid.sum()) == 8
+    assert float(info.undecoded_energy) > 0
+    full, _ = spex.decode(design, values_at(design, terms))
+    assert set(spectrum.to_dict()) <= set(full.to_dict())
+
+
+def test_the_published_rule_accepts_more(design):
+    y = values_at(design, {}, sigma=1.0, seed=4)
+    y = y + values_at(design, planted(100, 5))
+    ours, _ = spex.decode(design, y)
+    published, _ = spex.decode(design, y, PeelConfig(accept="published", max_rounds=10))
+    assert int(published.valid.sum()) > int(ours.valid.sum())
+
+
+def test_groups_that_are_left_out_are_not_looked_at(design):
+    terms = planted(8)
+    y = np.array(values_at(design, terms))
+    part = len(y) // 3
+    active = jnp.array([True, False, True])
+    found, _ = spex.search(design, jnp.asarray(y)[:, None], PeelConfig(), active)
+    y[part : 2 * part] = np.random.default_rng(0).standard_normal(part)
+    again, _ = spex.search(design, jnp.asarray(y)[:, None], PeelConfig(), active)
+    chex.assert_trees_all_equal(found, again)
+    assert int(found.valid.sum()) == len(terms)
+
+
+def test_outputs_with_own_supports_equal_scalar_runs(design):
+    columns = [values_at(design, planted(10, s), 0.2, s) for s in range(3)]
+    y = jnp.stack(columns, axis=1)
+    mapped, info = spex.decode(design, y)
+    lockstep, _ = spex.decode(design, y, batch="vmap")
+    chex.assert_shape(info.rounds, (3,))
+    for i, column in enumerate(columns):
+        alone = spex.decode(design, column)[0].to_dict()
+        for spectra in (mapped, lockstep):
+            together = spectra[i].to_dict()
+            assert set(together) == set(alone)
+            assert all(abs(together[k] - alone[k]) < 1e-5 for k in alone)
+
+
+@pytest.mark.parametrize("K", [2, 100])
+def test_a_shared_support_is_found_from_the_summed_energy(design, K):
+    rng = np.random.default_rng(0)
+    sets = list(planted(10, 7))
+    weights = rng.standard_normal((len(sets), K))
+    y = jnp.stack(
+        [values_at(design, dict(zip(sets, w, strict=True)), 0.1, i) for i, w in enumerate(weights.T)],
+        axis=1,
+    )
+    spectrum, _ = spex.decode(design, y, shared_support=True)
+    chex.assert_shape(spectrum.supports, (spectrum.capacity, 2))
+    chex.assert_shape(spectrum.coefficients, (K, spectrum.capacity))
+    found = spectrum[1].to_dict()
+    assert set(found) == set(sets)
+    assert all(abs(found[k] - w) < 0.05 for k, w in zip(sets, weights[:, 1], strict=True))
+
+
+def test_the_same_values_give_the_same_bits(design):
+    y = values_at(design, planted(30, 8), sigma=0.5)
+    first, again = spex.decode(design, y), spex.decode(design, y)
+    chex.assert_trees_all_equal(first, again)
+
+
+def test_errors_name_the_argument(design):
+    with pytest.raises(ValueError, match=f"values must have shape \\({design.num_masks},\\)"):
+        spex.decode(design, jnp.zeros(7))
+    with pytest.raises(ValueError, match="batch must be"):
+        spex.decode(design, jnp.zeros(design.num_masks), batch="pmap")
+    with pytest.raises(ValueError, match="decoder must be one of soft, hard"):
+        PeelConfig(decoder="medium")
+    with pytest.raises(ValueError, match="false_alarm must be between 0 and 1"):
+        PeelConfig(false_alarm=1.0)
