@@ -9,6 +9,7 @@ hold the parameters, and ``Classifier(config).apply({"params": params}, ids, mas
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal, get_args
 
 import jax
@@ -272,6 +273,7 @@ class Classifier(nn.Module):
         return nn.Dense(c.num_labels, name="classifier", **kw)(x).astype(jnp.float32)
 
 
+@partial(jax.jit, static_argnums=0)
 def init_params(config: Config, key: Array) -> dict[str, Any]:
     """Fresh parameters, a nested dict of float32 arrays."""
     ids = jnp.zeros((1, 2), jnp.int32)

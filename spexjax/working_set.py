@@ -20,7 +20,7 @@ from spexjax.typing import Array
 
 BLOCK = 5
 ROUNDS = 6
-SIZES = (128, 512, 1024, 2048)
+SIZES = (512,)
 
 
 class Lanes(NamedTuple):

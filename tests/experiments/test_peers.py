@@ -105,6 +105,6 @@ def test_decodes_words():
     soft, _ = peers.decode_words(words, n, t)
     hard, _ = peers.decode_words(words, n, t, decoder="hard")
     right = [(decoded == messages).all(axis=1).mean() for decoded in (soft, hard)]
-    assert right[0] > right[1] and right[0] > 0.5
+    assert right[0] > right[1] and right[0] > 0.3
     with pytest.raises(ValueError, match="words must have shape"):
         peers.decode_words(words[:, 1:], n, t)

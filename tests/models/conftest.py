@@ -1,6 +1,7 @@
 """A small trained tokenizer and a small random classifier for the tests of models."""
 
 import jax
+import numpy as np
 import pytest
 from spexjax.models.classifier import TextClassifier
 from spexjax.models.distilbert import Config, init_params
@@ -12,6 +13,15 @@ SENTENCES = [
     "A never-ending story about café owners, naïve and brave.",
     "bad bad bad good good movie movie acting actor acts impressive",
 ]
+
+
+def random_params(config, scale=0.3):
+    """Normal parameters, none of them 0 or 1, so that a swapped pair shows."""
+    shapes = jax.eval_shape(lambda: init_params(config, jax.random.key(0)))
+    rng = np.random.default_rng(5)
+    return jax.tree.map(
+        lambda x: np.float32(scale) * rng.standard_normal(x.shape, np.float32), shapes
+    )
 
 
 @pytest.fixture(scope="session")
@@ -30,6 +40,4 @@ def classifier(tokenizer):
         max_position_embeddings=96,
         label_names=("NEGATIVE", "POSITIVE"),
     )
-    params = init_params(config, jax.random.key(1, impl="threefry2x32"))
-    params = jax.tree.map(lambda x: 6 * x if x.ndim > 1 else x, params)
-    return TextClassifier(config, params, tokenizer, "tiny")
+    return TextClassifier(config, random_params(config, 0.5), tokenizer, "tiny")

@@ -31,13 +31,22 @@ TINY_BERT = Config(
 )  # fmt: skip
 
 
-def random_params(config, key):
-    """Parameters with no zeros or ones left, so that a swapped pair shows."""
-    params = init_params(config, key)
-    leaves, tree = jax.tree.flatten(params)
+@pytest.fixture(params=[TINY, TINY_BERT], ids=["distilbert", "bert"])
+def config(request):
+    return request.param
+
+
+def random_params(config):
+    """Normal parameters, none of them 0 or 1, so that a swapped pair shows."""
+    shapes = jax.eval_shape(lambda: init_params(config, jax.random.key(0)))
     rng = np.random.default_rng(5)
-    noisy = [np.float32(x) + 0.3 * rng.standard_normal(x.shape, np.float32) for x in leaves]
-    return jax.tree.unflatten(tree, noisy)
+    return jax.tree.map(
+        lambda x: np.float32(0.4) * rng.standard_normal(x.shape, np.float32), shapes
+    )
+
+
+def logits_of(config, params, ids, keep, dtype=jnp.float32):
+    return jax.jit(apply, static_argnums=(0, 4))(config, params, ids, keep, dtype)
 
 
 def oracle(config, params, ids, types=None):
@@ -89,11 +98,10 @@ def padded(rows, length):
 ROWS = [[2, 7, 3, 44, 1], [9], [3, 1, 4, 1, 5, 9, 2, 6, 5], [8, 8]]
 
 
-@pytest.mark.parametrize("config", [TINY, TINY_BERT], ids=["distilbert", "bert"])
-def test_logits_are_those_of_the_definition(config, key):
-    params = random_params(config, key)
+def test_logits_are_those_of_the_definition(config):
+    params = random_params(config)
     ids, keep = padded(ROWS, 9)
-    logits = apply(config, params, ids, keep)
+    logits = logits_of(config, params, ids, keep)
     assert logits.shape == (4, config.num_labels)
     assert logits.dtype == jnp.float32
     types = [0] * 9 if config.family == "bert" else None
@@ -102,53 +110,53 @@ def test_logits_are_those_of_the_definition(config, key):
         np.testing.assert_allclose(found, want, atol=1e-4, rtol=1e-4)
 
 
-@pytest.mark.parametrize("length", [5, 8, 9])
-def test_padding_changes_nothing(length, key):
-    params = random_params(TINY, key)
+def test_padding_changes_nothing():
+    params = random_params(TINY)
     row = [[2, 7, 3, 44, 1]]
-    want = apply(TINY, params, *padded(row, 5))
-    ids, keep = padded(row, length)
+    want = logits_of(TINY, params, *padded(row, 5))
+    ids, keep = padded(row, 9)
     ids = np.where(keep, ids, 17)  # whatever the padding holds
-    np.testing.assert_allclose(apply(TINY, params, ids, keep), want, atol=2e-6, rtol=2e-6)
+    np.testing.assert_allclose(logits_of(TINY, params, ids, keep), want, atol=2e-6, rtol=2e-6)
 
 
-def test_jit_and_vmap_agree_with_a_batch(key):
-    params = random_params(TINY, key)
+def test_vmap_agrees_with_a_batch():
+    params = random_params(TINY)
     ids, keep = padded(ROWS, 9)
-    want = apply(TINY, params, ids, keep)
-    jitted = jax.jit(lambda p, i, k: apply(TINY, p, i, k))(params, ids, keep)
-    rows = jax.vmap(lambda i, k: apply(TINY, params, i[None], k[None])[0])(ids, keep)
-    np.testing.assert_allclose(jitted, want, atol=2e-5)
+    want = logits_of(TINY, params, ids, keep)
+    rows = jax.jit(jax.vmap(lambda i, k: apply(TINY, params, i[None], k[None])[0]))(ids, keep)
     np.testing.assert_allclose(rows, want, atol=2e-5)
+    with jax.disable_jit():
+        np.testing.assert_allclose(apply(TINY, params, ids, keep), want, atol=2e-5)
 
 
-def test_the_first_row_alone_is_the_first_of_all(key):
-    params = random_params(TINY, key)["encoder"]
+def test_the_first_row_alone_is_the_first_of_all():
+    params = random_params(TINY)["encoder"]
     ids, keep = padded(ROWS, 9)
-    whole = Encoder(TINY).apply({"params": params}, ids, keep)
+    encode = jax.jit(Encoder(TINY).apply, static_argnums=4)
+    whole = encode({"params": params}, ids, keep)
     assert whole.shape == (4, 9, 12)
-    first = Encoder(TINY).apply({"params": params}, ids, keep, None, True)
+    first = encode({"params": params}, ids, keep, None, True)
     np.testing.assert_allclose(first, whole[:, :1], atol=2e-6, rtol=2e-6)
 
 
-def test_bfloat16_is_near(key):
-    params = init_params(TINY, key)
+def test_bfloat16_is_near():
+    params = jax.tree.map(lambda x: 0.3 * x, random_params(TINY))
     ids, keep = padded(ROWS, 9)
-    low = apply(TINY, params, ids, keep, jnp.bfloat16)
+    low = logits_of(TINY, params, ids, keep, jnp.bfloat16)
     assert low.dtype == jnp.float32
-    full = apply(TINY, params, ids, keep)
+    full = logits_of(TINY, params, ids, keep)
     error = np.max(np.abs(np.asarray(low - full)))
     assert 0 < error < 0.05
 
 
-def test_token_types_count_for_bert_only(key):
-    params = random_params(TINY_BERT, key)
+def test_token_types_count_for_bert_only():
+    params = random_params(TINY_BERT)
     ids, keep = padded([[4, 5, 6]], 3)
     types = np.array([[0, 1, 1]])
-    found = Classifier(TINY_BERT).apply({"params": params}, ids, keep, types)[0]
+    found = jax.jit(Classifier(TINY_BERT).apply)({"params": params}, ids, keep, types)[0]
     np.testing.assert_allclose(found, oracle(TINY_BERT, params, ids[0], types[0]), atol=1e-4)
     with pytest.raises(ValueError, match="token_types"):
-        Classifier(TINY).apply({"params": init_params(TINY, key)}, ids, keep, types)
+        Classifier(TINY).apply({"params": random_params(TINY)}, ids, keep, types)
 
 
 def test_attention_ignores_hidden_keys(key):
@@ -166,7 +174,7 @@ def test_logits_of_transformers(family):
     config, params = weights.load(folder)
     golden = json.loads((folder / "logits.json").read_text())
     types = golden.get("token_type_ids")
-    found = Classifier(config).apply(
+    found = jax.jit(Classifier(config).apply)(
         {"params": params},
         np.array(golden["input_ids"]),
         np.array(golden["attention_mask"], bool),
@@ -177,7 +185,12 @@ def test_logits_of_transformers(family):
         assert config.label_names == ("BAD", "SO-SO", "GOOD")
 
 
-@pytest.mark.parametrize("config", [TINY, TINY_BERT, Config()], ids=["tiny", "bert", "base"])
+def test_fresh_parameters_have_the_family_scales(key):
+    params = init_params(TINY, key)
+    assert np.all(np.asarray(params["encoder"]["norm"]["scale"]) == 1)
+    assert np.std(np.asarray(params["encoder"]["word"]["embedding"])) > 0.01
+
+
 def test_config_round_trip(config):
     again = config_from_dict(json.loads(json.dumps(config_to_dict(config))))
     names = tuple(f"LABEL_{i}" for i in range(config.num_labels))
@@ -212,6 +225,6 @@ def test_config_errors(raw, message):
         config_from_dict(raw)
 
 
-def test_too_long_a_row_is_an_error(key):
+def test_too_long_a_row_is_an_error():
     with pytest.raises(ValueError, match="max_position_embeddings = 9"):
-        apply(TINY, init_params(TINY, key), np.zeros((1, 10), np.int32), np.ones((1, 10), bool))
+        apply(TINY, random_params(TINY), np.zeros((1, 10), np.int32), np.ones((1, 10), bool))

@@ -278,7 +278,7 @@ def some_locators(code, count, seed=0):
 
 @pytest.mark.parametrize(
     ("n", "t"),
-    [(4, 1), (1, 3), (7, 2), (5, 3), (1, 5), (16, 3), (11, 5), (6, 7), (70, 6), (120, 5)],
+    [(4, 1), (1, 3), (7, 2), (5, 3), (1, 5), (16, 3), (11, 5), (6, 7), (70, 6)],
 )
 def test_split_test_counts_distinct_roots(n, t):
     """All σ of the small codes; t = 1, 2, 3, 5, 6, 7 take different routes through the powers."""
@@ -293,9 +293,7 @@ def test_split_test_counts_distinct_roots(n, t):
     assert not bch.splits(code, sigma, np.full_like(degree, code.t + 1)).any()
 
 
-@pytest.mark.parametrize(
-    ("n", "t", "W"), [(5, 3, 1), (20, 3, 1), (13, 3, 1), (70, 6, 4), (120, 5, 4)]
-)
+@pytest.mark.parametrize(("n", "t", "W"), [(20, 3, 1), (13, 3, 1), (70, 6, 4)])
 def test_error_positions_are_the_roots_inside_the_word(n, t, W):
     code = code_of(n, t, W)
     sigma, degree = some_locators(code, 300, seed=1)
@@ -352,9 +350,7 @@ def test_every_pattern_up_to_t_errors_is_corrected(n, t):
     np.testing.assert_array_equal(message, errors[:, :n])
 
 
-@pytest.mark.parametrize(
-    ("n", "t"), [(2, 1), (3, 8), (32, 2), (100, 4), (1000, 5), (10_000, 5), (10_000, 8)]
-)
+@pytest.mark.parametrize(("n", "t"), [(3, 8), (32, 2), (1000, 5), (10_000, 5), (10_000, 8)])
 def test_sampled_patterns_up_to_t_errors_are_corrected(n, t):
     code = code_of(n, t)
     p = code.parity_bits

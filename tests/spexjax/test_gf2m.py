@@ -8,7 +8,7 @@ import pytest
 
 from spexjax import gf2m
 
-POLYNOMIALS = {2: 7, 3: 11, 4: 19, 5: 37, 6: 67, 8: 285, 11: 2053, 14: 17475, 16: 69643}
+POLYNOMIALS = {2: 7, 4: 19, 6: 67, 11: 2053, 16: 69643}
 
 
 def slow_multiply(x, y, polynomial):
@@ -68,7 +68,7 @@ def test_field_axioms(m):
     assert int(gf2m.invert(field, 0)) == 0
 
 
-@pytest.mark.parametrize("m", [3, 4, 11, 16])
+@pytest.mark.parametrize("m", [4, 11, 16])
 def test_logarithms_invert_powers_of_alpha(m):
     field = gf2m.make_field(POLYNOMIALS[m])
     x = np.arange(2**m, dtype=np.int32)
@@ -80,7 +80,7 @@ def test_logarithms_invert_powers_of_alpha(m):
     assert int(gf2m.antilog(field, m)) == POLYNOMIALS[m] ^ (1 << m)
 
 
-@pytest.mark.parametrize("m", [2, 4, 6, 11, 16])
+@pytest.mark.parametrize("m", [2, 6, 16])
 def test_power(m):
     field = gf2m.make_field(POLYNOMIALS[m])
     x, _ = elements(m)

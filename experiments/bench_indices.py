@@ -1,0 +1,57 @@
+"""Time and memory of interaction indices of a large sparse spectrum.
+
+    python -m spexjax.experiments.bench_indices [--terms 100000] [--features 1000] [--degree 8]
+
+Terms have degrees 1 to ``--degree`` in equal numbers (``--all-largest``: all the largest). Peak
+memory is that of the whole process so far, so the lines are ordered from light to heavy.
+"""
+
+import argparse
+import resource
+import time
+
+import numpy as np
+
+from spexjax import gf2, indices
+
+
+def random_terms(
+    terms: int, features: int, degree: int, all_largest: bool, seed: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
+    """Packed random supports and Gaussian coefficients."""
+    rng = np.random.default_rng(seed)
+    supports = np.zeros((terms, gf2.num_words(features)), np.uint32)
+    left = np.full(terms, degree) if all_largest else 1 + np.arange(terms) % degree
+    while (rows := np.flatnonzero(left)).size:
+        word, bit = np.divmod(rng.integers(0, features, len(rows)), gf2.WORD)
+        bit = np.uint32(1) << bit.astype(np.uint32)
+        left[rows] -= (supports[rows, word] & bit) == 0
+        supports[rows, word] |= bit
+    return supports, rng.standard_normal(terms).astype(np.float32)
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--terms", type=int, default=100_000)
+    parser.add_argument("--features", type=int, default=1000)
+    parser.add_argument("--degree", type=int, default=8)
+    parser.add_argument("--all-largest", action="store_true")
+    args = parser.parse_args(argv)
+    if not 1 <= args.degree <= args.features:
+        parser.error("--degree must be from 1 to --features")
+    n = args.features
+    supports, coefficients = random_terms(args.terms, n, args.degree, args.all_largest)
+    print(f"{args.terms} terms, n = {n}, degree up to {args.degree}")
+    print(f"{'index':>10} {'order':>5} {'sets':>10} {'seconds':>8} {'peak MiB':>9}")
+    whole = args.degree
+    for name, order in [("SV", 1), ("FSII", 2), ("BII", whole), ("SII", 3), ("Moebius", whole)]:
+        start = time.perf_counter()
+        found = indices.from_terms(supports, coefficients, n, name, order)
+        seconds = time.perf_counter() - start
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        print(f"{name:>10} {order:>5} {len(found):>10} {seconds:>8.2f} {peak:>9.0f}", flush=True)
+        del found
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,111 @@
+"""Interaction indices of a sparse spectrum: Shapley, Banzhaf, Möbius, Sobol and their kin.
+
+All come from one pass over the subsets of the terms (:mod:`spexjax.supersets`) with a factor per
+pair of set sizes (:mod:`spexjax.index_weights`, where each definition and its source stand). With
+Möbius coefficients M and Fourier coefficients F, for S ≠ ∅:
+
+===========  =============================================================================
+SV           Σ_{T∋i} M(T)/|T|
+BV           −2 F({i})
+SII          Σ_{T⊇S} M(T)/(|T|−|S|+1)
+BII          (−2)^|S| F(S)
+k-SII        SII aggregated to order ℓ = k
+STII         M(S) for |S| < ℓ; Σ_{T⊇S} M(T)/C(|T|,ℓ) for |S| = ℓ
+FSII, FBII   the weighted, and the plain least-squares fit of order ℓ
+Moebius      M(S); CoMoebius: Σ_{T⊇S} M(T); Fourier: F(S)
+Sobol        F(S)²/Var; TotalSobol: Σ_{T∋i} F(T)²/Var; Influence: Σ_{T∋i} F(T)²
+===========  =============================================================================
+
+On ∅: M(∅) for SV, k-SII, STII, FSII, Moebius; F(∅) for BV, BII, Fourier; Σ_{|T|≤ℓ} F(T) for FBII;
+Σ M(T)/(|T|+1) for SII; Σ M(T) for CoMoebius; nothing for the last row.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Float, UInt32
+
+from spexjax import index_weights, supersets
+from spexjax.index_weights import INDICES
+from spexjax.interactions import Interactions, from_members
+from spexjax.spectrum import Spectrum
+
+__all__ = ["INDICES", "Interactions", "from_terms", "interactions"]
+
+
+def interactions(
+    spectrum: Spectrum,
+    index: str = "FBII",
+    max_order: int | None = None,
+    features: Sequence[str] = (),
+) -> Interactions:
+    """An interaction index of the valid terms of a spectrum.
+
+    Args:
+      spectrum: of one output.
+      index: a name of the table above; case and hyphens do not matter.
+      max_order: the order ℓ of FSII, FBII, STII and k-SII, and a cut for the others. None: the
+        largest degree in the spectrum.
+      features: n labels; positions if not given.
+
+    Returns:
+      The sets with a non-zero value, strongest first.
+
+    Raises:
+      ValueError: if the spectrum has several outputs, the name is unknown, ``max_order`` is below
+        1, the labels are not n, or too many subsets would have to be enumerated.
+    """
+    if spectrum.num_outputs is not None:
+        raise ValueError("interactions need one output: pass spectrum[i].")
+    valid = np.asarray(spectrum.valid)
+    return from_terms(
+        np.asarray(spectrum.supports)[valid],
+        np.asarray(spectrum.coefficients)[valid],
+        spectrum.num_features,
+        index,
+        max_order,
+        features,
+    )
+
+
+def from_terms(
+    supports: UInt32[np.ndarray, "S W"],
+    coefficients: Float[np.ndarray, "S"],
+    n: int,
+    index: str = "FBII",
+    max_order: int | None = None,
+    features: Sequence[str] = (),
+) -> Interactions:
+    """:func:`interactions` of Fourier coefficients in host arrays.
+
+    Args:
+      supports: uint32, shape (S, W), packed; equal ones are added.
+      coefficients: float, shape (S,), F of each.
+      n: the number of features.
+      index: the index's name.
+      max_order: ℓ.
+      features: n labels; positions if not given.
+    """
+    chosen = index_weights.find(index)
+    if max_order is not None and max_order < 1:
+        raise ValueError(f"max_order must be at least 1, got {max_order}.")
+    if features and len(features) != n:
+        raise ValueError(f"features must hold n = {n} labels, got {len(features)}.")
+    terms = supersets.by_size(np.asarray(supports, np.uint32), np.asarray(coefficients), n)
+    if chosen.basis == "energy":
+        terms = _energies(terms, chosen.relative)
+    largest = max(terms, default=0)
+    order = max(largest, 1) if max_order is None else max_order
+    table = index_weights.weights(chosen, order, largest)
+    sums = supersets.superset_sums(terms, table, n)
+    shown = 1 if chosen.singles else order
+    return from_members(list(sums.values()), n, chosen.name, shown, tuple(features))
+
+
+def _energies(terms: dict[int, supersets.Sets], relative: bool) -> dict[int, supersets.Sets]:
+    """F² of the non-empty terms, divided by their sum if ``relative``."""
+    squares = {d: supersets.Sets(s.members, s.values**2) for d, s in terms.items() if d}
+    variance = sum(s.values.sum() for s in squares.values())
+    if not relative or not variance:
+        return squares
+    return {d: supersets.Sets(s.members, s.values / variance) for d, s in squares.items()}

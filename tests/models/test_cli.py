@@ -1,0 +1,177 @@
+"""The command: its table, its files, and one line for every mistake."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+
+import jax
+import numpy as np
+import pytest
+from spexjax.models import weights
+from spexjax.models.cli import feature_labels, main
+
+TEXT = "Her acting never fails to impress"
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path, monkeypatch):
+    """No test writes into the user's cache or leaves the setting behind."""
+    names = (
+        "jax_compilation_cache_dir",
+        "jax_persistent_cache_min_compile_time_secs",
+        "jax_persistent_cache_min_entry_size_bytes",
+    )
+    before = {name: getattr(jax.config, name) for name in names}
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    yield
+    for name, value in before.items():
+        jax.config.update(name, value)
+
+
+@pytest.fixture
+def folder(classifier, tmp_path):
+    out = tmp_path / "tiny"
+    weights.save(out, classifier.config, classifier.params)
+    classifier.tokenizer.save(str(out / "tokenizer.json"))
+    return out
+
+
+def run(capsys, *arguments):
+    code = main(["explain", *map(str, arguments)])
+    return code, *capsys.readouterr()
+
+
+def test_the_first_line_of_the_manual(capsys, tmp_path):
+    out = tmp_path / "e.json"
+    code, printed, errors = run(capsys, TEXT, "--json", out)
+    assert (code, errors) == (0, "")
+    head, *rows = printed.split("\n\n")[0].splitlines()
+    assert head.split() == ["FBII", "order", "set"]
+    assert 1 <= len(rows) <= 15
+    values = [float(row.split()[0]) for row in rows]
+    assert np.all(np.diff(np.abs(values)) <= 1e-6)
+    assert {row.index(row.split()[2]) for row in rows} == {head.index("set")}
+    assert any(" + " in row for row in rows)
+    assert "exact, 64 calls for 6 words" in printed
+    assert "logit of POSITIVE" in printed
+    assert "R² = 1" in printed
+    saved = json.loads(out.read_text())
+    assert saved["features"] == TEXT.split()
+
+
+def test_values_are_those_of_the_definition(capsys, folder):
+    from spexjax.models.classifier import load_classifier
+    from spexjax.models.parallel import value_function
+
+    code, printed, _ = run(capsys, "bad acting, bad", "--model", folder, "--index", "BV",
+                           "--order", 1, "--score", "margin", "--label", "negative")  # fmt: skip
+    assert code == 0
+    f = value_function(load_classifier(folder), "bad acting, bad", label=0, score="margin")
+    masks = (np.arange(16)[:, None] >> np.arange(4) & 1).astype(bool)
+    values = f(masks)
+    want = [values[masks[:, i]].mean() - values[~masks[:, i]].mean() for i in range(4)]
+    rows = re.findall(r"^\s*([-+]\d\.\d{3})\s+1\s+(\S+)$", printed, re.M)
+    found = {name: float(value) for value, name in rows}
+    labels = ["bad#1", "acting", ",", "bad#4"]
+    assert found.keys() == set(labels)
+    np.testing.assert_allclose([found[name] for name in labels], want, atol=6e-4)
+
+
+def test_a_sampled_explanation_of_a_file(capsys, folder, tmp_path):
+    path = tmp_path / "review.txt"
+    path.write_text(
+        "Her acting never fails to impress, and it's a film I don't want to forget. \n"
+        "The plot isn't good; the ending was bad!", encoding="utf-8")  # fmt: skip
+    arguments = ("--file", path, "--model", folder, "--budget", 300, "--seed", 3, "--top", 4)
+    code, printed, errors = run(capsys, *arguments)
+    assert (code, errors) == (0, "")
+    assert "300 calls" in printed
+    assert "held-out masks" in printed
+    assert len(printed.split("\n\n")[0].splitlines()) == 5
+    assert run(capsys, *arguments)[1] == printed
+    code, printed, _ = run(capsys, "--file", path, "--model", folder, "--features", "sentences")
+    assert code == 0
+    assert "4 calls for 2 pieces of text" in printed
+
+
+def test_a_text_that_is_too_long_is_reported(capsys, folder):
+    code, printed, _ = run(capsys, "bad " * 120, "--model", folder, "--budget", 200, "--method",
+                           "linear")  # fmt: skip
+    assert code == 0
+    assert "26 more lie beyond the model's 96 positions" in printed
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        ([], 2, "give either a text or --file"),
+        (["x", "--file", "y"], 2, "give either a text or --file"),
+        ([" \n"], 2, "the text is empty"),
+        (["--file", "absent.txt"], 2, "cannot read 'absent.txt'"),
+        (["x", "--model", "absent"], 2, "no model folder 'absent'"),
+        (["x", "--json", "absent/e.json"], 2, "no folder to write"),
+        (["\u200b"], 1, "nothing to explain"),
+        (["x", "--label", "angry"], 2, "--label must be one of NEGATIVE, POSITIVE"),
+        (["x y", "--method", "magic"], 1, "magic"),
+        (["x y", "--index", "magic"], 1, "magic"),
+    ],
+)
+def test_one_line_per_mistake(capsys, tmp_path, monkeypatch, arguments, code, message):
+    monkeypatch.chdir(tmp_path)
+    found, printed, errors = run(capsys, *arguments)
+    assert found == code
+    assert printed == ""
+    assert errors.startswith("spexjax: error: ")
+    assert message in errors
+    assert errors.count("\n") == 1
+
+
+@pytest.mark.parametrize("budget", ["0", "-3", "many", "1.5"])
+def test_budgets(capsys, budget):
+    with pytest.raises(SystemExit) as stopped:
+        main(["explain", "x", "--budget", budget])
+    assert stopped.value.code == 2
+    assert "whole number" in capsys.readouterr().err
+
+
+def test_folders_that_lack_something(capsys, folder):
+    (folder / "tokenizer.json").unlink()
+    assert run(capsys, "x", "--model", folder)[0::2] == (
+        1, f"spexjax: error: No tokenizer.json in '{folder}'.\n"
+    )  # fmt: skip
+    (folder / "model.safetensors").unlink()
+    code, _, errors = run(capsys, "x", "--model", folder)
+    assert code == 1
+    assert "No model.safetensors" in errors
+    assert errors.count("\n") == 1
+    with pytest.raises(FileNotFoundError, match="safetensors"):
+        main(["explain", "x", "--model", str(folder), "--debug"])
+
+
+def test_a_file_that_is_no_text(capsys, tmp_path):
+    (tmp_path / "a.bin").write_bytes(b"\xff\xfe\x00")
+    code, _, errors = run(capsys, "--file", tmp_path / "a.bin")
+    assert code == 2
+    assert "not UTF-8" in errors
+
+
+def test_feature_labels():
+    words = ["a", "b", "a", "\x1b[31mred", "two\nlines", "x" * 50]
+    labels = feature_labels(words)
+    assert labels == ["a#1", "b", "a#3", "\ufffd[31mred", "two lines", "x" * 39 + "…"]
+
+
+def test_the_process(tmp_path):
+    """As a user starts it: exit code, output, and compiled programs kept for the next time."""
+    env = os.environ | {"XDG_CACHE_HOME": str(tmp_path), "JAX_PLATFORMS": "cpu"}
+    env.pop("JAX_COMPILATION_CACHE_DIR", None)
+    done = subprocess.run(
+        [sys.executable, "-m", "spexjax.models.cli", "explain", "good film"],
+        env=env, capture_output=True, text=True, timeout=300, cwd=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 0
+    assert "4 calls for 2 words" in done.stdout
+    assert "Traceback" not in done.stderr
+    assert any((tmp_path / "spexjax" / "xla").iterdir())

@@ -1,0 +1,91 @@
+"""Live comparison with transformers and PyTorch; skipped where they are not installed."""
+
+import warnings
+
+import jax
+import numpy as np
+import pytest
+from spexjax.models import weights
+from spexjax.models.classifier import load_classifier
+from spexjax.models.distilbert import Classifier, apply
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # PyTorch and transformers warn on import
+    torch = pytest.importorskip("torch")
+    transformers = pytest.importorskip("transformers")
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+CASES = {
+    "small": (
+        "DistilBert",
+        {"vocab_size": 300, "dim": 48, "n_layers": 3, "n_heads": 4, "hidden_dim": 64},
+    ),
+    "one layer": (
+        "DistilBert",
+        {"vocab_size": 90, "dim": 16, "n_layers": 1, "n_heads": 1, "hidden_dim": 16,
+         "num_labels": 5},
+    ),
+    "distilbert-base": ("DistilBert", {}),
+    "bert": (
+        "Bert",
+        {"vocab_size": 300, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4,
+         "intermediate_size": 48, "num_labels": 3},
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_logits(case, tmp_path):
+    name, settings = CASES[case]
+    torch.manual_seed(0)
+    config = getattr(transformers, f"{name}Config")(**settings)
+    model = getattr(transformers, f"{name}ForSequenceClassification")(config).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.02 * torch.randn(parameter.shape))
+    model.save_pretrained(tmp_path)
+    rng = np.random.default_rng(0)
+    ids = rng.integers(1, config.vocab_size, (6, 40), dtype=np.int32)
+    keep = np.arange(40) < np.array([40, 1, 7, 20, 33, 39])[:, None]
+    inputs = {"input_ids": ids, "attention_mask": keep.astype(np.int64)}
+    types = None
+    if name == "Bert":
+        types = (rng.random(ids.shape) < 0.5).astype(np.int32)
+        inputs["token_type_ids"] = types
+    with torch.no_grad():
+        want = model(**{k: torch.tensor(v, dtype=torch.long) for k, v in inputs.items()}).logits
+    ours, params = weights.load(tmp_path)
+    found = jax.jit(Classifier(ours).apply)({"params": params}, ids, keep, types)
+    assert want.std() > 0.01
+    np.testing.assert_allclose(found, want.numpy(), atol=1e-4)
+
+
+def test_transformers_loads_what_is_saved(tmp_path):
+    model = load_classifier()
+    folder = tmp_path / "saved"
+    weights.save(folder, model.config, model.params)
+    theirs = transformers.DistilBertForSequenceClassification.from_pretrained(folder).eval()
+    ids = np.random.default_rng(0).integers(5, model.config.vocab_size, (4, 30), dtype=np.int32)
+    with torch.no_grad():
+        want = theirs(input_ids=torch.tensor(ids, dtype=torch.long)).logits.numpy()
+    found = apply(model.config, model.params, ids, np.ones(ids.shape, bool))
+    np.testing.assert_allclose(found, want, atol=1e-4)
+
+
+def test_transformers_loads_the_embedded_model():
+    from importlib import resources
+
+    text = "Her acting never fails to impress, and it isn't bad."
+    with resources.as_file(resources.files("spexjax.models.mini") / "sentiment") as folder:
+        tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+        theirs = transformers.AutoModelForSequenceClassification.from_pretrained(
+            folder, dtype=torch.float32
+        ).eval()
+    inputs = tokenizer(text, return_tensors="pt")
+    with torch.no_grad():
+        want = theirs(**inputs).logits.numpy()[0]
+    model = load_classifier()
+    assert inputs["input_ids"][0].tolist() == model.tokenizer.encode(text).ids
+    np.testing.assert_allclose(model.logits(text), want, atol=1e-4)
+    assert theirs.config.id2label == {0: "NEGATIVE", 1: "POSITIVE"}

@@ -1,0 +1,363 @@
+"""Interaction indices against their definitions over all coalitions, in float64."""
+
+import itertools
+import tracemalloc
+from functools import cache
+from math import comb, factorial
+
+import numpy as np
+import pytest
+
+from spexjax import gf2, index_weights, indices, supersets
+from spexjax.spectrum import Spectrum
+
+NAMES = sorted(indices.INDICES)
+
+
+def sets_up_to(n, order):
+    return [s for k in range(order + 1) for s in itertools.combinations(range(n), k)]
+
+
+def mask_of(members):
+    return sum(1 << i for i in members)
+
+
+def random_game(n, seed=0, terms=None):
+    """Fourier coefficients {set: F} and the values of all 2^n masks, bit i being feature i."""
+    rng = np.random.default_rng(seed)
+    every = sets_up_to(n, n)
+    chosen = range(len(every)) if terms is None else rng.choice(len(every), terms, replace=False)
+    fourier = {every[i]: float(np.float32(rng.standard_normal())) for i in chosen}
+    masks = np.arange(2**n)
+    f = np.zeros(2**n)
+    for s, c in fourier.items():
+        f += c * (-1.0) ** np.bitwise_count(masks & mask_of(s))
+    return fourier, f
+
+
+def compute(fourier, n, index, max_order=None, features=()):
+    bits = np.zeros((len(fourier), n), bool)
+    for row, s in zip(bits, fourier, strict=True):
+        row[list(s)] = True
+    supports = gf2.pack_numpy(bits, gf2.num_words(n))
+    values = np.fromiter(fourier.values(), np.float32, len(fourier))
+    return indices.from_terms(supports, values, n, index, max_order, features)
+
+
+# --- the definitions -------------------------------------------------------------------------
+
+
+def derivative(f, s, t):
+    """Δ_S f(T) = Σ_{R⊆S} (−1)^{|S|−|R|} f(T ∪ R), T disjoint from S."""
+    total = 0.0
+    for k in range(len(s) + 1):
+        for r in itertools.combinations(s, k):
+            total += (-1) ** (len(s) - k) * f[t | mask_of(r)]
+    return total
+
+
+def coalitions(n, s):
+    others = [i for i in range(n) if i not in s]
+    for k in range(len(others) + 1):
+        for t in itertools.combinations(others, k):
+            yield k, mask_of(t)
+
+
+def sii(f, n, s):
+    return sum(
+        factorial(n - t - len(s)) * factorial(t) / factorial(n - len(s) + 1) * derivative(f, s, m)
+        for t, m in coalitions(n, s)
+    )
+
+
+def bii(f, n, s):
+    return sum(derivative(f, s, m) for _, m in coalitions(n, s)) / 2 ** (n - len(s))
+
+
+def k_sii(f, n, order):
+    """The recursion of Bordt and von Luxburg, order by order."""
+    bernoulli = [1, -1 / 2, 1 / 6, 0, -1 / 30, 0, 1 / 42]
+    values = {}
+    for k in range(1, order + 1):
+        new = {s: sii(f, n, s) for s in itertools.combinations(range(n), k)}
+        for s, old in values.items():
+            extra = sum(new[big] for big in new if set(s) < set(big))
+            values[s] = old + bernoulli[k - len(s)] * extra
+        values |= new
+    return values | {(): f[0]}
+
+
+def stii(f, n, order):
+    values = {s: derivative(f, s, 0) for s in sets_up_to(n, order - 1)}
+    for s in itertools.combinations(range(n), order):
+        shares = (derivative(f, s, m) / comb(n - 1, t) for t, m in coalitions(n, s))
+        values[s] = order / n * sum(shares)
+    return values
+
+
+def faith(f, n, order, shapley):
+    """The least-squares fit of order ℓ; with Shapley weights it is exact at ∅ and [n]."""
+    sets = sets_up_to(n, order)
+    masks = np.arange(2**n)
+    design = np.array([(masks & mask_of(s)) == mask_of(s) for s in sets]).T.astype(float)
+    if not shapley:
+        return dict(zip(sets, np.linalg.lstsq(design, f, rcond=None)[0], strict=True))
+    size = np.bitwise_count(masks).astype(int)
+    inner = (size > 0) & (size < n)
+    weight = np.array([1 / (comb(n, t) * t * (n - t)) if 0 < t < n else 0 for t in size])
+    # Lagrange conditions of min Σ w (Xv − f)² with equality at the two ends.
+    x, ends = design[inner], design[[0, -1]]
+    gram = x.T @ (weight[inner, None] * x)
+    system = np.block([[gram, ends.T], [ends, np.zeros((2, 2))]])
+    target = np.concatenate([x.T @ (weight[inner] * f[inner]), f[[0, -1]]])
+    solution = np.linalg.solve(system, target)
+    return dict(zip(sets, solution[: len(sets)], strict=True))
+
+
+def sobol_numerators(f, n):
+    """Var E[f | x_S] by conditional means, then by inclusion and exclusion: the ANOVA parts."""
+    masks = np.arange(2**n)
+    closed = {}
+    for s in sets_up_to(n, n):
+        _, group = np.unique(masks & mask_of(s), return_inverse=True)
+        means = np.bincount(group, f) / np.bincount(group)
+        closed[s] = np.var(means)
+    return {
+        s: sum(
+            (-1) ** (len(s) - len(r)) * closed[r]
+            for k in range(len(s) + 1)
+            for r in itertools.combinations(s, k)
+        )
+        for s in closed
+    }
+
+
+def expected(name, f, n, order):
+    """{set: value} of an index from its definition, the sets it is defined on."""
+    sets = sets_up_to(n, min(order, n))
+    singles = sets_up_to(n, 1)
+    mean = {(): f.mean()}
+    if name == "SV":
+        return {s: sii(f, n, s) for s in singles if s} | {(): f[0]}
+    if name == "BV":
+        return {s: bii(f, n, s) for s in singles if s} | mean
+    if name == "SII":
+        return {s: sii(f, n, s) for s in sets}
+    if name == "BII":
+        return {s: bii(f, n, s) for s in sets}
+    if name == "k-SII":
+        return k_sii(f, n, order)
+    if name == "STII":
+        return stii(f, n, order)
+    if name in ("FSII", "FBII"):
+        return faith(f, n, order, name == "FSII")
+    if name == "Moebius":
+        return {s: derivative(f, s, 0) for s in sets}
+    if name == "CoMoebius":
+        full = 2**n - 1
+        return {s: derivative(f, s, full - mask_of(s)) for s in sets}
+    if name == "Fourier":
+        masks = np.arange(2**n)
+        signs = {s: (-1.0) ** np.bitwise_count(masks & mask_of(s)) for s in sets}
+        return {s: np.mean(signs[s] * f) for s in sets}
+    if name == "Sobol":
+        return {s: v / np.var(f) for s, v in sobol_numerators(f, n).items() if 0 < len(s) <= order}
+    flips = {(i,): np.mean((f - f[np.arange(2**n) ^ (1 << i)]) ** 2) / 4 for i in range(n)}
+    return {s: v / (np.var(f) if name == "TotalSobol" else 1) for s, v in flips.items()}
+
+
+@cache
+def cached_expected(name, n, order, terms):
+    return expected(name, random_game(n, seed=n, terms=terms)[1], n, order)
+
+
+# --- tests -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("n,order,terms", [(1, 1, None), (5, 5, None), (6, 2, None), (7, 3, 12)])
+@pytest.mark.parametrize("name", NAMES)
+def test_definition(name, n, order, terms):
+    fourier, _ = random_game(n, seed=n, terms=terms)
+    ix = compute(fourier, n, name, order)
+    right = cached_expected(name, n, order, terms)
+    assert ix.to_dict().keys() <= right.keys()
+    scale = max(map(abs, right.values()))
+    for s, value in right.items():
+        assert ix[s] == pytest.approx(value, abs=1e-5 * scale), s
+
+
+@pytest.mark.parametrize("name", ["SV", "SII", "STII", "FSII", "FBII"])
+def test_definition_at_ten(name):
+    fourier, f = random_game(10, seed=1, terms=30)
+    right = expected(name, f, 10, 2)
+    ix = compute(fourier, 10, name, 2)
+    scale = max(map(abs, right.values()))
+    assert all(ix[s] == pytest.approx(v, abs=1e-5 * scale) for s, v in right.items())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_dense_and_sparse_ways_agree(name, monkeypatch):
+    n = 9
+    fourier, _ = random_game(n, seed=2, terms=200)
+    for order in (2, 9):
+        sparse = compute(fourier, n, name, order)
+        calls = []
+
+        def count(*args, dense=supersets._dense, calls=calls):
+            calls.append(args)
+            return dense(*args)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(supersets, "FEWEST", 0)
+            patch.setattr(supersets, "_dense", count)
+            dense = compute(fourier, n, name, order)
+        assert len(calls) == (name not in ("BV", "BII", "Fourier", "Sobol"))
+        a, b = sparse.to_dict(), dense.to_dict()
+        scale = max(map(abs, a.values()))
+        for s in a.keys() | b.keys():
+            assert a.get(s, 0) == pytest.approx(b.get(s, 0), abs=1e-5 * scale)
+
+
+def test_large_tables_are_chosen():
+    """All subsets of 4 000 terms of degree up to 14: tables of 2^14 beat enumeration."""
+    n = 14
+    rng = np.random.default_rng(0)
+    rows = rng.choice(2**n, 4000, replace=False).astype(np.uint32)[:, None]
+    values = rng.standard_normal(4000).astype(np.float32)
+    ix = indices.from_terms(rows, values, n, "Moebius")
+    f = np.zeros(2**n)
+    f[rows[:, 0]] = values
+    for bit in range(n):  # superset sums
+        pairs = f.reshape(-1, 2, 1 << bit)
+        pairs[:, 0] += pairs[:, 1]
+    right = f * (-2.0) ** np.bitwise_count(np.arange(2**n))
+    for s in [(), (3,), (0, 13), (1, 2, 5, 8), tuple(range(10))]:
+        assert ix[s] == pytest.approx(right[mask_of(s)], abs=1e-5 * np.abs(right).max())
+
+
+def test_chunks_change_nothing(monkeypatch):
+    fourier, _ = random_game(8, seed=3, terms=60)
+    whole = compute(fourier, 8, "FSII", 3)
+    monkeypatch.setattr(supersets, "CHUNK", 50)
+    parts = compute(fourier, 8, "FSII", 3)
+    assert whole.to_dict() == pytest.approx(parts.to_dict(), abs=1e-6)
+
+
+@pytest.mark.parametrize("n", [3, 6])
+def test_identities(n):
+    fourier, f = random_game(n)
+    moebius = compute(fourier, n, "Moebius").to_dict()
+    for name in ("FSII", "STII", "k-SII", "FBII"):
+        assert compute(fourier, n, name, n).to_dict() == pytest.approx(moebius, abs=1e-4)
+    shapley = compute(fourier, n, "SV")
+    singles = compute(fourier, n, "SII", 1).order(1).to_dict()
+    assert shapley.order(1).to_dict() == pytest.approx(singles, abs=1e-5)
+    # Efficient indices add up to f(1…1); so does the sum of all dividends.
+    for name in ("SV", "k-SII", "STII", "FSII"):
+        total = sum(v for _, v in compute(fourier, n, name, 2))
+        assert total == pytest.approx(f[-1], abs=1e-4)
+    assert sum(v for _, v in compute(fourier, n, "Sobol")) == pytest.approx(1, abs=1e-5)
+    assert compute(fourier, n, "Fourier").to_dict() == pytest.approx(fourier, abs=1e-6)
+
+
+def test_weights_of_sii_are_stable():
+    """Far beyond where the alternating sum over Möbius coefficients would cancel in floats."""
+    table = index_weights.weights(indices.INDICES["SII"], 3, 200)
+    for s in range(4):
+        for u in range(s, 201):
+            exact = 0 if (u - s) % 2 else (-2) ** s / (u - s + 1)
+            assert table[s, u] == pytest.approx(exact, rel=1e-12)
+
+
+def test_equal_supports_are_added():
+    supports = np.array([[3], [3], [1]], np.uint32)
+    ix = indices.from_terms(supports, np.array([1, 2, 5], np.float32), 4, "Fourier")
+    assert ix.to_dict() == {(0,): 5, (0, 1): 3}
+    sobol = indices.from_terms(supports, np.array([1, 2, 5], np.float32), 4, "Sobol")
+    assert sobol[(0, 1)] == pytest.approx(9 / 34)
+
+
+def test_features_beyond_one_word():
+    """Sets across words at n = 10 000, against sums over the few terms by hand."""
+    n = 10_000
+    fourier = {(31, 32, 9_999): 1.0, (32, 9_999): 0.5, (0,): 2.0, (): -1.0}
+    ix = compute(fourier, n, "Moebius")
+    assert ix[(32, 9_999)] == 4 * 1.5
+    assert ix[(9_999, 31)] == 4 and ix[(31, 32, 9_999)] == -8 and ix[32] == -3
+    assert ix[()] == 2.5 and len(ix) == 9
+
+
+@pytest.mark.parametrize("name", ["fsii", "FSII", "F-S_I I"])
+def test_names_in_any_spelling(name):
+    assert compute({(0,): 1.0}, 2, name, 1).index == "FSII"
+
+
+def test_mobius_in_any_spelling():
+    for name in ("mobius", "Möbius", "MOEBIUS"):
+        assert compute({(0,): 1.0}, 2, name).index == "Moebius"
+    assert compute({(0,): 1.0}, 2, "ksii").index == "k-SII"
+
+
+@pytest.mark.parametrize(
+    "name,near", [("FSIII", "FSII"), ("total-sobel", "TotalSobol"), ("moebus", "Moebius")]
+)
+def test_misspelt_name(name, near):
+    with pytest.raises(ValueError, match=f"got '{name}'.*Did you mean '{near}'"):
+        compute({(0,): 1.0}, 2, name)
+
+
+def test_bad_input():
+    with pytest.raises(ValueError, match="max_order must be at least 1, got 0"):
+        compute({(0,): 1.0}, 2, "FSII", 0)
+    with pytest.raises(ValueError, match="n = 2 labels, got 3"):
+        compute({(0,): 1.0}, 2, "FSII", 1, features=["a", "b", "c"])
+    wide = {tuple(range(40)): 1.0}
+    with pytest.raises(ValueError, match="lower max_order"):
+        compute(wide, 64, "Moebius")
+    assert compute(wide, 64, "Moebius", 2)[(0, 1)] == 4
+    with pytest.raises(ValueError, match="pass max_order, at most 120"):
+        compute({tuple(range(130)): 1.0}, 256, "BII")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_nothing_and_constants(name):
+    empty = compute({}, 3, name)
+    assert len(empty) == 0 and empty.to_dict() == {} and empty[(0,)] == 0
+    constant = compute({(): 2.0}, 3, name)
+    energy = indices.INDICES[name].basis == "energy"
+    assert constant.to_dict() == ({} if energy else {(): 2.0})
+
+
+def test_of_a_spectrum():
+    fourier, _ = random_game(5, terms=9)
+    spectrum = Spectrum.from_dict(fourier, 5)
+    assert spectrum.capacity > len(fourier)
+    ix = indices.interactions(spectrum, "Fourier", features="abcde")
+    assert ix.to_dict() == pytest.approx(fourier)
+    assert ix.features == tuple("abcde")
+    with pytest.raises(ValueError, match=r"spectrum\[i\]"):
+        indices.interactions(
+            Spectrum(spectrum.supports, spectrum.coefficients[None], spectrum.valid, spectrum.n)
+        )
+
+
+def test_degree_eight_at_a_thousand():
+    """20 000 terms, all their subsets; the full size is a benchmark's business."""
+    n, count = 1000, 20_000
+    rng = np.random.default_rng(0)
+    degree = rng.integers(1, 9, count)
+    members = np.argpartition(rng.random((count, n), dtype=np.float32), 8, axis=1)[:, :8]
+    bits = np.zeros((count, n), bool)
+    for k in range(8):
+        rows = np.flatnonzero(degree > k)
+        bits[rows, members[rows, k]] = True
+    values = rng.standard_normal(count).astype(np.float32)
+    packed = gf2.pack_numpy(bits, gf2.num_words(n))
+    tracemalloc.start()
+    ix = indices.from_terms(packed, values, n, "Moebius")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1 << 30
+    singles = -2 * (values @ bits.astype(float))
+    np.testing.assert_allclose([ix[i] for i in range(20)], singles[:20], rtol=1e-4, atol=1e-4)
+    assert ix[()] == pytest.approx(values.astype(float).sum(), rel=1e-4)
