@@ -13,9 +13,7 @@ import numpy as np
 from jaxtyping import Float
 from spexjax.models import weights
 from spexjax.models.distilbert import Config, apply
-from spexjax.models.masking import load_tokenizer, truncation
-
-from spexjax.typing import Array
+from spexjax.models.masking import bucket, load_tokenizer, truncation
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -62,9 +60,12 @@ class TextClassifier:
         """The model's answer to a text, cut to the model's positions, (K,) float32."""
         encoding = self.tokenizer.encode(text)
         special = np.array(encoding.special_tokens_mask, bool)
-        kept = truncation(special, self.config.max_position_embeddings)
-        ids = jnp.asarray(np.array(encoding.ids, np.int32)[None, kept])
-        return np.asarray(_logits(self.config, self.params, ids))[0]
+        positions = self.config.max_position_embeddings
+        ids = np.array(encoding.ids, np.int32)[truncation(special, positions)]
+        fill = (0, min(bucket(len(ids)), positions) - len(ids))
+        keep = np.arange(len(ids) + fill[1]) < len(ids)
+        ids = np.pad(ids, fill, constant_values=self.config.pad_token_id)
+        return np.asarray(_logits(self.config, self.params, ids[None], keep[None]))[0]
 
 
 def load_classifier(folder: str | Path | None = None) -> TextClassifier:
@@ -91,5 +92,4 @@ def load_classifier(folder: str | Path | None = None) -> TextClassifier:
     return TextClassifier(config, params, tokenizer, folder.resolve().name)
 
 
-def _logits(config: Config, params: Mapping[str, Any], ids: Array) -> Array:
-    return apply(config, params, ids, jnp.ones(ids.shape, bool))
+_logits = jax.jit(apply, static_argnums=0)

@@ -74,12 +74,12 @@ def _explain(given: argparse.Namespace) -> str:
     from spexjax.models.classifier import load_classifier
     from spexjax.models.parallel import value_function
 
-    import spexjax
+    from spexjax.explain import explain
 
     model = load_classifier(given.model)
     label = None if given.label is None else _label(given.label, model.label_names)
     f = value_function(model, text, given.features, label, given.score)
-    e = spexjax.explain(
+    e = explain(
         f, f.n, budget=given.budget, method=given.method, seed=given.seed,
         features=f.words, chunk_size=512, progress=sys.stderr.isatty(),
     )  # fmt: skip

@@ -80,6 +80,17 @@ class MaskableText:
         return "".join([*out, self.text[at : self.cut[0][0] if self.cut else None]])
 
 
+def bucket(size: int, least: int = 8) -> int:
+    """``size`` rounded up to a power of two or one and a half of one, and to ``least``.
+
+    Lengths and numbers of features come from this ladder, so that texts share compiled code.
+    """
+    if size <= least:
+        return least
+    power = 1 << (size - 1).bit_length()
+    return 3 * power // 4 if size <= 3 * power // 4 else power
+
+
 def load_tokenizer(folder: str | Path) -> "Tokenizer":
     """Reads ``folder/tokenizer.json``; padding and truncation stored in it are switched off.
 

@@ -21,6 +21,7 @@ from spexjax.models.masking import (
     MaskableText,
     Replacement,
     Template,
+    bucket,
     masked_ids,
     split_text,
     template,
@@ -33,14 +34,6 @@ from spexjax.typing import Array
 # Tokens per device and batch: on CPUs what the caches hold, elsewhere what keeps the device busy.
 _TOKENS = {"cpu": 1 << 11}
 _TOKENS_ELSEWHERE = 1 << 16
-
-
-def bucket(size: int, least: int = 8) -> int:
-    """``size`` rounded up to a power of two or one and a half of one, and to ``least``."""
-    if size <= least:
-        return least
-    power = 1 << (size - 1).bit_length()
-    return 3 * power // 4 if size <= 3 * power // 4 else power
 
 
 def default_rows(length: int, platform: str) -> int:

@@ -107,6 +107,14 @@ def soft_syndromes(
     return hard_syndromes(code, u)[..., None, :] ^ xor(flips, -2)
 
 
+def nth_true(rank: Int32[Array, "size"], nth: Int32[Array, "m"]) -> Int32[Array, "m"]:
+    """The places of the nth true entries, from 1, of which ``rank`` is the running count.
+
+    ``size`` where there are fewer. Comparing all pairs compiles to one small loop.
+    """
+    return jnp.sum(rank < nth[:, None], axis=1, dtype=jnp.int32)
+
+
 class Candidates(NamedTuple):
     """What a batch of words decodes to."""
 
@@ -137,8 +145,7 @@ def decode_words(code, syndromes, active, n, score, batch: int = ROOT_BATCH) -> 
 
     def search(carry):
         done, found = carry
-        word = jnp.searchsorted(rank, done + 1 + jnp.arange(batch, dtype=jnp.int32))
-        word = word.astype(jnp.int32)
+        word = nth_true(rank, done + 1 + jnp.arange(batch, dtype=jnp.int32))
         near = jnp.minimum(word, total - 1)
         positions, good = bch.error_positions(code, sigma[near], degree[near], n)
         features = features_of(code, positions, n)

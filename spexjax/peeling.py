@@ -198,11 +198,10 @@ def step(
     features, found = _search(design, table, config, direction(state.residual), todo, state.level)
 
     peel, left = _propose(design, table, config, active, noise, state.residual, features, found)
-    residual, state = _accept(peel, state)
+    residual, state, progress = _accept(peel, state)
     coefficients, residual = _refine(design, table, active, state, residual)
     changed = jnp.abs(bin_energy(residual) - energy) > _CHANGE * energy
     tried = jnp.where(todo & ~left, effort, state.tried)
-    progress = jnp.any(peel.accepted)
     # Bins as loud as noise alone would make them need no second look below the gate.
     expected = config.false_alarm * CB
     quiet = jnp.sum(loud, dtype=jnp.int32) <= int(expected + 3 * math.sqrt(expected) + 1)
@@ -274,9 +273,7 @@ def _search(design, table, config, u, todo, level):
 
         def pick(count):
             """The next bins to do; CB where there are no more."""
-            return jnp.searchsorted(rank, done + 1 + jnp.arange(count, dtype=jnp.int32)).astype(
-                jnp.int32
-            )
+            return chase.nth_true(rank, done + 1 + jnp.arange(count, dtype=jnp.int32))
 
         def hard_words():
             bins = pick(words)
@@ -374,7 +371,7 @@ def _propose(design, table, config, active, noise, residual, features, found):
     (CB, D, K), C, B = residual.shape, design.groups, 2**design.b
     R = min(CB, _ROWS)
     rank = jnp.cumsum(found.astype(jnp.int32))
-    own = jnp.searchsorted(rank, 1 + jnp.arange(R, dtype=jnp.int32)).astype(jnp.int32)
+    own = chase.nth_true(rank, 1 + jnp.arange(R, dtype=jnp.int32))
     real, own = own < CB, jnp.minimum(own, CB - 1)
     rows = _rows(C, B, D, table, active, features[own])
     estimates = _estimates(rows, residual)
@@ -399,40 +396,42 @@ def _propose(design, table, config, active, noise, residual, features, found):
     return _Peel(rows, coefficients, gain, real & first & keep), left
 
 
-def _accept(peel: _Peel, state: State) -> tuple[Array, State]:
-    """Subtracts what was accepted and puts it on the list; equal sets are merged."""
+def _accept(peel: _Peel, state: State) -> tuple[Array, State, Array]:
+    """Subtracts what was accepted and puts it on the list, equal sets merged; did anything go?"""
     rows = peel.rows
-    # Terms peeled together may share bins, so the energy is checked for all of them at once;
-    # where it would rise, the single best term is taken.
-    together = _subtract(rows, peel.coefficients, peel.accepted, state.residual)
-    falls = jnp.sum(bin_energy(together)) <= jnp.sum(bin_energy(state.residual))
-    best = jnp.argmax(jnp.where(peel.accepted, peel.gain, -jnp.inf))
-    chosen = peel.accepted & (falls | (jnp.arange(peel.accepted.shape[0]) == best))
-
-    S = state.keys.shape[0]
+    S, R = state.keys.shape[0], peel.accepted.shape[0]
     keys = _hash(rows.features)
     known = (state.keys == keys[:, None]) & (jnp.arange(S) < state.count)
     match = jnp.argmax(known, axis=1).astype(jnp.int32)
     old = jnp.any(known, axis=1) & jnp.all(state.features[match] == rows.features, axis=-1)
-    slot = state.count + jnp.cumsum((chosen & ~old).astype(jnp.int32)) - 1
-    fits = old | (slot < S)
-    simple = falls & jnp.all(fits | ~chosen)
-    overflow = state.overflow | jnp.any(chosen & ~fits)
-    chosen = chosen & fits
-    residual = jax.lax.cond(
-        simple,
-        lambda: together,
-        lambda: _subtract(rows, peel.coefficients, chosen, state.residual),
-    )
+    room = state.count + jnp.cumsum((peel.accepted & ~old).astype(jnp.int32)) <= S
+    fits = peel.accepted & (old | room)
+    before = jnp.sum(bin_energy(state.residual))
+    best = jnp.argmax(jnp.where(fits, peel.gain, -jnp.inf))
+
+    # Terms peeled together may share bins, so the energy is checked for all of them at once;
+    # where it would rise, the single best term is taken.
+    def attempt(carry):
+        attempts, chosen, _, _ = carry
+        residual = _subtract(rows, peel.coefficients, chosen, state.residual)
+        falls = jnp.sum(bin_energy(residual)) <= before
+        fewer = fits & (jnp.arange(R) == best)
+        return attempts + 1, jnp.where(falls, chosen, fewer), residual, falls
+
+    start = jnp.int32(0), fits, state.residual, jnp.bool_(False)
+    _, chosen, residual, _ = jax.lax.while_loop(lambda c: ~c[3] & (c[0] < 2), attempt, start)
+    fresh = chosen & ~old
+    slot = state.count + jnp.cumsum(fresh.astype(jnp.int32)) - 1
     place = jnp.where(chosen, jnp.where(old, match, slot), S)
-    fresh = jnp.where(chosen & ~old, slot, S)
-    return residual, state._replace(
-        features=state.features.at[fresh].set(rows.features, mode="drop"),
+    slot = jnp.where(fresh, slot, S)
+    state = state._replace(
+        features=state.features.at[slot].set(rows.features, mode="drop"),
         coefficients=state.coefficients.at[place].add(peel.coefficients, mode="drop"),
-        keys=state.keys.at[fresh].set(keys, mode="drop"),
-        count=state.count + jnp.sum(chosen & ~old, dtype=jnp.int32),
-        overflow=overflow,
+        keys=state.keys.at[slot].set(keys, mode="drop"),
+        count=state.count + jnp.sum(fresh, dtype=jnp.int32),
+        overflow=state.overflow | jnp.any(peel.accepted & ~fits),
     )
+    return residual, state, jnp.any(chosen)
 
 
 def _refine(design, table, active, state: State, residual: Array) -> tuple[Array, Array]:

@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float
 
 from spexjax.proximal import TINY, Info, ridge_solve
 from spexjax.typing import Array, ArrayLike, Key
-from spexjax.working_set import BLOCK, Lanes, _matmul, lasso_path_lanes
+from spexjax.working_set import Lanes, Problem, matmul as _matmul, solve_path
 
 GRAM_LIMIT = 4096
 
@@ -62,14 +62,11 @@ def _lasso_one(d, strengths, n_strengths, eps, tol, path_tol, max_iter, y):
         grid = top * eps ** jnp.linspace(0.0, 1.0, n_strengths)
     else:
         grid = -jnp.sort(-strengths) / spread
-    A = grid.shape[0]
-    pad = -A % BLOCK
-    full = jnp.concatenate([grid, jnp.full((pad,), grid[-1])])
-    p = lasso_path_lanes(d.lanes, y, full, penalty, d.mask, d.held_out, tol=tol, path_tol=path_tol, max_iter=max_iter)
+    p = solve_path(Problem(d.lanes, y, penalty, d.mask, d.held_out), grid, tol=tol, path_tol=path_tol, max_iter=max_iter)
     w = p.w / d.scale
     coefficients = w * spread
     intercept = level - coefficients @ d.centre
-    fe = p.fold_errors[:A] * spread**2
+    fe = p.fold_errors * spread**2
     filled = jnp.sum(d.held_out, -1) > .5
     e = jnp.sum(jnp.where(filled, fe, 0), -1) / jnp.sum(filled)
     return CVFit(coefficients, intercept, p.strength * spread, grid * spread, e, fe, p.info, p.path)

@@ -19,6 +19,7 @@ CHUNK = 1 << 25  # subsets enumerated at a time
 MOST = 1 << 28  # subsets enumerated in all
 DENSE_FEATURES = 22  # tables of 2^n are used up to this n,
 FEWEST = 1 << 16  # and for more subsets than this
+LARGEST_KEY = 1 << 62
 _ROWS = 1 << 12
 
 
@@ -50,13 +51,16 @@ def by_size(
 
 def merge(members: Int[np.ndarray, "sets size"], values: Float[np.ndarray, "sets"], n: int) -> Sets:
     """Adds the values of equal rows."""
-    number = np.zeros(len(members), np.int64)
-    count = min(len(members), 1)
-    first = np.arange(count)
+    key = np.zeros(len(members), np.int64)
+    span = 1  # keys are below it
     for column in members.T:
-        keys, first, number = np.unique(number * n + column, return_index=True, return_inverse=True)
-        count = len(keys)
-    return Sets(members[first], np.bincount(number, values, count))
+        if span * n > LARGEST_KEY:
+            known, key = np.unique(key, return_inverse=True)
+            span = len(known)
+        key = key * n + column
+        span *= n
+    _, first, number = np.unique(key, return_index=True, return_inverse=True)
+    return Sets(members[first], np.bincount(number, values, len(first)))
 
 
 def superset_sums(

@@ -1,26 +1,29 @@
-"""The L1 path of least squares for all folds at once, solved on small working sets.
+"""The L1 path of least squares in several training sets at once, solved on small working sets.
 
-Most coefficients are zero along most of the path, so each solve sees only the Gram of the columns
-whose correlation with the residual comes near the strength (Tibshirani et al. 2012, section 7:
-guess, solve, check the optimality conditions on all columns, add what violates them).  Blocks of
-strengths share a working set and a check.  The check goes through the rows, not the Gram: its
-gradients carry the rounding of X rather than that of XᵀX, and what they find is fed back into
-the solve, so a float32 Gram costs iterations but no accuracy.
+Most coefficients are zero along most of the path, so a solve sees only the Gram of the columns
+whose correlation with the residual comes near the strength: guess, solve, check the optimality
+conditions on all columns, add those that violate them (Tibshirani et al. 2012, section 7).  A
+block of strengths shares the working set and the check, and is solved as one batch.
+
+The check goes through the rows of X, not through the Gram, and each solve starts from the slope
+that the last check found (iterative refinement).  So the rounding of a float32 Gram, which grows
+with the square of the condition of X, costs iterations but no accuracy.
 """
 
+from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int
 
 from spexjax.proximal import TINY, Info, extrapolate, lasso_solve, lipschitz, violation
 from spexjax.typing import Array
 
-BLOCK = 5
+BLOCK = 10
 ROUNDS = 6
-SIZES = (512,)
+SIZES = (512, 2048)
 
 
 class Lanes(NamedTuple):
@@ -40,35 +43,63 @@ class Lanes(NamedTuple):
 
     def residual(self, y: Float[Array, "N"], w: Float[Array, "L B S"]) -> Float[Array, "L B N"]:
         """y − Xw on every row, both centred by the lane's training rows."""
-        level = self.share @ y
-        fit = _matmul(w, self.X.T) - jnp.sum(w * self.mean[:, None], axis=-1, keepdims=True)
-        return y - level[:, None, None] - fit
+        level = matmul(self.share, y)[:, None, None]
+        fit = matmul(w, self.X.T) - jnp.sum(w * self.mean[:, None], axis=-1, keepdims=True)
+        return y - level - fit
 
     def slope(self, residual: Float[Array, "L B N"]) -> Float[Array, "L B S"]:
-        """The correlation of the lane's centred columns with a residual."""
+        """The product of the lane's centred columns with a residual, weighted by ``share``."""
         r = self.share[:, None] * residual
-        return _matmul(r, self.X) - jnp.sum(r, axis=-1, keepdims=True) * self.mean[:, None]
+        return matmul(r, self.X) - jnp.sum(r, axis=-1, keepdims=True) * self.mean[:, None]
 
     def product(self, w: Float[Array, "L B S"]) -> Float[Array, "L B S"]:
         """G w for the Gram of each lane, through the rows where there is no ``gram``."""
         if self.gram is not None:
-            return _matmul(w, self.gram)
+            return apply(self.gram, w)
         return self.slope(-self.residual(jnp.zeros(self.X.shape[0]), w))
 
-    def sub_gram(self, index) -> Float[Array, "L M M"]:
-        """The Gram of the columns ``index``, int32 (L, M), of each lane."""
+    def sub_gram(self, index: Int[Array, "L M"]) -> Float[Array, "L M M"]:
+        """The Gram of each lane's own choice of columns."""
         if self.gram is not None:
             return jax.vmap(lambda G, i: G[i][:, i])(self.gram, index)
 
-        def one(share, mean, i):
+        def one(lane):
+            share, mean, i = lane
             columns = self.X[:, i] - mean[i]
-            return _matmul((share[:, None] * columns).T, columns)
+            return matmul((share[:, None] * columns).T, columns)
 
-        return jax.lax.map(lambda a: one(*a), (self.share, self.mean, index))
+        return jax.lax.map(one, (self.share, self.mean, index))
+
+
+class Problem(NamedTuple):
+    """An L1 problem on :class:`Lanes`.
+
+    Attributes:
+      lanes: the design; the solution of the last lane is the one wanted.
+      y: float32 (N,).
+      penalty: float32 (S,), > 0, the weight of each coordinate in the penalty.
+      mask: bool (S,), True where a coefficient may differ from 0.
+      held_out: float32 (F, N): the weights, of sum 1, of the rows that lane i < F does not train
+        on; all 0 if there are none.
+    """
+
+    lanes: Lanes
+    y: Float[Array, "N"]
+    penalty: Float[Array, "S"]
+    mask: Bool[Array, "S"]
+    held_out: Float[Array, "F N"]
 
 
 class Path(NamedTuple):
-    """What is kept of a path; see :func:`lasso_path_lanes`."""
+    """What is kept of a path.
+
+    Attributes:
+      w: float32 (S,), the last lane's solution at the strength with the smallest mean error.
+      strength: float32, that strength.
+      fold_errors: float32 (A, F), the mean squared error of lane i on its held-out rows.
+      info: scalar, about ``w``; its gap was found through the rows.
+      path: (A,), the worst lane at each strength.
+    """
 
     w: Float[Array, "S"]
     strength: Float[Array, ""]
@@ -78,187 +109,200 @@ class Path(NamedTuple):
 
 
 class _Block(NamedTuple):
-    """Solutions of one block of strengths, their slopes, held-out errors and optimality."""
+    """Solutions w (L, B, S) of a block, where to go on from, and what the last check found."""
 
     w: Array
+    start: Array
     slope: Array
     errors: Array
     gap: Array
     iterations: Array
-    round: Array
+    rounds: Array
 
 
-class _Carry(NamedTuple):
-    """The last two points of the path and the best so far."""
-
-    w: Array
-    w_old: Array
-    slope: Array
-    last: Array
-    last_but_one: Array
-    best: tuple[Array, Array, Array, Array]
-
-
-def lasso_path_lanes(
-    lanes: Lanes,
-    y: Float[Array, "N"],
-    strengths: Float[Array, "A"],
-    penalty: Float[Array, "S"],
-    mask: Array,
-    held_out: Float[Array, "F N"],
-    *,
-    tol: float,
-    path_tol: float,
+def solve_block(
+    problem: Problem,
+    strengths: Float[Array, "B"],
+    goal: Float[Array, "L B"],
+    curvature: Float[Array, "L"],
+    w: Float[Array, "L S"],
+    slope: Float[Array, "L S"],
+    start: Float[Array, "L B S"],
     max_iter: int,
-) -> Path:
-    """Solves the path in every lane, then once more, to ``tol``, at the best strength.
-
-    The last lane is the one whose solution is wanted; lanes 0 … F − 1 train without fold i, whose
-    rows ``held_out`` weighs (rows of sum 1, or 0 for an empty fold).  The best strength has the
-    smallest mean held-out error; without folds (F = 0) it is the last strength.
+) -> _Block:
+    """Solves every lane at every strength until no violation exceeds ``goal``.
 
     Args:
-      strengths: float32 (A,), falling; A a multiple of ``BLOCK``.
-      penalty: float32 (S,), > 0.
-      mask: bool (S,), True where a coefficient may differ from 0.
-      tol, path_tol: largest violation of the optimality conditions, in units of the largest
-        correlation; along the path also in proportion to strength / strengths[0].
+      goal: the largest violation allowed, in the units of the slope.
+      curvature: float32 (L,), the largest eigenvalue of each lane's Gram.
+      w, slope: a point and its slope, found through the rows.
+      start: where to start, nonzero only where w is.
     """
-    L, S = lanes.share.shape[0], lanes.X.shape[1]
-    F, blocks = held_out.shape[0], strengths.shape[0] // BLOCK
-    filled = jnp.sum(held_out, axis=-1) > 0.5
-    start = jnp.zeros((L, S))
-    slope = lanes.slope(lanes.residual(y, start[:, None]))[:, 0] * mask
-    scale = jnp.max(jnp.abs(slope), axis=-1, initial=TINY)
-    largest = jnp.max(jnp.abs(slope[-1]) / penalty, initial=TINY)
-    L_full = lipschitz(lambda w: lanes.product(w[:, None])[:, 0], start, mask=mask)
-    sizes = [m for m in SIZES if m < 0.7 * S]
+    lanes, y, penalty, mask, held_out = problem
+    L, S = w.shape
+    F, B = held_out.shape[0], strengths.shape[0]
+    levels = strengths[:, None] * penalty
+    sizes = [m for m in SIZES if 3 * m < S]
 
-    def solve(state: _Block, carry: _Carry, alphas, goal, index, size):
-        """One pass of the inner solver over the block, on ``size`` columns or on all."""
+    def solve(index, state: _Block, size: int):
         if size < S:
             index = index[:, :size]
-            pick = partial(jnp.take_along_axis, indices=index, axis=-1)
-            gram = lanes.sub_gram(index)
-            product = partial(_matmul, b=gram)
+            product = partial(apply, lanes.sub_gram(index))
         else:
-            pick, product = (lambda x: x), lanes.product
-        pick_all = jax.vmap(pick, in_axes=1, out_axes=0)
-        pen, keep = pick(jnp.broadcast_to(penalty, (L, S))), pick(jnp.broadcast_to(mask, (L, S)))
-        own = pick_all(state.w)
-        rhs = pick_all(state.slope) + jnp.moveaxis(product(jnp.moveaxis(own, 0, 1)), 1, 0)
+            product = lanes.product
 
-        def step(inner, item):
-            w, w_old, last, last_but_one = inner
-            alpha, rhs, own = item
-            line = extrapolate(w, w_old, alpha, last, last_but_one)
-            w0 = jnp.where((state.round == 0) | (alpha == last), line, own)
-            height = jnp.max(jnp.abs(jnp.where(keep, rhs, 0.0)), axis=-1, initial=TINY)
-            new, info = lasso_solve(
-                lambda w: product(w[:, None])[:, 0], rhs, alpha, L_full, penalty=pen, mask=keep,
-                w0=w0, tol=0.5 * goal(alpha) / height, max_iter=max_iter,
-            )
-            return (new, w, alpha, last), (new, info.iterations)
+        def pick(x):
+            x = jnp.broadcast_to(x, (L, *x.shape[-2:]))
+            return x if size == S else jnp.take_along_axis(x, index[:, None], axis=-1)
 
-        inner = (pick(carry.w), pick(carry.w_old), carry.last, carry.last_but_one)
-        _, (w, iterations) = jax.lax.scan(step, inner, (alphas, rhs, own))
-        w = jnp.moveaxis(w, 0, 1)
+        keep = pick(mask[None])
+        rhs = jnp.where(keep, pick(state.slope) + product(pick(state.w)), 0.0)
+        height = jnp.max(jnp.abs(rhs), axis=-1, initial=TINY)
+        w, info = lasso_solve(
+            product,
+            rhs,
+            strengths,
+            curvature[:, None],
+            penalty=pick(penalty[None]),
+            mask=keep,
+            w0=pick(state.start),
+            tol=0.5 * goal / height,
+            max_iter=max_iter,
+        )
         if size < S:
             rows = jnp.arange(L)[:, None]
-            w = jnp.zeros((L, BLOCK, S)).at[rows, :, index].set(jnp.moveaxis(w, 1, 2))
-        return w, iterations.T
+            w = jnp.zeros((L, S, B)).at[rows, index].set(jnp.moveaxis(w, 1, 2))
+            w = jnp.moveaxis(w, 1, 2)
+        return w, info.iterations
 
-    def block(carry: _Carry, alphas, goal):
-        levels = alphas[:, None] * penalty
+    def unfinished(state: _Block):
+        return (state.rounds < ROUNDS) & jnp.any(state.gap > goal)
 
-        def check(w):
-            residual = lanes.residual(y, w)
-            slope = lanes.slope(residual) * mask
-            errors = jnp.einsum("fbn,fn->bf", residual[:F] ** 2, held_out)
-            return slope, errors, jnp.max(violation(w, slope, levels), axis=-1)
-
-        def unfinished(state: _Block):
-            late = state.gap > jnp.stack([goal(a) for a in alphas], axis=1)
-            return (state.round < ROUNDS) & ((state.round == 0) | jnp.any(late))
-
-        def body(state: _Block):
-            ratio = jnp.abs(state.slope) / levels
-            near = jnp.where(state.round == 0, 0.8, 0.999)
-            score = jnp.max(jnp.where(state.w != 0, 2 + ratio, ratio), axis=1)
-            wanted = jnp.any((state.w != 0) | (ratio > near), axis=1) & mask
-            score = jnp.where(mask, jnp.where(wanted, 1 + score, jnp.minimum(score, 1.0)), -1.0)
-            count = jnp.max(jnp.sum(wanted, axis=-1))
-            index = jnp.argsort(-score, axis=-1)
-            branches = [partial(solve, size=m) for m in (*sizes, S)]
-            choice = jnp.searchsorted(jnp.asarray(sizes, jnp.int32), count)
-            w, iterations = jax.lax.switch(
-                choice, [lambda s, i, b=b: b(s, carry, alphas, goal, i) for b in branches],
-                state, index,
-            )
-            slope, errors, gap = check(w)
-            return _Block(w, slope, errors, gap, state.iterations + iterations, state.round + 1)
-
-        wide = lambda x: jnp.broadcast_to(x[:, None], (L, BLOCK, S))
-        init = _Block(
-            wide(carry.w), wide(carry.slope), jnp.zeros((BLOCK, F)), jnp.full((L, BLOCK), jnp.inf),
-            jnp.zeros((L, BLOCK), jnp.int32), jnp.int32(0),
-        )
-        return jax.lax.while_loop(unfinished, body, init)
-
-    def path_goal(alpha):
-        return scale * jnp.maximum(path_tol * jnp.minimum(alpha / largest, 1.0), 1e-6)
-
-    def final_goal(alpha):
-        return jnp.where(jnp.arange(L) == L - 1, scale * tol, jnp.inf)
-
-    def along(i, state):
-        carry, errors, gaps, iterations = state
-        last = i == blocks
-        alphas = jax.lax.dynamic_slice(strengths, (jnp.minimum(i, blocks - 1) * BLOCK,), (BLOCK,))
-        alphas = jnp.where(last, carry.best[1], alphas)
-        goal = lambda a: jnp.where(last, final_goal(a), path_goal(a))
-        carry = carry._replace(
-            w=jnp.where(last, carry.best[2], carry.w),
-            w_old=jnp.where(last, carry.best[2], carry.w_old),
-            slope=jnp.where(last, carry.best[3], carry.slope),
-            last=jnp.where(last, carry.best[1], carry.last),
-        )
-        done = block(carry, alphas, goal)
-        if F:
-            mean = jnp.sum(jnp.where(filled, done.errors, 0.0), axis=-1) / jnp.sum(filled)
-        else:
-            mean = -jnp.arange(BLOCK, dtype=jnp.float32) - i
-        k = jnp.argmin(mean)
-        better = (mean[k] < carry.best[0]) & ~last
-        found = (mean[k], alphas[k], done.w[:, k], done.slope[:, k])
-        best = jax.tree.map(lambda a, b: jnp.where(better, a, b), found, carry.best)
-        final = jnp.where(last, done.w[:, -1], best[2])
-        best = (best[0], best[1], final, best[3])
-        carry = _Carry(
-            done.w[:, -1], done.w[:, -2], done.slope[:, -1], alphas[-1], alphas[-2], best
-        )
-        return (
-            carry, errors.at[i].set(done.errors), gaps.at[i].set(done.gap),
-            iterations.at[i].set(done.iterations),
+    def one_round(state: _Block) -> _Block:
+        ratio = jnp.abs(state.slope) / levels
+        # At first only a guess is possible: what comes near the largest strength of the block.
+        first = jnp.abs(state.slope) / levels[:1] > 0.9
+        near = jnp.where(state.rounds == 0, first, ratio > 0.999)
+        wanted = jnp.any((state.w != 0) | near, axis=1) & mask
+        score = jnp.max(ratio, axis=1) + jnp.where(wanted, 1e6, 0.0)
+        index = jnp.argsort(jnp.where(mask, -score, 1.0), axis=-1)
+        count = jnp.max(jnp.sum(wanted, axis=-1))
+        choice = jnp.sum(count > jnp.asarray(sizes, jnp.int32)) if sizes else 0
+        branches = [partial(solve, size=m) for m in (*sizes, S)]
+        new, iterations = jax.lax.switch(choice, branches, index, state)
+        residual = lanes.residual(y, new)
+        slope = lanes.slope(residual) * mask
+        return _Block(
+            w=new,
+            start=new,
+            slope=slope,
+            errors=jnp.einsum("fbn,fn->bf", residual[:F] ** 2, held_out),
+            gap=jnp.max(violation(new, slope, levels), axis=-1),
+            iterations=state.iterations + iterations,
+            rounds=state.rounds + 1,
         )
 
-    inf, zero = jnp.float32(jnp.inf), jnp.float32(0)
-    carry = _Carry(start, start, slope, strengths[0], strengths[0], (inf, zero, start, slope))
-    carry, errors, gaps, iterations = jax.lax.fori_loop(
-        0, blocks + 1, along,
-        (
-            carry, jnp.zeros((blocks + 1, BLOCK, F)), jnp.zeros((blocks + 1, L, BLOCK)),
-            jnp.zeros((blocks + 1, L, BLOCK), jnp.int32),
-        ),
+    init = _Block(
+        w=jnp.broadcast_to(w[:, None], (L, B, S)),
+        start=start,
+        slope=jnp.broadcast_to(slope[:, None], (L, B, S)),
+        errors=jnp.zeros((B, F)),
+        gap=jnp.full((L, B), jnp.inf),
+        iterations=jnp.zeros((L, B), jnp.int32),
+        rounds=jnp.int32(0),
     )
-    gap = gaps[-1, -1, -1] / scale[-1]
-    info = Info(jnp.sum(iterations[-1, -1]), gap <= tol, gap)
-    flat = lambda x: jnp.moveaxis(x[:-1], 1, -1).reshape(-1, L)
-    gaps, iterations = flat(gaps), flat(iterations)
-    reached = jnp.all(gaps <= jax.vmap(path_goal)(strengths), axis=-1)
-    path = Info(jnp.max(iterations, axis=-1), reached, jnp.max(gaps / scale, axis=-1))
-    return Path(carry.best[2][-1], carry.best[1], errors[:-1].reshape(-1, F), info, path)
+    return jax.lax.while_loop(unfinished, one_round, init)
 
 
-def _matmul(a, b):
+class _Point(NamedTuple):
+    """A point of the path in all lanes."""
+
+    strength: Array
+    w: Array
+    slope: Array
+    error: Array
+
+
+def solve_path(
+    problem: Problem,
+    strengths: Float[Array, "A"],
+    *,
+    tol: Float[Array, ""] | float,
+    path_tol: Float[Array, ""] | float,
+    max_iter: int,
+) -> Path:
+    """Solves the path in all lanes, and then the last lane again, closely, where it is best.
+
+    Best is the strength with the smallest mean error of the lanes that hold rows out; without any
+    (F = 0) it is the last strength.
+
+    Args:
+      strengths: float32 (A,), falling.
+      tol: the largest violation of the optimality conditions by the solution returned, in units
+        of the largest slope at w = 0.
+      path_tol: the same along the path, in units of that slope times strength / (the smallest
+        strength at which all coefficients are 0), but not below 1e-6, the reach of float32.
+      max_iter: products with the Gram at most, per round of a block.
+    """
+    lanes, y, penalty, mask, held_out = problem
+    L, S, F, A = lanes.share.shape[0], lanes.X.shape[1], held_out.shape[0], strengths.shape[0]
+    blocks = -(-A // BLOCK)
+    last_one = jnp.broadcast_to(strengths[-1], (blocks * BLOCK - A,))
+    strengths = jnp.concatenate([strengths, last_one]).reshape(blocks, BLOCK)
+
+    zero = jnp.zeros((L, S))
+    slope = lanes.slope(lanes.residual(y, zero[:, None]))[:, 0] * mask
+    scale = jnp.max(jnp.abs(slope), axis=-1, initial=TINY)
+    largest = jnp.max(jnp.abs(slope[-1]) / penalty, initial=TINY)
+    curvature = lipschitz(lambda w: lanes.product(w[:, None])[:, 0], zero, mask=mask)
+    loose = jnp.maximum(path_tol * jnp.minimum(strengths / largest, 1.0), 1e-6)
+    folds = jnp.sum(jnp.sum(held_out, axis=-1) > 0.5)
+
+    def step(carry, i):
+        point, before, best = carry
+        last = i == blocks
+        point = _pick(last, best, point)
+        at = jnp.minimum(i, blocks - 1)
+        block = jnp.where(last, best.strength, strengths[at])
+        close = jnp.where(jnp.arange(L) == L - 1, tol, jnp.inf)[:, None]
+        goal = jnp.where(last, close, loose[at]) * scale[:, None]
+        line = jax.vmap(extrapolate, (None, None, 0, None, None), 1)
+        start = line(point.w, before.w, block, point.strength, before.strength)
+        done = solve_block(
+            problem, block, goal, curvature, point.w, point.slope, start, max_iter
+        )
+        error = jnp.sum(done.errors, axis=-1) / folds if F else -jnp.arange(BLOCK) - BLOCK * i
+        ends = [
+            _Point(block[k], done.w[:, k], done.slope[:, k], error[k].astype(jnp.float32))
+            for k in (-2, -1, jnp.argmin(error))
+        ]
+        best = _pick(last | (ends[2].error < best.error), ends[2], best)
+        met = jnp.all(done.gap <= goal, axis=0)
+        kept = (done.errors, done.iterations, met, done.gap / scale[:, None])
+        return (ends[1], ends[0], best), kept
+
+    point = _Point(strengths[0, 0], zero, slope, jnp.float32(jnp.inf))
+    (_, _, best), kept = jax.lax.scan(step, (point, point, point), jnp.arange(blocks + 1))
+    errors, iterations, met, gap = kept
+    k = 0
+    final = Info(iterations[-1, -1, k], gap[-1, -1, k] <= tol, gap[-1, -1, k])
+
+    def flat(x):
+        return x[:-1].reshape(blocks * BLOCK, *x.shape[2:])[:A]
+
+    path = Info(flat(iterations.max(1)), flat(met), flat(gap.max(1)))
+    return Path(best.w[-1], best.strength, flat(errors), final, path)
+
+
+def matmul(a: Array, b: Array) -> Array:
+    """A product in full float32 on every backend."""
     return jnp.matmul(a, b, precision="highest")
+
+
+def apply(gram: Float[Array, "L M M"], w: Float[Array, "L B M"]) -> Float[Array, "L B M"]:
+    """G w for each lane and each of its B points."""
+    return jnp.einsum("lst,lbt->lbs", gram, w, precision="highest")
+
+
+def _pick(condition, x, y):
+    return jax.tree.map(lambda a, b: jnp.where(condition, a, b), x, y)

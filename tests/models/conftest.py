@@ -19,9 +19,7 @@ def random_params(config, scale=0.3):
     """Normal parameters, none of them 0 or 1, so that a swapped pair shows."""
     shapes = jax.eval_shape(lambda: init_params(config, jax.random.key(0)))
     rng = np.random.default_rng(5)
-    return jax.tree.map(
-        lambda x: np.float32(scale) * rng.standard_normal(x.shape, np.float32), shapes
-    )
+    return jax.tree.map(lambda x: np.float32(rng.normal(0, scale, x.shape)), shapes)
 
 
 @pytest.fixture(scope="session")

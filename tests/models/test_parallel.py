@@ -8,7 +8,8 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
-from spexjax.models.parallel import bucket, default_rows, value_function
+from spexjax.models.masking import bucket
+from spexjax.models.parallel import default_rows, value_function
 
 TEXT = "Her acting never fails to impress, and it isn't bad."
 

@@ -277,6 +277,21 @@ def test_equal_supports_are_added():
     assert sobol[(0, 1)] == pytest.approx(9 / 34)
 
 
+@pytest.mark.parametrize("largest_key", [1, 50, 10**6, 2**62])
+def test_merge(monkeypatch, largest_key):
+    """However many members go into one key, equal rows meet, in lexical order."""
+    monkeypatch.setattr(supersets, "LARGEST_KEY", largest_key)
+    rng = np.random.default_rng(0)
+    members = np.sort(rng.integers(0, 6, (200, 4)), axis=1)
+    values = rng.standard_normal(200)
+    found = supersets.merge(members, values, 6)
+    right = {}
+    for row, value in zip(members.tolist(), values, strict=True):
+        right[tuple(row)] = right.get(tuple(row), 0) + value
+    assert [tuple(row) for row in found.members.tolist()] == sorted(right)
+    np.testing.assert_allclose(found.values, [right[s] for s in sorted(right)])
+
+
 def test_features_beyond_one_word():
     """Sets across words at n = 10 000, against sums over the few terms by hand."""
     n = 10_000
