@@ -1,3 +1,50 @@
-"""spexjax: which sets of inputs does a model's answer depend on?"""
+"""spexjax: which sets of inputs does a model's answer depend on?
+
+``explain`` answers for any function of masks; below it everything is a pure function of arrays:
+``masks`` designs what to ask, ``spex.decode`` turns values into a sparse ``Spectrum``,
+``transforms``, ``bch``, ``chase``, ``peeling`` and ``regression`` are its parts.
+"""
+
+from spexjax import (
+    bch,
+    chase,
+    gf2,
+    gf2m,
+    indices,
+    masks,
+    metrics,
+    peeling,
+    regression,
+    spex,
+    transforms,
+    values,
+)
+from spexjax.explain import explain
+from spexjax.explanation import Explanation
+from spexjax.peeling import PeelConfig
+from spexjax.spectrum import Spectrum
+from spexjax.spex import Spex
+from spexjax.values import ValueFunctionError
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "Explanation",
+    "PeelConfig",
+    "Spectrum",
+    "Spex",
+    "ValueFunctionError",
+    "bch",
+    "chase",
+    "explain",
+    "gf2",
+    "gf2m",
+    "indices",
+    "masks",
+    "metrics",
+    "peeling",
+    "regression",
+    "spex",
+    "transforms",
+    "values",
+]

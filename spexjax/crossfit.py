@@ -23,6 +23,8 @@ from spexjax.typing import Array
 
 ROW_FOLDS = 5
 _ROW_BUCKET = 64
+_DIRECTIONS = 8
+_OUTPUTS_AT_ONCE = 64
 
 
 class Samples(NamedTuple):
@@ -51,9 +53,14 @@ class Fit(NamedTuple):
 
 
 def fit(
-    samples: Samples, n: int, design: CodedDesign | None, config: PeelConfig, max_order: int
+    samples: Samples,
+    n: int,
+    design: CodedDesign | None,
+    config: PeelConfig,
+    max_order: int,
+    shared_support: bool = False,
 ) -> Fit:
-    """Finds and fits a support for each output.
+    """Finds and fits a support for each output, or one for all.
 
     Args:
       samples: masks and values.
@@ -61,48 +68,78 @@ def fit(
       design: the coded design, or None for a linear fit of the rows.
       config: settings of the search.
       max_order: sets of more members are not fitted.
+      shared_support: one support, found from the summed energy, and one method and ridge strength
+        for all outputs, chosen on their leading principal directions.
     """
     n_pad = gf2.num_words(n) * gf2.WORD
     rows = _pad_rows(samples, n, n_pad)
-    values = jnp.asarray(rows.values.T)
-    fold = jnp.arange(rows.bits.shape[0], dtype=jnp.int32)
-    training = jnp.asarray(rows.weights * ~rows.held_out)
-    if design is None:
-        K, folds = values.shape[0], ROW_FOLDS
-        features = np.full((K, folds + 1, 8, 1), -1, np.int32)
-        coded, actives, info = None, None, None
-        degree = np.zeros(features.shape[:-1], int)
-    else:
-        actives = _actives(design.groups)
-        folds = len(actives) - 1
-        coded = jnp.asarray(samples.coded, jnp.float32).T
-        found, info = _searches(design, coded, actives, config)
-        features, valid = np.asarray(found.features), np.asarray(found.valid)
-        degree = np.where(valid, np.sum(features >= 0, axis=-1), 0)
-        features, degree = _compact(features, degree, max_order)
+    values = jnp.asarray(rows.values)
+    coded = None if design is None else jnp.asarray(samples.coded, jnp.float32)
+    features, degree, info = _find(design, coded, values, config, max_order, shared_support)
     allowed = np.zeros((*degree.shape[:2], 1 + n_pad + degree.shape[2]), bool)
     allowed[..., : 1 + n] = True
     allowed[..., 1 + n_pad :] = degree > 0
-    problem = _Stack(jnp.asarray(rows.bits), values, training, fold % folds, coded, actives)
-    features = jnp.asarray(features)
-    chosen, honest = _cross_validate(design, problem, features, jnp.asarray(allowed))
-    everything = problem._replace(training=jnp.asarray(rows.weights))
-    final = _polish(design, everything, features[:, -1], chosen, honest)
-    supports = [_supports(np.asarray(f), n_pad) for f in features[:, -1]]
-    keep = np.asarray(honest) != 0.0
+    basis = _directions(values, coded) if shared_support else None
+    data = _Stack(
+        bits=jnp.asarray(rows.bits),
+        values=(values if basis is None else values @ basis).T,
+        training=jnp.asarray(rows.weights * ~rows.held_out),
+        fold=jnp.arange(len(rows.weights), dtype=jnp.int32) % (features.shape[1] - 1),
+        coded=None if coded is None else (coded if basis is None else coded @ basis).T,
+        actives=None if design is None else _actives(design.groups),
+    )
+    K = data.values.shape[0]
+    features = jnp.asarray(np.broadcast_to(features, (K, *features.shape[1:])))
+    allowed = jnp.asarray(np.broadcast_to(allowed, (K, *allowed.shape[1:])))
+    errors, honest = _cross_validate(design, data, features, allowed)
+    everything = jnp.asarray(rows.weights)
+    if basis is None:
+        chosen = jnp.argmin(errors, axis=1).astype(jnp.int32)
+        honest = jnp.take_along_axis(honest, chosen[:, None, None], axis=1)[:, 0]
+        data = data._replace(training=everything)
+        final = _polish(design, data, features[:, -1], chosen, honest)
+        keep = np.array(honest != 0.0)
+    else:
+        A = len(refit.RIDGE_STRENGTHS)
+        best = int(jnp.argmin(jnp.sum(errors, axis=0)[: 2 * A]))
+        chosen = np.full(1, best)
+        used = np.asarray(allowed[0, -1]) & ((best >= A) | (np.arange(allowed.shape[-1]) <= n_pad))
+        strength = jnp.float32(refit.RIDGE_STRENGTHS[best % A])
+        data = data._replace(values=values.T, coded=None if coded is None else coded.T)
+        honest, final = (
+            _ridge_all(design, data._replace(training=w), features[0, -1], jnp.asarray(used), strength)
+            for w in (data.training, everything)
+        )
+        keep = used[None]
     keep[:, 0] = True
+    names = [METHODS[int(c) // len(refit.RIDGE_STRENGTHS)] for c in chosen]
+    supports = [_supports(np.asarray(f), n_pad) for f in features[: len(keep), -1]]
 
     def assemble(w: Array) -> Spectrum:
-        return spectrum.stack(
-            [
-                spectrum.from_terms(s[k], v[k], n)
-                for s, v, k in zip(supports, np.asarray(w), keep, strict=True)
-            ]
-        )
+        if basis is not None:
+            return spectrum.from_terms(supports[0][keep[0]], np.asarray(w)[:, keep[0]], n)
+        parts = zip(supports, np.asarray(w), keep, strict=True)
+        return spectrum.stack([spectrum.from_terms(s[k], v[k], n) for s, v, k in parts])
 
-    A = len(refit.RIDGE_STRENGTHS)
-    names = [METHODS[int(c) // A] for c in np.asarray(chosen)]
     return Fit(assemble(honest), assemble(final), names, info)
+
+
+def _find(design, coded, values, config, max_order, shared):
+    """The candidate sets of each output (one row for all if shared), fold by fold, then of all."""
+    if design is None:
+        features = np.full((1 if shared else values.shape[1], ROW_FOLDS + 1, 8, 1), -1, np.int32)
+        return features, np.zeros(features.shape[:-1], int), None
+    outputs = coded[None] if shared else coded.T[..., None]
+    found, info = _searches(design, outputs, _actives(design.groups), config)
+    degree = np.where(found.valid, np.sum(np.asarray(found.features) >= 0, axis=-1), 0)
+    return *_compact(np.asarray(found.features), degree, max_order), info
+
+
+def _directions(values: Array, coded: Array | None) -> Float[Array, "K k"]:
+    """The leading principal directions of many outputs, on which the strength is chosen."""
+    sample = values if coded is None else coded
+    size = min(_DIRECTIONS, values.shape[1])
+    return spex.principal_directions(sample - jnp.mean(sample, axis=0), size)
 
 
 class _PaddedRows(NamedTuple):
@@ -135,9 +172,11 @@ def _actives(C: int) -> Bool[Array, "folds_plus_1 C"]:
 @functools.partial(jax.jit, static_argnames="config")
 def _searches(design, coded, actives, config):
     def output(values):
-        return jax.lax.map(
-            lambda active: spex.search(design, values[:, None], config, active), actives
-        )
+        def one(active):
+            found, info = spex.search(design, values, config, active)
+            return found._replace(coefficients=None), info
+
+        return jax.lax.map(one, actives)
 
     found, info = jax.lax.map(output, coded)
     return found, jax.tree.map(lambda x: x[:, -1], info)
@@ -181,8 +220,8 @@ def _cross_validate(
     data: _Stack,
     features: Int32[Array, "K folds_plus_1 S t"],
     allowed: Bool[Array, "K folds_plus_1 T"],
-) -> tuple[Int32[Array, "K"], Float[Array, "K T"]]:
-    """The winning candidate of each output and its coefficients, fitted to all training rows."""
+) -> tuple[Float[Array, "K candidates"], Float[Array, "K candidates T"]]:
+    """Held-out squared errors of all candidates, and their fits to all training rows."""
     folds = features.shape[1] - 1
     sets = jnp.arange(allowed.shape[-1]) >= 1 + data.bits.shape[1]
 
@@ -206,8 +245,7 @@ def _cross_validate(
             return refit.squared_error(test, w), w
 
         errors, w = jax.lax.map(one, jnp.arange(folds + 1))
-        best = jnp.argmin(jnp.sum(errors[:folds], axis=0))
-        return best.astype(jnp.int32), w[folds, best]
+        return jnp.sum(errors[:folds], axis=0), w[folds]
 
     return jax.lax.map(output, (data.values, data.coded, features, allowed))
 
@@ -242,6 +280,30 @@ def _polish(design, data: _Stack, features, chosen, w):
         return jax.lax.cond(method == METHODS.index("l1"), by_l1, by_ridge)
 
     return jax.lax.map(output, (data.values, data.coded, features, chosen, w))
+
+
+@jax.jit
+def _ridge_all(design, data: _Stack, features, allowed, strength) -> Float[Array, "K T"]:
+    """Ridge with one support and strength for all outputs, a few at a time."""
+    K = data.values.shape[0]
+    groups = None if design is None else jnp.ones(design.groups)
+    penalty = jnp.ones(allowed.shape[0]).at[0].set(0.0)
+
+    def stated(values, coded):
+        return _problem(design, data, values, coded, features, allowed, data.training, groups)
+
+    G = refit.operator(stated(data.values[0], None if design is None else data.coded[0]))
+
+    def several(args):
+        b = jax.vmap(lambda one: refit.correlations(stated(*one)))(args)
+        return proximal.ridge_solve(G, b, strength, penalty=penalty, mask=allowed)[0]
+
+    def split(x):
+        x = jnp.pad(x, ((0, -K % _OUTPUTS_AT_ONCE), (0, 0)))
+        return x.reshape(-1, _OUTPUTS_AT_ONCE, x.shape[1])
+
+    w = jax.lax.map(several, jax.tree.map(split, (data.values, data.coded)))
+    return w.reshape(-1, allowed.shape[0])[:K]
 
 
 def _supports(features: Int32[np.ndarray, "S t"], n_pad: int) -> UInt32[np.ndarray, "T W"]:

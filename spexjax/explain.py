@@ -12,7 +12,7 @@ import numpy as np
 from spexjax import crossfit, gf2, masks, metrics, spectrum, transforms, values
 from spexjax.explanation import Explanation
 from spexjax.spectrum import Spectrum
-from spexjax.spex import Spex
+from spexjax.spex import JOINT_OUTPUTS, Spex
 from spexjax.typing import ArrayLike
 
 METHODS = ("auto", "exact", "spex", "linear")
@@ -137,7 +137,12 @@ def _sampled(
         answers[rows],
         held_out,
     )
-    fit = crossfit.fit(samples, n, design, config.peeling, max_order)
+    shared = config.shared_support
+    if shared is None:
+        shared = answers.shape[1] > JOINT_OUTPUTS
+    fit = crossfit.fit(
+        samples, n, design, config.peeling, max_order, bool(shared) and not scalar
+    )
     truth, guess = answers[rows][held_out], fit.honest.predict_packed(packed[held_out])
     if len(truth) > 1:
         faithfulness = metrics.r2(truth, guess)

@@ -20,7 +20,7 @@ from spexjax.typing import Array, ArrayLike
 Matvec = Callable[[Array], Array]
 TINY = 1e-30
 OFF_FACE = 3.0
-CROSSINGS = 5.0
+CROSSINGS = 20.0
 
 
 class Info(NamedTuple):

@@ -2,7 +2,7 @@
 
 A small DistilBERT on SST-2 phrases and windows of IMDB reviews. Since explaining a text replaces
 its words by [UNK], training does so too: in half of the rows a random share of the tokens is
-replaced, and the target moves towards 1/2 by that share. Position vectors are sinusoids
+replaced, so that the model learns what the words left over say. Position vectors are sinusoids
 (Vaswani et al. 2017, §3.5) and stay fixed, so that positions no training text reaches are usable.
 Checkpoints are averages of the weights over the last steps, chosen on held-out sentences of the
 training file; the dev sentences are read once, at the end.
@@ -117,8 +117,7 @@ def loss(config: Config, s: Settings, unk: int, params: Any, batch: Rows, key: A
     column = jnp.arange(ids.shape[1])
     word = (column > 0) & (column < last)
     masked = word & (jax.random.uniform(k_token, ids.shape) < rate)
-    share = jnp.sum(masked, -1) / jnp.maximum(jnp.sum(word, -1), 1)
-    target = 0.5 + (labels - 0.5) * (1 - s.smoothing) * (1 - share)
+    target = 0.5 + (labels - 0.5) * (1 - s.smoothing)
     logits = Classifier(config).apply(
         {"params": params}, jnp.where(masked, unk, ids), real, train=True,
         rngs={"dropout": k_dropout},

@@ -1,0 +1,264 @@
+"""``explain`` from end to end."""
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import oracles
+import pytest
+
+from spexjax import Explanation, PeelConfig, Spex, masks, values
+from spexjax.explain import explain
+
+N_FEATURES = 48
+pytestmark = pytest.mark.loose_promotion
+
+
+class Counted:
+    """A planted function that remembers which masks it was asked for."""
+
+    def __init__(self, terms, sigma=0.0):
+        self.terms, self.sigma, self.asked = terms, sigma, []
+        self.rng = np.random.default_rng(0)
+
+    def __call__(self, bits):
+        self.asked.append(np.packbits(bits, axis=1))
+        return oracles.evaluate(self.terms, bits) + self.sigma * self.rng.standard_normal(len(bits))
+
+    @property
+    def calls(self):
+        return sum(map(len, self.asked))
+
+    @property
+    def distinct(self):
+        return len(np.unique(np.concatenate(self.asked), axis=0))
+
+
+def planted(count=15, seed=0, n=N_FEATURES):
+    return {(): 0.5, **oracles.planted_terms(n, count, seed)}
+
+
+def smallest_budget(b=3, t=5, groups=3):
+    budget = 1
+    while (masks.plan_budget(N_FEATURES, budget, t, groups).b or 0) < b:
+        budget += 10
+    return budget
+
+
+# One budget in most tests: they share compiled programs.
+BUDGET = smallest_budget(b=4)
+
+
+def fresh(count=500, seed=9):
+    return np.random.default_rng(seed).random((count, N_FEATURES)) < 0.5
+
+
+def test_spex_recovers_a_planted_function_and_spends_the_budget():
+    f = Counted(planted(), sigma=0.3)
+    e = explain(f, N_FEATURES, budget=BUDGET, method="SPEX", seed=3)
+    assert f.calls == f.distinct == e.calls == e.budget == BUDGET
+    assert (e.method, e.seed, e.max_order) == ("spex", 3, 5)
+    found = e.spectrum.to_dict()
+    assert set(f.terms) <= set(found)
+    assert all(abs(found[k] - f.terms[k]) < 0.1 for k in f.terms)
+    assert e.faithfulness > 0.95
+    low, high = e.faithfulness_interval
+    assert low < e.faithfulness < high <= 1
+    truth = oracles.evaluate(f.terms, fresh())
+    assert np.var(e.predict(fresh()) - truth) < 0.01 * np.var(truth)
+    assert float(e.full) == pytest.approx(oracles.evaluate(f.terms, np.ones((1, 48)))[0], abs=2)
+
+
+def test_the_same_seed_gives_the_same_bits():
+    f = Counted(planted(30), sigma=0.0)
+    first, again = (explain(f, N_FEATURES, budget=BUDGET, seed=4) for _ in range(2))
+    chex.assert_trees_all_equal(first.spectrum, again.spectrum)
+    assert first.faithfulness == again.faithfulness
+    other = explain(f, N_FEATURES, budget=BUDGET, seed=jax.random.key(5))
+    assert other.faithfulness != first.faithfulness and isinstance(other.seed, tuple)
+
+
+@pytest.mark.parametrize("n", [1, 2, 5, 9])
+@pytest.mark.parametrize("method", ["exact", "auto", "spex"])
+def test_all_masks_are_asked_once_where_they_are_affordable(n, method):
+    rng = np.random.default_rng(n)
+    table = rng.standard_normal(2**n)
+    asked = []
+
+    def f(bits):
+        index = bits @ (1 << np.arange(n))
+        asked.extend(index.tolist())
+        return table[index]
+
+    e = explain(f, n, budget=600, method=method)
+    assert sorted(asked) == list(range(2**n))
+    assert (e.method, e.calls, float(e.faithfulness)) == ("exact", 2**n, 1.0)
+    exact = oracles.fourier(table, n)
+    found = e.spectrum.to_dict()
+    assert all(abs(found.get(k, 0.0) - v) < 1e-5 for k, v in exact.items())
+    assert float(e.full) == pytest.approx(table[-1], rel=1e-6)
+    assert float(e.empty) == pytest.approx(table[0], rel=1e-6)
+
+
+@pytest.mark.parametrize("budget", [1, 2, 3, 10, 60])
+def test_a_tiny_budget_is_never_exceeded(budget):
+    f = Counted(planted())
+    e = explain(f, N_FEATURES, budget=budget)
+    assert f.calls == f.distinct == e.calls == budget
+    assert e.method == "linear"
+    assert np.all(np.isfinite(e.predict(fresh())))
+
+
+def test_a_small_cube_runs_out_of_masks():
+    # Coded masks coincide when n is small: what that saves buys uniform ones.
+    f = Counted({(): 1.0, (0, 3): 2.0, (1,): -1.0, (2, 5, 7): 0.7})
+    e = explain(f, 12, budget=4000, method=Spex(b=3))
+    assert f.calls == f.distinct == 4000
+    assert e.method == "spex"
+    assert {k for k, v in e.spectrum.to_dict().items() if abs(v) > 0.05} == set(f.terms)
+
+
+def test_the_ends_are_always_asked_for():
+    f = Counted(planted())
+    explain(f, N_FEATURES, budget=100, method="linear")
+    first_two = np.unpackbits(f.asked[0][:2], axis=1)[:, :N_FEATURES]
+    np.testing.assert_array_equal(first_two.sum(axis=1), [N_FEATURES, 0])
+
+
+def test_a_linear_function_is_left_linear():
+    f = Counted({(): 1.0, **{(i,): 1.0 / (i + 1) for i in range(20)}}, sigma=0.05)
+    e = explain(f, N_FEATURES, budget=BUDGET, method="auto")
+    found = e.spectrum.to_dict()
+    assert all(len(k) <= 1 for k, v in found.items() if abs(v) > 0.02)
+    assert e.faithfulness > 0.98
+
+
+def test_pure_noise_is_reported_as_such():
+    f = Counted({(): 1.0}, sigma=1.0)
+    e = explain(f, N_FEATURES, budget=BUDGET, method="spex")
+    assert e.faithfulness < 0.1
+    assert float(e.spectrum.energy()) < 0.1
+
+
+def test_max_order_bounds_the_sets():
+    f = Counted(planted(10, 2))
+    budget = smallest_budget(b=4, t=2)
+    e = explain(f, N_FEATURES, budget=budget, method="spex", max_order=2)
+    assert max(map(len, e.spectrum.to_dict())) <= 2
+    assert budget < BUDGET
+
+
+def test_vector_values_equal_scalar_runs():
+    parts = [planted(8, s) for s in range(2)]
+
+    def f(bits):
+        return np.stack([oracles.evaluate(p, bits) for p in parts], axis=1)
+
+    both = explain(f, N_FEATURES, budget=BUDGET, method="spex")
+    assert both.faithfulness.shape == (2,) and both.num_outputs == 2
+    assert both.predict(fresh()).shape == (500, 2)
+    for i, part in enumerate(parts):
+        alone = explain(Counted(part), N_FEATURES, budget=BUDGET, method="spex")
+        expected, found = alone.spectrum.to_dict(), both[i].spectrum.to_dict()
+        assert set(expected) == set(found)
+        assert all(abs(expected[k] - found[k]) < 1e-4 for k in expected)
+        assert float(both[i].faithfulness) == pytest.approx(float(alone.faithfulness), abs=1e-4)
+        assert float(both[i].full) == pytest.approx(float(alone.full), rel=1e-6)
+
+
+def test_a_shared_support_for_many_outputs():
+    rng = np.random.default_rng(0)
+    sets = list(planted(8))
+    weights = rng.standard_normal((len(sets), 80))
+    signs = {k: {k: 1.0} for k in sets}
+
+    def f(bits):
+        return np.stack([oracles.evaluate(signs[k], bits) for k in sets], axis=1) @ weights
+
+    e = explain(f, N_FEATURES, budget=BUDGET, method="spex")
+    assert e.spectrum.supports.ndim == 2 and e.num_outputs == 80
+    assert np.min(e.faithfulness) > 0.99
+    found = e[7].spectrum.to_dict()
+    assert all(abs(found[k] - w) < 0.05 for k, w in zip(sets, weights[:, 7], strict=True))
+
+
+def test_a_jax_function_stays_on_the_device():
+    weights = jnp.arange(N_FEATURES, dtype=jnp.float32)
+    f = values.on_device(jax.jit(lambda bits: bits.astype(jnp.float32) @ weights))
+    e = explain(f, N_FEATURES, budget=300, method="linear", chunk_size=128)
+    assert e.faithfulness > 0.999
+
+
+def test_saving_and_loading(tmp_path):
+    e = explain(Counted(planted()), N_FEATURES, budget=BUDGET, features=["the"] * N_FEATURES)
+    path = tmp_path / "e.json"
+    e.save(path)
+    back = Explanation.load(path)
+    assert back.spectrum.to_dict() == e.spectrum.to_dict()
+    for name in ("n", "method", "calls", "budget", "seed", "max_order", "features"):
+        assert getattr(back, name) == getattr(e, name)
+    np.testing.assert_array_equal(back.faithfulness, e.faithfulness)
+    np.testing.assert_array_equal(back.predict(fresh()), e.predict(fresh()))
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "[]", "{", '{"format": "other"}', '{"format": "spexjax.explanation", "version": 9}', "7"],
+)
+def test_other_files_are_refused(tmp_path, text):
+    path = tmp_path / "e.json"
+    path.write_text(text)
+    with pytest.raises(ValueError, match="JSON|explanation|format|version"):
+        Explanation.load(path)
+
+
+@pytest.mark.parametrize(
+    "changes,message",
+    [
+        ({"n": 0}, "n must be at least 1, got 0"),
+        ({"n": 2.5}, "n must be an int"),
+        ({"budget": 0}, "budget must be at least 1"),
+        ({"budget": 10.0}, "budget must be an int"),
+        ({"budget": True}, "budget must be an int"),
+        ({"chunk_size": 0}, "chunk_size must be at least 1"),
+        ({"max_order": 0}, "max_order must be at least 1"),
+        ({"features": ["a"]}, "features must have n = 48 labels, got 1"),
+        ({"method": "spx"}, "did you mean 'spex'"),
+        ({"method": 7}, "method must be a name or a configuration"),
+        ({"method": "exact"}, "budget must be at least 2\\^n"),
+        ({"method": "spex"}, f"budget must be at least {masks.design_cost(N_FEATURES, 3, 5) + 27}"),
+        ({"method": Spex(b=6)}, "b = 6; got 100"),
+        ({"seed": 1.5}, "seed must be an int"),
+        ({"seed": "x"}, "seed must be an int"),
+    ],
+)
+def test_bad_arguments_are_named(changes, message):
+    arguments = {"n": N_FEATURES, "budget": 100} | changes
+    with pytest.raises(ValueError, match=message):
+        explain(Counted(planted()), **arguments)
+
+
+def test_a_failing_function_loses_nothing():
+    def f(bits):
+        out = bits.sum(axis=1).astype(float)
+        out[7] = np.nan if len(bits) < 50 else 0.0
+        return out
+
+    with pytest.raises(values.ValueFunctionError, match="NaN") as caught:
+        explain(f, N_FEATURES, budget=120, chunk_size=50)
+    assert len(caught.value.values) == 100
+
+
+def test_predict_checks_its_masks():
+    e = explain(Counted(planted()), N_FEATURES, budget=50)
+    with pytest.raises(ValueError, match="masks must be bool with shape \\(N, 48\\)"):
+        e.predict(np.ones((3, 5), bool))
+    with pytest.raises(ValueError, match="one output"):
+        e[0]
+
+
+def test_the_hard_decoder_and_other_settings_run():
+    f = Counted(planted(6))
+    config = Spex(b=3, t=5, groups=2, decoder="hard", peel=PeelConfig(max_rounds=5))
+    e = explain(f, N_FEATURES, budget=smallest_budget(groups=2), method=config)
+    assert e.faithfulness > 0.9
