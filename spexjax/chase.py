@@ -99,9 +99,7 @@ def soft_syndromes(
     places = min(2 * code.t, u.shape[-1])
     subsets = jnp.asarray(flip_subsets(places, patterns))
     cheapness, least = jax.lax.top_k(-jnp.abs(u), places)
-    costs = jnp.matmul(
-        -cheapness, subsets.T.astype(u.dtype), precision=jax.lax.Precision.HIGHEST
-    )
+    costs = jnp.matmul(-cheapness, subsets.T.astype(u.dtype), precision=jax.lax.Precision.HIGHEST)
     _, chosen = jax.lax.top_k(-costs, min(patterns, subsets.shape[0]))
     flips = jnp.where(subsets[chosen][..., None], table[least][..., None, :, :], 0)
     return hard_syndromes(code, u)[..., None, :] ^ xor(flips, -2)

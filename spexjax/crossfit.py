@@ -94,25 +94,27 @@ def fit(
     errors, honest = _cross_validate(design, data, features, allowed)
     everything = jnp.asarray(rows.weights)
     if basis is None:
-        chosen = jnp.argmin(errors, axis=1).astype(jnp.int32)
-        honest = jnp.take_along_axis(honest, chosen[:, None, None], axis=1)[:, 0]
+        chosen = np.argmin(errors, axis=1)
+        honest = honest[np.arange(K), chosen]
         data = data._replace(training=everything)
-        final = _polish(design, data, features[:, -1], chosen, honest)
+        strengths = jnp.asarray([_strength(c) for c in chosen], jnp.float32)
+        final = _polish(design, data, features[:, -1], strengths, honest)
         keep = np.array(honest != 0.0)
     else:
         A = len(refit.RIDGE_STRENGTHS)
         best = int(jnp.argmin(jnp.sum(errors, axis=0)[: 2 * A]))
         chosen = np.full(1, best)
         used = np.asarray(allowed[0, -1]) & ((best >= A) | (np.arange(allowed.shape[-1]) <= n_pad))
-        strength = jnp.float32(refit.RIDGE_STRENGTHS[best % A])
+        used = jnp.asarray(used)
+        strength = jnp.float32(_strength(best))
         data = data._replace(values=values.T, coded=None if coded is None else coded.T)
         honest, final = (
-            _ridge_all(design, data._replace(training=w), features[0, -1], jnp.asarray(used), strength)
+            _ridge_all(design, data._replace(training=w), features[0, -1], used, strength)
             for w in (data.training, everything)
         )
-        keep = used[None]
+        keep = np.array(used[None])
     keep[:, 0] = True
-    names = [METHODS[int(c) // len(refit.RIDGE_STRENGTHS)] for c in chosen]
+    names = [_method(c) for c in chosen]
     supports = [_supports(np.asarray(f), n_pad) for f in features[: len(keep), -1]]
 
     def assemble(w: Array) -> Spectrum:
@@ -122,6 +124,14 @@ def fit(
         return spectrum.stack([spectrum.from_terms(s[k], v[k], n) for s, v, k in parts])
 
     return Fit(assemble(honest), assemble(final), names, info)
+
+
+def _method(candidate: int) -> str:
+    return METHODS[int(candidate) // len(refit.RIDGE_STRENGTHS)]
+
+
+def _strength(candidate: int) -> float:
+    return refit.strength(_method(candidate), int(candidate) % len(refit.RIDGE_STRENGTHS))
 
 
 def _find(design, coded, values, config, max_order, shared):
@@ -235,9 +245,7 @@ def _cross_validate(
             if design is not None:
                 groups = data.actives[fold].astype(jnp.float32)
                 left = jnp.where(design.groups == 1, groups, 1.0 - groups)
-            p = _problem(
-                design, data, values, coded, members[fold], columns[fold], inside, groups
-            )
+            p = _problem(design, data, values, coded, members[fold], columns[fold], inside, groups)
             w = refit.candidates(p, sets)
             test = p._replace(rows=p.rows._replace(weights=outside))
             if p.coded is not None:
@@ -251,35 +259,20 @@ def _cross_validate(
 
 
 @jax.jit
-def _polish(design, data: _Stack, features, chosen, w):
-    """The chosen method and strength once more, on the support of w, with all rows."""
-    A = len(refit.RIDGE_STRENGTHS)
-    ridge = jnp.asarray(refit.RIDGE_STRENGTHS, jnp.float32)
-    l1 = jnp.asarray(refit.L1_STRENGTHS, jnp.float32)
+def _polish(design, data: _Stack, features, strength, w):
+    """Ridge once more, at the strength chosen, on the support of w, with all rows."""
 
     def output(args):
-        values, coded, members, best, w = args
+        values, coded, members, strength, w = args
         groups = None if design is None else jnp.ones(design.groups)
         allowed = (w != 0.0) | (jnp.arange(w.shape[0]) == 0)
         p = _problem(design, data, values, coded, members, allowed, data.training, groups)
-        G, b = refit.operator(p), refit.correlations(p)
         penalty = jnp.ones(w.shape[0]).at[0].set(0.0)
-        method, place = best // A, best % A
+        return proximal.ridge_solve(
+            refit.operator(p), refit.correlations(p), strength, penalty=penalty, mask=allowed, w0=w
+        )[0]
 
-        def by_l1():
-            largest = jnp.max(jnp.abs(b.at[0].set(0.0)))
-            L = proximal.lipschitz(G, b)
-            return proximal.lasso_solve(
-                G, b, l1[place] * largest, L, penalty=penalty, mask=allowed, w0=w
-            )[0]
-
-        def by_ridge():
-            strength = jnp.where(method == METHODS.index("relaxed"), 1e-6, ridge[place])
-            return proximal.ridge_solve(G, b, strength, penalty=penalty, mask=allowed, w0=w)[0]
-
-        return jax.lax.cond(method == METHODS.index("l1"), by_l1, by_ridge)
-
-    return jax.lax.map(output, (data.values, data.coded, features, chosen, w))
+    return jax.lax.map(output, (data.values, data.coded, features, strength, w))
 
 
 @jax.jit

@@ -140,9 +140,7 @@ def _sampled(
     shared = config.shared_support
     if shared is None:
         shared = answers.shape[1] > JOINT_OUTPUTS
-    fit = crossfit.fit(
-        samples, n, design, config.peeling, max_order, bool(shared) and not scalar
-    )
+    fit = crossfit.fit(samples, n, design, config.peeling, max_order, bool(shared) and not scalar)
     truth, guess = answers[rows][held_out], fit.honest.predict_packed(packed[held_out])
     if len(truth) > 1:
         faithfulness = metrics.r2(truth, guess)
@@ -156,7 +154,7 @@ def _sampled(
         return x[0] if scalar else x
 
     empty = answers[1] if budget > 1 else np.full_like(answers[0], np.nan)
-    linear = all(m == "linear" for m in fit.method)
+    linear = design is None or all(m == "linear" for m in fit.method)
     return Explanation(
         spectrum=fit.final[0] if scalar else fit.final,
         n=n,

@@ -95,9 +95,8 @@ class Explanation:
         """
         from spexjax.indices import interactions
 
-        return interactions(
-            self.spectrum, index, max_order or min(self.max_order, self.n), self.features
-        )
+        order = min(self.max_order, self.n) if max_order is None else max_order
+        return interactions(self.spectrum, index, order, self.features)
 
     def __getitem__(self, output: int) -> "Explanation":
         """The explanation of one output of a vector-valued function."""

@@ -1,11 +1,10 @@
 """Peeling: bins that hold one term are decoded, the term is subtracted everywhere, and so on.
 
-After the transform along ℓ, bin j of group c holds U_{c,i}(j) = Σ_{k: M_cᵀk = j} (−1)^⟨d_i+s_c,k⟩ F(k)
-for the D delays i. Each round decodes all bins worth a look, keeps the sets that lower the energy
-of the C bins they fall into, and subtracts them (Kang et al. 2025, section 4.2, algorithm 1). A
-round is a :func:`step`; :func:`run` repeats it. Rounds come in three levels of effort: hard
-decoding, soft decoding of what looks more than noise, soft decoding of everything. Progress sends
-the level back to the first, its absence on to the next; after the last the search is over.
+Each round decodes all bins worth a look, keeps the sets that lower the energy of the C bins they
+fall into, and subtracts them (Kang et al. 2025, section 4.2, algorithm 1). A round is a
+:func:`step`; :func:`run` repeats it. Rounds come in three levels of effort: hard decoding, soft
+decoding of what looks more than noise, soft decoding of everything. Progress sends the level back
+to the first, its absence on to the next; after the last the search is over.
 """
 
 import dataclasses
@@ -17,15 +16,13 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Bool, Float, Int32, UInt32
 
-from spexjax import bch, chase, gf2
+from spexjax import bch, bins, chase
 from spexjax.masks import CodedDesign
 from spexjax.typing import Array
 
-_SIGN = 31
 _HARD, _SOFT, _UNGATED, _DONE = 0, 1, 2, 3
 _ROWS = 256
 _CHANGE = 0.01
-_DIRECTION_STEPS = 8
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,15 +60,6 @@ class PeelConfig:
             raise ValueError(f"false_alarm must be between 0 and 1, got {self.false_alarm}.")
 
 
-class Tables(NamedTuple):
-    """What peeling needs of a design, looked up by feature; the last row is the empty set's."""
-
-    bins: UInt32[Array, "C n_pad_plus_1"]
-    """Column of M_c in the low b bits, the shift's bit in bit 31."""
-    parities: UInt32[Array, "n_pad_plus_1 words"]
-    """⟨d_i, e_j⟩ for the D delays, packed."""
-
-
 class State(NamedTuple):
     """What a round changes. CB = C · 2^b bins, flat; K outputs peeled together."""
 
@@ -103,23 +91,13 @@ class Info(NamedTuple):
     """The estimated noise variance of one bin measurement."""
 
 
-def tables(design: CodedDesign) -> Tables:
-    """Per-feature lookups: a set's bin, shift sign and delay signs are XORs of their rows."""
-    n_pad = design.shifts.shape[-1] * gf2.WORD
-    columns = gf2.unpack(design.matrices, n_pad).astype(jnp.uint32)
-    place = jnp.arange(design.b, dtype=jnp.uint32)
-    bins = jnp.sum(columns << place[:, None], axis=1, dtype=jnp.uint32)
-    shift = gf2.unpack(design.shifts, n_pad).astype(jnp.uint32) << jnp.uint32(_SIGN)
-    return Tables(jnp.pad(bins | shift, ((0, 0), (0, 1))), chase.parity_table(design.delays))
-
-
-def init(design: CodedDesign, bins: Float[Array, "C D B K"], config: PeelConfig) -> State:
+def init(design: CodedDesign, transformed: Float[Array, "C D B K"], config: PeelConfig) -> State:
     """The state before the first round: nothing tried, and of all sets only ∅ on the list."""
-    C, D, B, K = bins.shape
+    C, D, B, K = transformed.shape
     S = config.capacity or 1 << (2 * C * B - 1).bit_length()
     features = jnp.full((S, design.code.t), -1, jnp.int32)
     return State(
-        residual=bins.transpose(0, 2, 1, 3).reshape(C * B, D, K),
+        residual=transformed.transpose(0, 2, 1, 3).reshape(C * B, D, K),
         tried=jnp.zeros(C * B, jnp.int32),
         level=jnp.int32(_HARD),
         features=features,
@@ -131,48 +109,9 @@ def init(design: CodedDesign, bins: Float[Array, "C D B K"], config: PeelConfig)
     )
 
 
-@functools.lru_cache(maxsize=256)
-def chi2_quantile(freedom: int, tail: float) -> float:
-    """The value that a χ² variable exceeds with probability ``tail``."""
-    from scipy.special import chdtri
-
-    return float(chdtri(freedom, tail))
-
-
-def bin_energy(residual: Float[Array, "CB D K"]) -> Float[Array, "CB"]:
-    return jnp.sum(residual * residual, axis=(1, 2))
-
-
-def noise_variance(
-    energy: Float[Array, "CB"], active: Bool[Array, "C"], freedom: int, floor: Array
-) -> Float[Array, ""]:
-    """The variance per measurement that explains the lower quartile of the active bins' energies."""
-    B = energy.shape[0] // active.shape[0]
-    ordered = jnp.sort(jnp.where(jnp.repeat(active, B), energy, jnp.inf))
-    quiet = ordered[jnp.sum(active, dtype=jnp.int32) * B // 4]
-    return jnp.maximum(quiet / chi2_quantile(freedom, 0.75), floor)
-
-
-def direction(residual: Float[Array, "rows D K"]) -> Float[Array, "rows D"]:
-    """Each bin as one sequence of D: the leading left singular vector times its singular value.
-
-    A bin that holds one set is a rank-one matrix, signs times coefficients, so this is where the
-    signs are to be read; for one output it is the bin itself.
-    """
-    if residual.shape[-1] == 1:
-        return residual[..., 0]
-    gram = jnp.einsum("rik,rjk->rij", residual, residual)
-    loudest = jnp.argmax(jnp.diagonal(gram, axis1=1, axis2=2), axis=-1)
-    v = gram[jnp.arange(gram.shape[0]), loudest]
-    for _ in range(_DIRECTION_STEPS):
-        v = v / jnp.maximum(jnp.linalg.norm(v, axis=-1, keepdims=True), 1e-30)
-        v = jnp.einsum("rij,rj->ri", gram, v)
-    return v / jnp.sqrt(jnp.maximum(jnp.linalg.norm(v, axis=-1, keepdims=True), 1e-30))
-
-
 def step(
     design: CodedDesign,
-    table: Tables,
+    table: bins.Tables,
     config: PeelConfig,
     active: Bool[Array, "C"],
     floor: Float[Array, ""],
@@ -182,25 +121,27 @@ def step(
 
     Args:
       design: the masks.
-      table: :func:`tables` of the design.
+      table: :func:`spexjax.bins.tables` of the design.
       config: static settings.
       active: bool (C,), the groups to look at; the others' bins must be zero.
       floor: float32 scalar, the least noise variance to assume (rounding).
       state: the state before.
     """
     CB, D, K = state.residual.shape
-    energy = bin_energy(state.residual)
-    noise = noise_variance(energy, active, D * K, floor)
-    loud = energy > noise * chi2_quantile(D * K, config.false_alarm)
+    energy = bins.energies(state.residual)
+    noise = bins.noise_variance(energy, active, D * K, floor)
+    loud = energy > noise * bins.chi2_quantile(D * K, config.false_alarm)
     effort = jnp.where(state.level == _HARD, 1, 2)
     worth = jnp.where(state.level == _UNGATED, energy > D * K * floor, loud)
     todo = (state.tried < effort) & worth
-    features, found = _search(design, table, config, direction(state.residual), todo, state.level)
+    features, found = _search(
+        design, table, config, bins.direction(state.residual), todo, state.level
+    )
 
     peel, left = _propose(design, table, config, active, noise, state.residual, features, found)
     residual, state, progress = _accept(peel, state)
     coefficients, residual = _refine(design, table, active, state, residual)
-    changed = jnp.abs(bin_energy(residual) - energy) > _CHANGE * energy
+    changed = jnp.abs(bins.energies(residual) - energy) > _CHANGE * energy
     tried = jnp.where(todo & ~left, effort, state.tried)
     # Bins as loud as noise alone would make them need no second look below the gate.
     expected = config.false_alarm * CB
@@ -217,7 +158,7 @@ def step(
 
 def run(
     design: CodedDesign,
-    bins: Float[Array, "C D B K"],
+    transformed: Float[Array, "C D B K"],
     config: PeelConfig,
     active: Bool[Array, "C"] | None = None,
 ) -> tuple[State, Info]:
@@ -225,14 +166,14 @@ def run(
 
     Args:
       design: the masks.
-      bins: float32 (C, D, 2^b, K), the transforms along ℓ, mean removed.
+      transformed: float32 (C, D, 2^b, K), the transforms along ℓ, mean removed.
       config: static settings.
       active: bool (C,), the groups to use; all if None.
     """
     active = jnp.ones(design.groups, bool) if active is None else active
-    table = tables(design)
-    state = init(design, jnp.where(active[:, None, None, None], bins, 0.0), config)
-    start = bin_energy(state.residual)
+    table = bins.tables(design)
+    state = init(design, jnp.where(active[:, None, None, None], transformed, 0.0), config)
+    start = bins.energies(state.residual)
     _, D, K = state.residual.shape
     # Bins of a noiseless function still hold the rounding of the transform.
     floor = 1e-12 * jnp.max(start) / D + jnp.float32(1e-30)
@@ -244,9 +185,9 @@ def run(
     state = jax.lax.while_loop(
         going, functools.partial(step, design, table, config, active, floor), state
     )
-    energy = bin_energy(state.residual)
-    noise = noise_variance(energy, active, D * K, floor)
-    loud = energy > noise * chi2_quantile(D * K, config.false_alarm)
+    energy = bins.energies(state.residual)
+    noise = bins.noise_variance(energy, active, D * K, floor)
+    loud = energy > noise * bins.chi2_quantile(D * K, config.false_alarm)
     total = jnp.maximum(jnp.sum(start), jnp.float32(1e-30))
     return state, Info(
         rounds=state.rounds,
@@ -276,41 +217,39 @@ def _search(design, table, config, u, todo, level):
             return chase.nth_true(rank, done + 1 + jnp.arange(count, dtype=jnp.int32))
 
         def hard_words():
-            bins = pick(words)
-            return bins, chase.hard_syndromes(code, u[jnp.minimum(bins, CB - 1)])
+            ids = pick(words)
+            return ids, chase.hard_syndromes(code, u[jnp.minimum(ids, CB - 1)])
 
         def soft_words():
-            bins = pick(rows)
-            syndromes = chase.soft_syndromes(code, u[jnp.minimum(bins, CB - 1)], patterns)
-            return jnp.repeat(bins, patterns), syndromes.reshape(words, code.t)
+            ids = pick(rows)
+            syndromes = chase.soft_syndromes(code, u[jnp.minimum(ids, CB - 1)], patterns)
+            return jnp.repeat(ids, patterns), syndromes.reshape(words, code.t)
 
         hard = level == _HARD
-        bins, syndromes = jax.lax.cond(hard, hard_words, soft_words) if soft else hard_words()
+        ids, syndromes = jax.lax.cond(hard, hard_words, soft_words) if soft else hard_words()
 
         def score(word, members):
-            own = jnp.minimum(bins[word], CB - 1)
+            own = jnp.minimum(ids[word], CB - 1)
             hashes = chase.gather_xor(table.bins.T, members)
             where = jnp.take_along_axis(hashes, (own // B)[:, None], axis=1)[:, 0]
             fits = (where & jnp.uint32(B - 1)).astype(jnp.int32) == own % B
-            likelihood = jnp.abs(
-                jnp.sum(chase.signs(table.parities, members, D) * u[own], axis=-1)
-            )
+            likelihood = jnp.abs(jnp.sum(chase.signs(table.parities, members, D) * u[own], axis=-1))
             return jnp.where(fits, likelihood, -jnp.inf)
 
-        result = chase.decode_words(code, syndromes, bins < CB, design.n, score)
+        result = chase.decode_words(code, syndromes, ids < CB, design.n, score)
 
         def keep_hard():
             good = result.score > -jnp.inf
             return (
-                features.at[bins].set(result.features, mode="drop"),
-                found.at[bins].set(good, mode="drop"),
+                features.at[ids].set(result.features, mode="drop"),
+                found.at[ids].set(good, mode="drop"),
             )
 
         def keep_soft():
             likelihood = result.score.reshape(rows, patterns)
             best = jnp.argmax(likelihood, axis=-1)
             row = jnp.arange(rows)
-            own = bins.reshape(rows, patterns)[:, 0]
+            own = ids.reshape(rows, patterns)[:, 0]
             members = result.features.reshape(rows, patterns, code.t)[row, best]
             good = likelihood[row, best] > -jnp.inf
             return (
@@ -331,39 +270,14 @@ def _search(design, table, config, u, todo, level):
     return features, found
 
 
-class _Rows(NamedTuple):
-    """Sets as they meet the bins."""
-
-    features: Int32[Array, "R t"]
-    signs: Float[Array, "R D"]
-    bins: Int32[Array, "R C"]
-    shifts: Float[Array, "R C"]
-    """(−1)^⟨s_c,k⟩, 0 for groups that are not active."""
-
-
 class _Peel(NamedTuple):
     """Terms that bins propose."""
 
-    rows: _Rows
+    rows: bins.Rows
     coefficients: Float[Array, "R K"]
     gain: Float[Array, "R"]
     """By how much subtracting the term alone lowers the energy."""
     accepted: Bool[Array, "R"]
-
-
-def _rows(C: int, B: int, D: int, table: Tables, active: Array, features: Array) -> _Rows:
-    hashes = chase.gather_xor(table.bins.T, features)
-    bins = (hashes & jnp.uint32(B - 1)).astype(jnp.int32) + jnp.arange(C, dtype=jnp.int32) * B
-    shifts = 1.0 - 2.0 * (hashes >> jnp.uint32(_SIGN)).astype(jnp.float32)
-    signs = chase.signs(table.parities, features, D)
-    return _Rows(features, signs, bins, jnp.where(active, shifts, 0.0))
-
-
-def _estimates(rows: _Rows, residual: Float[Array, "CB D K"]) -> Float[Array, "R C K"]:
-    """The projection of each set's bins on its signs: an estimate of F(k) from each group."""
-    D = residual.shape[1]
-    projected = jnp.einsum("rd,rcdk->rck", rows.signs, residual[rows.bins])
-    return projected * rows.shifts[..., None] / D
 
 
 def _propose(design, table, config, active, noise, residual, features, found):
@@ -373,8 +287,8 @@ def _propose(design, table, config, active, noise, residual, features, found):
     rank = jnp.cumsum(found.astype(jnp.int32))
     own = chase.nth_true(rank, 1 + jnp.arange(R, dtype=jnp.int32))
     real, own = own < CB, jnp.minimum(own, CB - 1)
-    rows = _rows(C, B, D, table, active, features[own])
-    estimates = _estimates(rows, residual)
+    rows = bins.meet(C, B, D, table, active, features[own])
+    estimates = bins.estimates(rows, residual)
     agree = found[rows.bins] & jnp.all(features[rows.bins] == rows.features[:, None], axis=-1)
     agree = agree & active
     home = own // B
@@ -387,10 +301,10 @@ def _propose(design, table, config, active, noise, residual, features, found):
     gain = D * (2.0 * overlap - jnp.sum(active, dtype=jnp.float32) * size)
     if config.accept == "published":
         mine = jnp.einsum("rck,rk,rc->r", estimates, coefficients, home[:, None] == jnp.arange(C))
-        before = bin_energy(residual)[own]
+        before = bins.energies(residual)[own]
         keep = before - D * (2.0 * mine - size) < 0.9 * before
     else:
-        loud = size * D * witnesses > noise * chi2_quantile(K, config.false_alarm)
+        loud = size * D * witnesses > noise * bins.chi2_quantile(K, config.false_alarm)
         keep = (gain > 0.0) & loud
     left = found & (rank > R)
     return _Peel(rows, coefficients, gain, real & first & keep), left
@@ -406,15 +320,15 @@ def _accept(peel: _Peel, state: State) -> tuple[Array, State, Array]:
     old = jnp.any(known, axis=1) & jnp.all(state.features[match] == rows.features, axis=-1)
     room = state.count + jnp.cumsum((peel.accepted & ~old).astype(jnp.int32)) <= S
     fits = peel.accepted & (old | room)
-    before = jnp.sum(bin_energy(state.residual))
+    before = jnp.sum(bins.energies(state.residual))
     best = jnp.argmax(jnp.where(fits, peel.gain, -jnp.inf))
 
     # Terms peeled together may share bins, so the energy is checked for all of them at once;
     # where it would rise, the single best term is taken.
     def attempt(carry):
         attempts, chosen, _, _ = carry
-        residual = _subtract(rows, peel.coefficients, chosen, state.residual)
-        falls = jnp.sum(bin_energy(residual)) <= before
+        residual = bins.subtract(rows, peel.coefficients, chosen, state.residual)
+        falls = jnp.sum(bins.energies(residual)) <= before
         fewer = fits & (jnp.arange(R) == best)
         return attempts + 1, jnp.where(falls, chosen, fewer), residual, falls
 
@@ -449,43 +363,15 @@ def _refine(design, table, active, state: State, residual: Array) -> tuple[Array
         start, steps, image = carry
         slots = jnp.minimum(start + jnp.arange(R, dtype=jnp.int32), S - 1)
         mine = (start + jnp.arange(R) < state.count) & (slots >= start)
-        rows = _rows(C, B, D, table, active, state.features[slots])
-        step = jnp.sum(_estimates(rows, residual), axis=1) / groups
-        image = _subtract(rows, -step, mine, image)
+        rows = bins.meet(C, B, D, table, active, state.features[slots])
+        step = jnp.sum(bins.estimates(rows, residual), axis=1) / groups
+        image = bins.subtract(rows, -step, mine, image)
         return start + R, steps.at[jnp.where(mine, slots, S)].set(step, mode="drop"), image
 
     start = jnp.int32(0), jnp.zeros_like(state.coefficients), jnp.zeros_like(residual)
     _, steps, image = jax.lax.while_loop(lambda c: c[0] < state.count, chunk, start)
     length = jnp.sum(image * residual) / jnp.maximum(jnp.sum(image * image), 1e-30)
     return state.coefficients + length * steps, residual - length * image
-
-
-def _subtract(rows: _Rows, coefficients: Array, chosen: Array, residual: Array) -> Array:
-    """Subtracts the chosen terms from their bins."""
-    CB = residual.shape[0]
-    R, C = rows.bins.shape
-    signs = rows.signs[:, None, :] * rows.shifts[:, :, None]
-    terms = (signs[..., None] * coefficients[:, None, None, :]).reshape(R * C, *residual.shape[1:])
-    bins = jnp.where(chosen[:, None], rows.bins, CB).reshape(-1)
-    order = jnp.arange(R * C, dtype=jnp.int32)
-
-    def at_once(residual):
-        return residual.at[bins].add(-terms, mode="drop")
-
-    def in_turn(residual):
-        def serve(carry):
-            residual, waiting = carry
-            place = jnp.where(waiting, bins, CB)
-            first = jnp.full(CB + 1, R * C, jnp.int32).at[place].min(order)
-            now = waiting & (first[place] == order)
-            residual = residual.at[jnp.where(now, bins, CB)].add(-terms, mode="drop")
-            return residual, waiting & ~now
-
-        return jax.lax.while_loop(lambda c: jnp.any(c[1]), serve, (residual, bins < CB))[0]
-
-    # A CPU adds colliding rows in order; elsewhere additions race, so of the terms that share a
-    # bin one is served at a time, and the sum has one order.
-    return jax.lax.platform_dependent(residual, cpu=at_once, default=in_turn)
 
 
 def _hash(features: Int32[Array, "rows t"]) -> UInt32[Array, "rows"]:

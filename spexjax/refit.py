@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Bool, Float, Int32
 
-from spexjax import chase, peeling, proximal, transforms
+from spexjax import bins, chase, proximal, transforms
 from spexjax.masks import CodedDesign
 from spexjax.typing import Array
 
@@ -27,9 +27,9 @@ from spexjax.typing import Array
 # to the strength at which every coefficient vanishes for L1.
 RIDGE_STRENGTHS = tuple(10.0 ** (-4 + 0.75 * i) for i in range(8))
 L1_STRENGTHS = tuple(10.0 ** (-0.45 * i) for i in range(8))
-_DEBIASING = 1e-6
+_DEBIASING, _SHRINKING = 1e-6, 0.1
 _DENSE_TERMS = 4096
-METHODS = ("linear", "ridge", "l1", "relaxed")
+METHODS = ("linear", "ridge", "sparse", "shrunk")
 
 
 class Rows(NamedTuple):
@@ -78,7 +78,7 @@ def coded_part(
 ) -> Coded:
     """The bins of a design as seen by the columns of a problem."""
     C, D, B = design.groups, design.num_delays, 2**design.b
-    table = peeling.tables(design)
+    table = bins.tables(design)
     n_pad = table.bins.shape[1] - 1
     single = jnp.pad(
         jnp.arange(n_pad, dtype=jnp.int32)[:, None],
@@ -87,12 +87,12 @@ def coded_part(
     )
     members = jnp.concatenate([single.at[0].set(-1), features])
     hashes = chase.gather_xor(table.bins.T, members).T
-    bins = transforms.fwht(values.reshape(C, D, B), axis=2) / jnp.sqrt(jnp.float32(B))
+    held = transforms.fwht(values.reshape(C, D, B), axis=2) / jnp.sqrt(jnp.float32(B))
     return Coded(
         bins=(hashes & jnp.uint32(B - 1)).astype(jnp.int32),
         shifts=1.0 - 2.0 * (hashes >> jnp.uint32(31)).astype(jnp.float32),
         signs=chase.signs(table.parities, members, D),
-        values=bins.transpose(0, 2, 1),
+        values=held.transpose(0, 2, 1),
         weights=weights,
     )
 
@@ -116,7 +116,7 @@ def total_weight(p: Problem) -> Float[Array, ""]:
     """The number of masks that count."""
     total = jnp.sum(p.rows.weights)
     if p.coded is not None:
-        C, B, D = p.coded.values.shape
+        _, B, D = p.coded.values.shape
         total = total + B * D * jnp.sum(p.coded.weights)
     return jnp.maximum(total, 1.0)
 
@@ -185,9 +185,7 @@ def _adjoint(c: Coded, bins: Float[Array, "C B D L"]) -> Float[Array, "T L"]:
     def one(place: Array, shifts: Array, weight: Array, values: Array) -> Array:
         return weight * shifts[:, None] * jnp.einsum("td,tdl->tl", c.signs, values[place])
 
-    return sum(
-        one(c.bins[g], c.shifts[g], c.weights[g], bins[g]) for g in range(c.bins.shape[0])
-    )
+    return sum(one(c.bins[g], c.shifts[g], c.weights[g], bins[g]) for g in range(c.bins.shape[0]))
 
 
 def squared_error(p: Problem, w: Float[Array, "L T"]) -> Float[Array, "L"]:
@@ -206,7 +204,11 @@ def squared_error(p: Problem, w: Float[Array, "L T"]) -> Float[Array, "L"]:
 
 
 def candidates(p: Problem, sets: Bool[Array, "T"]) -> Float[Array, "candidates T"]:
-    """Coefficients of every method at every strength, (len(METHODS) · 8, T).
+    """Coefficients of every method at every strength, (len(METHODS) · A, T).
+
+    "linear" is ridge without the found sets, "ridge" ridge with them; L1 at A strengths chooses
+    the columns of "sparse" and "shrunk", which are then fitted by ridge, hardly and mildly
+    penalised (the relaxed lasso: Meinshausen 2007).
 
     Args:
       p: the problem.
@@ -215,30 +217,32 @@ def candidates(p: Problem, sets: Bool[Array, "T"]) -> Float[Array, "candidates T
     G, b = operator(p), correlations(p)
     A, T = len(RIDGE_STRENGTHS), b.shape[0]
     penalty = jnp.ones(T).at[0].set(0.0)
-    rhs = jnp.broadcast_to(b, (A, T))
-    strengths = jnp.asarray(RIDGE_STRENGTHS, jnp.float32)
-    both = jnp.stack([p.allowed & ~sets, p.allowed])
-    ridge, _ = proximal.ridge_solve(
-        G,
-        jnp.broadcast_to(b, (2, A, T)),
-        strengths[None, :],
-        penalty=penalty,
-        mask=both[:, None, :],
-        max_iter=200,
-    )
     largest = jnp.max(jnp.abs(b.at[0].set(0.0)))
-    l1 = jnp.asarray(L1_STRENGTHS, jnp.float32) * largest
-    lipschitz = jnp.broadcast_to(proximal.lipschitz(G, b), (A,))
     sparse, _ = proximal.lasso_solve(
-        G, rhs, l1, lipschitz, penalty=penalty, mask=p.allowed, max_iter=500
-    )
-    relaxed, _ = proximal.ridge_solve(
         G,
-        rhs,
-        jnp.full(A, _DEBIASING),
+        jnp.broadcast_to(b, (A, T)),
+        jnp.asarray(L1_STRENGTHS, jnp.float32) * largest,
+        proximal.lipschitz(G, b),
         penalty=penalty,
-        mask=(sparse != 0.0) & p.allowed,
-        w0=sparse,
+        mask=p.allowed,
+        tol=1e-4,
+        max_iter=300,
+    )
+    chosen = (sparse != 0.0) & p.allowed
+    fixed = jnp.broadcast_to(jnp.stack([p.allowed & ~sets, p.allowed])[:, None], (2, A, T))
+    w, _ = proximal.ridge_solve(
+        G,
+        jnp.broadcast_to(b, (len(METHODS), A, T)),
+        jnp.asarray([[strength(m, a) for a in range(A)] for m in METHODS], jnp.float32),
+        penalty=penalty,
+        mask=jnp.concatenate([fixed, chosen[None], chosen[None]]),
         max_iter=200,
     )
-    return jnp.concatenate([ridge[0], ridge[1], sparse, relaxed])
+    return w.reshape(-1, T)
+
+
+def strength(method: str, place: int) -> float:
+    """The ridge strength of a method's candidate."""
+    if method in ("linear", "ridge"):
+        return RIDGE_STRENGTHS[place]
+    return _DEBIASING if method == "sparse" else _SHRINKING

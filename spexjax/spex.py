@@ -36,7 +36,7 @@ class Spex:
     groups: int = 3
     decoder: Literal["soft", "hard"] = "soft"
     shared_support: bool | None = None
-    peel: PeelConfig = PeelConfig()
+    peel: PeelConfig = PeelConfig()  # noqa: RUF009 (frozen)
 
     @property
     def peeling(self) -> PeelConfig:
@@ -104,9 +104,7 @@ def _decode(design, values, config, shared_support, batch):
         found, info = search(design, column[:, None], config)
         return _spectrum(design, found, squeeze=True), info
 
-    spectra, info = (
-        jax.vmap(one)(values.T) if batch == "vmap" else jax.lax.map(one, values.T)
-    )
+    spectra, info = jax.vmap(one)(values.T) if batch == "vmap" else jax.lax.map(one, values.T)
     return dataclasses.replace(spectra, n=design.n), info
 
 

@@ -76,8 +76,10 @@ def evaluate(
     for chunk, start in enumerate(_chunks(len(masks), chunk_size, progress)):
         rows = masks[start : start + chunk_size]
         try:
-            returned = _call_on_device(f, rows, n, min(chunk_size, len(masks))) if device else f(
-                gf2.unpack_numpy(rows, n)
+            returned = (
+                _call_on_device(f, rows, n, min(chunk_size, len(masks)))
+                if device
+                else f(gf2.unpack_numpy(rows, n))
             )
             values = _checked(returned, len(rows), device)
             if done and values.shape[1:] != done[0].shape[1:]:

@@ -115,16 +115,16 @@ def test_loss_without_noise_is_the_cross_entropy(classifier, key):
     config = dataclasses.replace(classifier.config, dropout=0.0, attention_dropout=0.0,
                                  head_dropout=0.0)  # fmt: skip
     s = train_sentiment.Settings(smoothing=0.0, mask_rows=0.0)
-    texts = ["her acting never fails", "bad film"]
-    (group,) = train_sentiment.to_rows(
-        train_sentiment.encode(classifier.tokenizer, texts), np.array([1, 0])
-    )
+    texts = ["her acting is good", "bad film"]
+    ids = train_sentiment.encode(classifier.tokenizer, texts)
+    (group,) = train_sentiment.to_rows(ids, np.array([1, 0]))
     found = train_sentiment.loss(config, s, 1, classifier.params, group, key)
     logits = np.stack([classifier.logits(t) for t in texts]).astype(float)
     p = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
     np.testing.assert_allclose(found, -np.mean(np.log([p[0, 1], p[1, 0]])), rtol=1e-4)
     masked = dataclasses.replace(s, mask_rows=1.0, mask_rate=1.0)
-    other = train_sentiment.loss(config, masked, 1, classifier.params, group, key)
+    many = train_sentiment.Rows(*(np.repeat(x, 16, axis=0) for x in group))
+    other = train_sentiment.loss(config, masked, 1, classifier.params, many, key)
     assert abs(float(other - found)) > 1e-4
 
 

@@ -1,5 +1,7 @@
 """From values to a spectrum: recovery, diagnostics, limits."""
 
+import itertools
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -7,7 +9,7 @@ import numpy as np
 import oracles
 import pytest
 
-from spexjax import masks, peeling, spex, transforms
+from spexjax import bins, masks, spex, transforms
 from spexjax.peeling import PeelConfig
 
 
@@ -41,19 +43,17 @@ def test_bins_hold_the_sums_that_the_definition_says(design):
     terms = planted(6)
     y = values_at(design, terms)
     C, D, B = design.groups, design.num_delays, 2**design.b
-    bins = np.asarray(transforms.fwht(y.reshape(C, D, B), axis=2)) / B
-    table = peeling.tables(design)
+    held = np.asarray(transforms.fwht(y.reshape(C, D, B), axis=2)) / B
+    table = bins.tables(design)
     features = np.full((len(terms), design.code.t), -1, np.int32)
     for row, members in zip(features, terms, strict=True):
         row[: len(members)] = members
-    rows = peeling._rows(C, B, D, table, jnp.ones(C, bool), jnp.sort(features, axis=1))
+    rows = bins.meet(C, B, D, table, jnp.ones(C, bool), jnp.sort(features, axis=1))
     expected = np.zeros((C * B, D))
     for r, coefficient in enumerate(terms.values()):
         for c in range(C):
             expected[rows.bins[r, c]] += coefficient * rows.signs[r] * rows.shifts[r, c]
-    np.testing.assert_allclose(
-        bins.transpose(0, 2, 1).reshape(C * B, D), expected, atol=1e-5
-    )
+    np.testing.assert_allclose(held.transpose(0, 2, 1).reshape(C * B, D), expected, atol=1e-5)
 
 
 def test_noise_is_tolerated_and_yields_no_false_terms(design):
@@ -68,10 +68,9 @@ def test_noise_is_tolerated_and_yields_no_false_terms(design):
 def test_energy_falls_in_every_round(design):
     y = values_at(design, planted(40, 2), sigma=0.3)
     shares = [
-        float(spex.decode(design, y, PeelConfig(max_rounds=r))[1].residual_energy)
-        for r in range(8)
+        float(spex.decode(design, y, PeelConfig(max_rounds=r))[1].residual_energy) for r in range(8)
     ]
-    assert all(a >= b - 1e-7 for a, b in zip(shares, shares[1:], strict=False))
+    assert all(a >= b - 1e-7 for a, b in itertools.pairwise(shares))
     assert shares[0] == pytest.approx(1.0) and shares[-1] < 0.2
 
 
@@ -139,7 +138,10 @@ def test_a_shared_support_is_found_from_the_summed_energy(design, K):
     sets = list(planted(10, 7))
     weights = rng.standard_normal((len(sets), K))
     y = jnp.stack(
-        [values_at(design, dict(zip(sets, w, strict=True)), 0.1, i) for i, w in enumerate(weights.T)],
+        [
+            values_at(design, dict(zip(sets, w, strict=True)), 0.1, i)
+            for i, w in enumerate(weights.T)
+        ],
         axis=1,
     )
     spectrum, _ = spex.decode(design, y, shared_support=True)
