@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
+
 from spexjax.models import weights
 from spexjax.models.distilbert import Config, apply
 from spexjax.models.masking import bucket, load_tokenizer, truncation

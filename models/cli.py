@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # JAX takes seconds to import; a wrong argument should not wait for it
-    from spexjax.models.parallel import TextValue
-
     from spexjax.explanation import Explanation
+    from spexjax.models.parallel import TextValue
 
 OK, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
 
@@ -71,10 +70,9 @@ def _explain(given: argparse.Namespace) -> str:
     import jax
 
     _use_compilation_cache(jax)
+    from spexjax.explain import explain
     from spexjax.models.classifier import load_classifier
     from spexjax.models.parallel import value_function
-
-    from spexjax.explain import explain
 
     model = load_classifier(given.model)
     label = None if given.label is None else _label(given.label, model.label_names)

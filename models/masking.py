@@ -18,8 +18,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Int
-from spexjax.models.spans import Span, merge, sentences, words
 
+from spexjax.models.spans import Span, merge, sentences, words
 from spexjax.typing import Array, ArrayLike
 
 if TYPE_CHECKING:

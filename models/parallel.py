@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float
+
 from spexjax.models.classifier import TextClassifier
 from spexjax.models.distilbert import Config, apply
 from spexjax.models.masking import (
@@ -28,7 +29,6 @@ from spexjax.models.masking import (
 )
 from spexjax.models.scoring import Score, score
 from spexjax.models.spans import Span
-
 from spexjax.typing import Array
 
 # Tokens per device and batch: on CPUs what the caches hold, elsewhere what keeps the device busy.

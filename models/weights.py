@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+
 from spexjax.models.distilbert import Config, config_from_dict, config_to_dict, init_params
 
 SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"

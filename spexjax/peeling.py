@@ -139,7 +139,7 @@ def step(
     )
 
     peel, left = _propose(design, table, config, active, noise, state.residual, features, found)
-    residual, state, progress = _accept(peel, state)
+    residual, state, progress = _accept(peel, state, guarded=config.accept == "energy")
     coefficients, residual = _refine(design, table, active, state, residual)
     changed = jnp.abs(bins.energies(residual) - energy) > _CHANGE * energy
     tried = jnp.where(todo & ~left, effort, state.tried)
@@ -300,7 +300,7 @@ def _propose(design, table, config, active, noise, residual, features, found):
     overlap = jnp.einsum("rck,rk->r", estimates, coefficients)
     gain = D * (2.0 * overlap - jnp.sum(active, dtype=jnp.float32) * size)
     if config.accept == "published":
-        mine = jnp.einsum("rck,rk,rc->r", estimates, coefficients, home[:, None] == jnp.arange(C))
+        mine = jnp.sum(estimates[jnp.arange(R), home] * coefficients, axis=-1)
         before = bins.energies(residual)[own]
         keep = before - D * (2.0 * mine - size) < 0.9 * before
     else:
@@ -310,7 +310,7 @@ def _propose(design, table, config, active, noise, residual, features, found):
     return _Peel(rows, coefficients, gain, real & first & keep), left
 
 
-def _accept(peel: _Peel, state: State) -> tuple[Array, State, Array]:
+def _accept(peel: _Peel, state: State, guarded: bool) -> tuple[Array, State, Array]:
     """Subtracts what was accepted and puts it on the list, equal sets merged; did anything go?"""
     rows = peel.rows
     S, R = state.keys.shape[0], peel.accepted.shape[0]
@@ -324,11 +324,11 @@ def _accept(peel: _Peel, state: State) -> tuple[Array, State, Array]:
     best = jnp.argmax(jnp.where(fits, peel.gain, -jnp.inf))
 
     # Terms peeled together may share bins, so the energy is checked for all of them at once;
-    # where it would rise, the single best term is taken.
+    # where it would rise, the single best term is taken (the published rule has no such guard).
     def attempt(carry):
         attempts, chosen, _, _ = carry
         residual = bins.subtract(rows, peel.coefficients, chosen, state.residual)
-        falls = jnp.sum(bins.energies(residual)) <= before
+        falls = (jnp.sum(bins.energies(residual)) <= before) | (not guarded)
         fewer = fits & (jnp.arange(R) == best)
         return attempts + 1, jnp.where(falls, chosen, fewer), residual, falls
 

@@ -18,12 +18,13 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Bool, Float, Int
 
-from spexjax.proximal import TINY, Info, extrapolate, lasso_solve, lipschitz, violation
+from spexjax.conjugate import TINY, Info, lipschitz
+from spexjax.proximal import lasso_solve, violation
 from spexjax.typing import Array
 
 BLOCK = 10
 ROUNDS = 6
-SIZES = (512, 2048)
+SIZES = (512, 1024, 2048)
 
 
 class Lanes(NamedTuple):
@@ -142,7 +143,7 @@ def solve_block(
     L, S = w.shape
     F, B = held_out.shape[0], strengths.shape[0]
     levels = strengths[:, None] * penalty
-    sizes = [m for m in SIZES if 3 * m < S]
+    sizes = [m for m in SIZES if 3 * m < 2 * S]
 
     def solve(index, state: _Block, size: int):
         if size < S:
@@ -274,7 +275,7 @@ def solve_path(
         error = jnp.sum(done.errors, axis=-1) / folds if F else -jnp.arange(BLOCK) - BLOCK * i
         ends = [
             _Point(block[k], done.w[:, k], done.slope[:, k], error[k].astype(jnp.float32))
-            for k in (-2, -1, jnp.argmin(error))
+            for k in (-2, -1, jnp.where(last, 0, jnp.argmin(error)))
         ]
         best = _pick(last | (ends[2].error < best.error), ends[2], best)
         met = jnp.all(done.gap <= goal, axis=0)
@@ -292,6 +293,23 @@ def solve_path(
 
     path = Info(flat(iterations.max(1)), flat(met), flat(gap.max(1)))
     return Path(best.w[-1], best.strength, flat(errors), final, path)
+
+
+def extrapolate(
+    w: Float[Array, "L S"],
+    before: Float[Array, "L S"],
+    new: Float[Array, ""],
+    strength: Float[Array, ""],
+    strength_before: Float[Array, ""],
+) -> Float[Array, "L S"]:
+    """The line through two points of the path, at ``new``; 0 where it changes sign.
+
+    Between two kinks the path is exactly that line (Efron et al. 2004).
+    """
+    gone = strength_before - strength
+    ratio = jnp.where(gone > 0, (strength - new) / jnp.where(gone > 0, gone, 1.0), 0.0)
+    line = w + ratio * (w - before)
+    return jnp.where(line * w > 0, line, 0.0)
 
 
 def matmul(a: Array, b: Array) -> Array:

@@ -1,5 +1,10 @@
 """Fixtures shared by all tests."""
 
+import os
+
+# Most of the suite's time is compilation of programs that run once: compile them quickly.
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
+
 import jax
 import pytest
 

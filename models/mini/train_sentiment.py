@@ -12,25 +12,22 @@ import argparse
 import json
 import os
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+
 from spexjax.models import weights
 from spexjax.models.distilbert import Classifier, Config, apply, init_params
 from spexjax.models.mini import data
+from spexjax.models.mini.batches import Rows, batches, encode, padded_length, to_rows, windows
 from spexjax.models.mini.vocabulary import save_tokenizer, train_tokenizer
-from tokenizers import Tokenizer
-
 from spexjax.typing import Array
-
-LENGTHS = (8, 16, 32, 64, 256, 512)
 
 
 @dataclass(frozen=True)
@@ -56,47 +53,6 @@ class Settings:
     weight_decay: float = 0.05
     average: float = 0.998
     seed: int = 0
-
-
-class Rows(NamedTuple):
-    """Token ids of one padded length, (rows, length), and labels (rows,)."""
-
-    ids: np.ndarray
-    labels: np.ndarray
-
-
-def to_rows(ids: list[list[int]], labels: np.ndarray) -> list[Rows]:
-    """Groups token ids by the smallest of ``LENGTHS`` that holds them, padded with 0 = [PAD]."""
-    which = np.searchsorted(LENGTHS, [len(row) for row in ids])
-    groups = []
-    for b in np.unique(which):
-        chosen = np.flatnonzero(which == b)
-        padded = np.zeros((len(chosen), LENGTHS[b]), np.int32)
-        for r, i in enumerate(chosen):
-            padded[r, : len(ids[i])] = ids[i]
-        groups.append(Rows(padded, labels[chosen]))
-    return groups
-
-
-def windows(ids: list[list[int]], size: int, rng: np.random.Generator) -> list[list[int]]:
-    """A random stretch of ``size`` tokens of each text, between its [CLS] and [SEP]."""
-    out = []
-    for row in ids:
-        start = rng.integers(1, max(len(row) - size, 1) + 1)
-        out.append([row[0], *row[start:-1][: size - 2], row[-1]])
-    return out
-
-
-def batches(groups: list[Rows], tokens: int, rng: np.random.Generator) -> Iterator[Rows]:
-    """Shuffled batches of about ``tokens`` tokens; what does not fill one is left out."""
-    todo = []
-    for g, group in enumerate(groups):
-        size = max(tokens // group.ids.shape[1], 8)
-        order = rng.permutation(len(group.labels))
-        todo += [(g, order[i : i + size]) for i in range(0, len(order) - size + 1, size)]
-    for i in rng.permutation(len(todo)):
-        g, chosen = todo[i]
-        yield Rows(groups[g].ids[chosen], groups[g].labels[chosen])
 
 
 def sinusoids(positions: int, dim: int) -> np.ndarray:
@@ -136,7 +92,9 @@ def fit(config: Config, s: Settings, unk: int, phrases: list[Rows], reviews: tup
         s.position_scale * sinusoids(s.positions, s.dim), jnp.float32
     )
     review_ids, review_labels = reviews
-    count = sum(len(g.labels) * g.ids.shape[1] for g in phrases) + len(review_ids) * LENGTHS[4]
+    count = sum(len(g.labels) * g.ids.shape[1] for g in phrases) + len(review_ids) * padded_length(
+        s.window
+    )
     steps = s.epochs * count // s.tokens_per_step
     schedule = optax.warmup_cosine_decay_schedule(0.0, s.peak_rate, steps // 20, steps, 1e-5)
     frozen = jax.tree_util.tree_map_with_path(lambda p, _: "position" in str(p), params)
@@ -192,12 +150,6 @@ def score(config: Config, params: Any, groups: list[Rows]) -> dict[str, float]:
 @partial(jax.jit, static_argnums=0)
 def _forward(config: Config, params: Any, ids: Array) -> Array:
     return apply(config, params, ids, ids != config.pad_token_id)
-
-
-def encode(tokenizer: Tokenizer, texts: list[str]) -> list[list[int]]:
-    """Token ids with [CLS] and [SEP], cut to the longest of ``LENGTHS``."""
-    ids = [e.ids for e in tokenizer.encode_batch(texts)]
-    return [row if len(row) <= LENGTHS[-1] else [*row[: LENGTHS[-1] - 1], row[-1]] for row in ids]
 
 
 def run(folder: Path, out: Path, s: Settings, test: bool = False) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import jax
 import numpy as np
 import pytest
+
 from spexjax.models.classifier import TextClassifier
 from spexjax.models.distilbert import Config, init_params
 from spexjax.models.mini.vocabulary import train_tokenizer

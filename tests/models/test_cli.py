@@ -9,6 +9,7 @@ import sys
 import jax
 import numpy as np
 import pytest
+
 from spexjax.models import weights
 from spexjax.models.cli import feature_labels, main
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from spexjax.models.masking import load_tokenizer, masked_ids, split_text, template
 
 # Lengths and widths are fixed so that the examples share one compiled program.

@@ -6,9 +6,10 @@ from importlib import resources
 import jax
 import numpy as np
 import pytest
+
 from spexjax.models.classifier import load_classifier
 from spexjax.models.distilbert import Config
-from spexjax.models.mini import data, train_sentiment
+from spexjax.models.mini import batches, data, train_sentiment
 from spexjax.models.parallel import value_function
 
 
@@ -94,17 +95,17 @@ def test_readers(tmp_path):
 def test_rows_and_batches():
     rng = np.random.default_rng(0)
     ids = [list(range(1, size + 1)) for size in (3, 8, 9, 16, 40, 2)]
-    groups = train_sentiment.to_rows(ids, np.arange(6))
+    groups = batches.to_rows(ids, np.arange(6))
     assert [g.ids.shape for g in groups] == [(3, 8), (2, 16), (1, 64)]
     for group in groups:
         for row, label in zip(*group, strict=True):
             assert row[row > 0].tolist() == ids[label]
-    many = train_sentiment.to_rows([[1, 2]] * 100, np.arange(100))
-    seen = [b.labels for b in train_sentiment.batches(many, 8 * 16, rng)]
+    many = batches.to_rows([[1, 2]] * 100, np.arange(100))
+    seen = [b.labels for b in batches.batches(many, 8 * 16, rng)]
     assert [len(s) for s in seen] == [16] * 6
     assert len(np.unique(np.concatenate(seen))) == 96
     long = [2, *range(10, 110), 3]
-    (cut,) = train_sentiment.windows([long], 20, rng)
+    (cut,) = batches.windows([long], 20, rng)
     assert cut[0] == 2
     assert cut[-1] == 3
     assert len(cut) <= 20
@@ -116,14 +117,14 @@ def test_loss_without_noise_is_the_cross_entropy(classifier, key):
                                  head_dropout=0.0)  # fmt: skip
     s = train_sentiment.Settings(smoothing=0.0, mask_rows=0.0)
     texts = ["her acting is good", "bad film"]
-    ids = train_sentiment.encode(classifier.tokenizer, texts)
-    (group,) = train_sentiment.to_rows(ids, np.array([1, 0]))
+    ids = batches.encode(classifier.tokenizer, texts)
+    (group,) = batches.to_rows(ids, np.array([1, 0]))
     found = train_sentiment.loss(config, s, 1, classifier.params, group, key)
     logits = np.stack([classifier.logits(t) for t in texts]).astype(float)
     p = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
     np.testing.assert_allclose(found, -np.mean(np.log([p[0, 1], p[1, 0]])), rtol=1e-4)
     masked = dataclasses.replace(s, mask_rows=1.0, mask_rate=1.0)
-    many = train_sentiment.Rows(*(np.repeat(x, 16, axis=0) for x in group))
+    many = batches.Rows(*(np.repeat(x, 16, axis=0) for x in group))
     other = train_sentiment.loss(config, masked, 1, classifier.params, many, key)
     assert abs(float(other - found)) > 1e-4
 
@@ -140,7 +141,7 @@ def test_training_learns_and_keeps_positions_fixed(key):
     )  # fmt: skip
     rng = np.random.default_rng(0)
     ids = [[2, *rng.integers(5, 9, 3), 10 + i % 2, 3] for i in range(400)]
-    rows = train_sentiment.to_rows(ids, np.arange(400) % 2)
+    rows = batches.to_rows(ids, np.arange(400) % 2)
     lines = []
     params, history = train_sentiment.fit(
         config, s, 1, rows, (ids[:2], np.array([0, 1])), rows, lines.append

@@ -8,6 +8,7 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+
 from spexjax.models.masking import bucket
 from spexjax.models.parallel import default_rows, value_function
 

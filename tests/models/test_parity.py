@@ -5,6 +5,7 @@ import warnings
 import jax
 import numpy as np
 import pytest
+
 from spexjax.models import weights
 from spexjax.models.classifier import load_classifier
 from spexjax.models.distilbert import Classifier, apply

@@ -7,6 +7,7 @@ import jax
 import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
+
 from spexjax.models import weights
 from spexjax.models.distilbert import Config, init_params
 
