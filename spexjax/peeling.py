@@ -35,7 +35,8 @@ class PeelConfig:
       false_alarm: the rate at which a bin of pure noise is examined, and a coefficient of pure
         noise passes, if the noise is Gaussian.
       accept: "energy" keeps a set if subtracting it lowers the energy of its C bins;
-        "published" if the residual of the bin that it was found in is below 0.9 of its energy.
+        "published" if the residual of the bin that it was found in is below 0.9 of its energy,
+        without a look at noise: the reference implementation's rule, kept for comparison.
       max_rounds: rounds at most.
       capacity: terms at most; 2 · C · 2^b, as a power of two, if None.
       words: words decoded together, a trade of memory against loop overhead.
@@ -132,7 +133,8 @@ def step(
     noise = bins.noise_variance(energy, active, D * K, floor)
     loud = energy > noise * bins.chi2_quantile(D * K, config.false_alarm)
     effort = jnp.where(state.level == _HARD, 1, 2)
-    worth = jnp.where(state.level == _UNGATED, energy > D * K * floor, loud)
+    every = (state.level == _UNGATED) | (config.accept == "published")
+    worth = jnp.where(every, energy > D * K * floor, loud)
     todo = (state.tried < effort) & worth
     features, found = _search(
         design, table, config, bins.direction(state.residual), todo, state.level

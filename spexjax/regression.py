@@ -1,26 +1,65 @@
-"""Ridge and L1 regression on arrays, cross-validated, for all folds and strengths at once."""
+"""Ridge and L1 regression on arrays, with the strength given or cross-validated.
 
+The losses are scaled as in scikit-learn and the intercept is not penalised:
+
+    lasso:  ‖y − Xw − c‖² / (2 Σ weights) + strength · Σ_j |w_j|
+    ridge:  ‖y − Xw − c‖² + strength · Σ_j w_j²
+
+with weighted norms.  Folds and strengths are solved together, outputs one after the other in one
+program, so that output i gets what a scalar run on it would get.  Strengths are data: new ones
+compile nothing.  What depends on values is reported in ``info``; only shapes raise.
+"""
+
+from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Bool, Float
 
-from spexjax.proximal import TINY, Info, ridge_solve
+from spexjax.conjugate import TINY, Info, inner
+from spexjax.least_squares import Design, prepare
+from spexjax.refinement import solve_refined, solve_strengths
 from spexjax.typing import Array, ArrayLike, Key
-from spexjax.working_set import Lanes, Problem, matmul as _matmul, solve_path
+from spexjax.working_set import BLOCK, Path, Problem, solve_path
 
 GRAM_LIMIT = 4096
+# Ridge strengths per unit of the mean squared length of a centred column.
+RIDGE_GRID = (-3.0, 4.0, 29)
 
 
 class Fit(NamedTuple):
+    """A linear function.
+
+    Attributes:
+      coefficients: float32 (S,) or (S, K).
+      intercept: float32 () or (K,).
+      info: () or (K,); its gap was measured on X itself, not on a Gram.
+    """
+
     coefficients: Array
     intercept: Array
     info: Info
 
+    def predict(self, X: Float[ArrayLike, "N S"]) -> Array:
+        """X w + c, float32 (N,) or (N, K)."""
+        product = jnp.matmul(jnp.asarray(X, jnp.float32), self.coefficients, precision="highest")
+        return product + self.intercept
+
 
 class CVFit(NamedTuple):
+    """A linear function whose strength was chosen by cross-validation; K last, if there is one.
+
+    Attributes:
+      coefficients, intercept, info: as in :class:`Fit`, fitted to all rows.
+      strength: float32 (): the one with the smallest error, the largest of them in a tie.
+      strengths: float32 (A,), falling.
+      errors: float32 (A,), ``fold_errors`` averaged over the folds.
+      fold_errors: float32 (A, F), the mean squared error on each fold of the fit to the others.
+      path: (A,), :class:`Info` of the worst fold at each strength.
+    """
+
     coefficients: Array
     intercept: Array
     strength: Array
@@ -30,88 +69,285 @@ class CVFit(NamedTuple):
     info: Info
     path: Info
 
-
-@partial(jax.jit, static_argnames=("folds", "n_strengths", "max_iter"))
-def lasso_cv(X, y, strengths=None, folds=5, *, n_strengths=100, eps=1e-3, weights=None, valid=None, key=None,
-             tol=1e-5, path_tol=2e-2, max_iter=500):
-    d = _prepare(X, weights, valid, folds, key)
-    one = partial(_lasso_one, d, strengths, n_strengths, eps, tol, path_tol, max_iter)
-    return one(y)
+    predict = Fit.predict
 
 
-class _Data(NamedTuple):
-    lanes: Lanes
-    centre: Array
-    scale: Array
-    total: Array
-    held_out: Array
-    weights: Array
-    mask: Array
+@partial(jax.jit, static_argnames=("max_iter", "use_gram"))
+def lasso(
+    X: Float[ArrayLike, "N S"],
+    y: Float[ArrayLike, "N"] | Float[ArrayLike, "N K"],
+    strength: Float[ArrayLike, ""] | Float[ArrayLike, "K"],
+    *,
+    weights: Float[ArrayLike, "N"] | None = None,
+    valid: Bool[ArrayLike, "S"] | None = None,
+    tol: Float[ArrayLike, ""] | float = 1e-5,
+    max_iter: int = 1000,
+    use_gram: bool | None = None,
+) -> Fit:
+    """L1 regression at one strength: ‖y − Xw − c‖² / (2 Σ weights) + strength Σ_j |w_j|.
+
+    Args:
+      X: (N, S), anything that converts to float32.
+      y: (N,), or (N, K) for K outputs, each fitted by itself.
+      strength: > 0, one or one per output.
+      weights: ≥ 0, one per row; 0 leaves a row out, whatever it holds.  1 if not given.
+      valid: False where a column's coefficient is to be 0 (columns that fill up a bucket); all
+        True if not given.  Constant columns get 0 too.
+      tol: the largest violation of the optimality conditions allowed, in units of the largest
+        product of a column (of unit deviation) with y.
+      max_iter: products with the Gram at most, per round of a block of strengths (static).
+      use_gram: whether to form the S × S Gram or to go through X each time (static); decided by
+        the shapes if not given.
+
+    Returns:
+      :class:`Fit`.
+
+    Raises:
+      ValueError: if the shapes do not fit together.
+    """
+    X, y, weights, valid, use_gram = _checked(X, y, weights, valid, use_gram)
+    design = prepare(X, weights, valid, 0, None, use_gram)
+    strength = _per_output(strength, y, "strength", 0)
+
+    def one(y, strength):
+        y, level, spread = _unit(design, y)
+        grid = strength / spread * _zero_from(design, y, strength / spread)
+        path = _lasso(design, y, grid, tol, 2e-2, max_iter)
+        coefficients, offset = design.restore(path.w * spread, level)
+        return Fit(coefficients, offset, path.info)
+
+    return _each_output(one, y, strength)
 
 
-def _lasso_one(d, strengths, n_strengths, eps, tol, path_tol, max_iter, y):
-    share = d.lanes.share[-1]
-    level = share @ y
-    y = y - level
-    spread = jnp.sqrt(jnp.maximum(share @ y**2, TINY))
-    y = y / spread
-    penalty = 1 / d.scale
+@partial(jax.jit, static_argnames=("folds", "n_strengths", "max_iter", "use_gram"))
+def lasso_cv(
+    X: Float[ArrayLike, "N S"],
+    y: Float[ArrayLike, "N"] | Float[ArrayLike, "N K"],
+    strengths: Float[ArrayLike, "A"] | Float[ArrayLike, "A K"] | None = None,
+    *,
+    folds: int = 5,
+    key: Key | None = None,
+    n_strengths: int = 100,
+    eps: Float[ArrayLike, ""] | float = 1e-3,
+    weights: Float[ArrayLike, "N"] | None = None,
+    valid: Bool[ArrayLike, "S"] | None = None,
+    tol: Float[ArrayLike, ""] | float = 1e-5,
+    path_tol: Float[ArrayLike, ""] | float = 2e-2,
+    max_iter: int = 1000,
+    use_gram: bool | None = None,
+) -> CVFit:
+    """L1 regression at the strength with the smallest mean squared error on held-out folds.
+
+    Args:
+      X, y, weights, valid, tol, max_iter, use_gram: as in :func:`lasso`.
+      strengths: the strengths to try, > 0, in any order; if not given ``n_strengths`` of them,
+        geometric from the one at which all coefficients vanish down to ``eps`` times it.
+      folds: the number of folds (static); sizes differ by at most one row.
+      key: shuffles the rows into folds; contiguous folds if not given.
+      path_tol: violation allowed along the path, as a share of the strength.
+
+    Returns:
+      :class:`CVFit`.
+
+    Raises:
+      ValueError: if the shapes do not fit together, or folds < 2 or > N.
+    """
+    X, y, weights, valid, use_gram = _checked(X, y, weights, valid, use_gram, folds)
+    design = prepare(X, weights, valid, folds, key, use_gram)
+    if strengths is not None:
+        strengths = _per_output(strengths, y, "strengths", 1)
+
+    def one(y, strengths=None):
+        y, level, spread = _unit(design, y)
+        if strengths is None:
+            grid = _largest(design, y) * eps ** jnp.linspace(0.0, 1.0, n_strengths)
+        else:
+            grid = jnp.sort(strengths, descending=True) / spread
+        path = _lasso(design, y, grid, tol, path_tol, max_iter)
+        coefficients, offset = design.restore(path.w * spread, level)
+        return CVFit(
+            coefficients=coefficients,
+            intercept=offset,
+            strength=path.strength * spread,
+            strengths=grid * spread,
+            errors=_mean_error(design, path.fold_errors) * spread**2,
+            fold_errors=path.fold_errors * spread**2,
+            info=path.info,
+            path=path.path,
+        )
+
+    return _each_output(one, y, *(() if strengths is None else (strengths,)))
+
+
+@partial(jax.jit, static_argnames=("max_iter", "use_gram"))
+def ridge(
+    X: Float[ArrayLike, "N S"],
+    y: Float[ArrayLike, "N"] | Float[ArrayLike, "N K"],
+    strength: Float[ArrayLike, ""] | Float[ArrayLike, "K"],
+    *,
+    weights: Float[ArrayLike, "N"] | None = None,
+    valid: Bool[ArrayLike, "S"] | None = None,
+    tol: Float[ArrayLike, ""] | float = 1e-5,
+    max_iter: int = 1000,
+    use_gram: bool | None = None,
+) -> Fit:
+    """Ridge regression at one strength: ‖y − Xw − c‖² + strength Σ_j w_j².
+
+    Arguments, result and errors as in :func:`lasso`; ``max_iter`` bounds each round
+    of conjugate gradients.
+    """
+    X, y, weights, valid, use_gram = _checked(X, y, weights, valid, use_gram)
+    design = prepare(X, weights, valid, 0, None, use_gram)
+    strength = _per_output(strength, y, "strength", 0)
+
+    def one(y, strength):
+        y, level, spread = _unit(design, y)
+        w, info = solve_refined(design, y, strength, tol=tol, max_iter=max_iter)
+        return Fit(*design.restore(w * spread, level), info)
+
+    return _each_output(one, y, strength)
+
+
+@partial(jax.jit, static_argnames=("folds", "max_iter", "use_gram"))
+def ridge_cv(
+    X: Float[ArrayLike, "N S"],
+    y: Float[ArrayLike, "N"] | Float[ArrayLike, "N K"],
+    strengths: Float[ArrayLike, "A"] | Float[ArrayLike, "A K"] | None = None,
+    *,
+    folds: int = 5,
+    key: Key | None = None,
+    weights: Float[ArrayLike, "N"] | None = None,
+    valid: Bool[ArrayLike, "S"] | None = None,
+    tol: Float[ArrayLike, ""] | float = 1e-5,
+    path_tol: Float[ArrayLike, ""] | float = 1e-4,
+    max_iter: int = 1000,
+    use_gram: bool | None = None,
+) -> CVFit:
+    """Ridge regression at the strength with the smallest mean squared error on held-out folds.
+
+    Args:
+      X, y, weights, valid, tol, max_iter, use_gram: as in :func:`ridge`.
+      strengths: the strengths to try, > 0, in any order; if not given 29 of them, four per
+        decade, from 10⁴ down to 10⁻³ times the mean squared length of a centred column.
+      folds, key: as in :func:`lasso_cv`.
+      path_tol: as ``tol``, for the fits to the folds.
+
+    Returns:
+      :class:`CVFit`.
+
+    Raises:
+      ValueError: if the shapes do not fit together, or folds < 2 or > N.
+    """
+    X, y, weights, valid, use_gram = _checked(X, y, weights, valid, use_gram, folds)
+    design = prepare(X, weights, valid, folds, key, use_gram)
     if strengths is None:
-        c = jnp.abs(d.lanes.slope(d.lanes.residual(y, jnp.zeros((d.lanes.share.shape[0], 1, d.lanes.X.shape[1]))))[-1, 0])
-        top = jnp.max(jnp.where(d.mask, c * d.scale, 0.0), initial=1e-15)
-        grid = top * eps ** jnp.linspace(0.0, 1.0, n_strengths)
-    else:
-        grid = -jnp.sort(-strengths) / spread
-    p = solve_path(Problem(d.lanes, y, penalty, d.mask, d.held_out), grid, tol=tol, path_tol=path_tol, max_iter=max_iter)
-    w = p.w / d.scale
-    coefficients = w * spread
-    intercept = level - coefficients @ d.centre
-    fe = p.fold_errors * spread**2
-    filled = jnp.sum(d.held_out, -1) > .5
-    e = jnp.sum(jnp.where(filled, fe, 0), -1) / jnp.sum(filled)
-    return CVFit(coefficients, intercept, p.strength * spread, grid * spread, e, fe, p.info, p.path)
+        count = jnp.maximum(jnp.sum(design.mask, dtype=jnp.float32), 1.0)
+        power = jnp.sum(jnp.where(design.mask, design.scale**2, 0.0)) / count
+        low, high, steps = RIDGE_GRID
+        strengths = design.total[-1] * power * 10.0 ** jnp.linspace(low, high, steps)
+    strengths = _per_output(strengths, y, "strengths", 1)
+
+    def one(y, strengths):
+        y, level, spread = _unit(design, y)
+        strengths = jnp.sort(strengths, descending=True)
+        w, info = solve_strengths(design, y, strengths, tol=path_tol, max_iter=max_iter)
+        residual = design.lanes.residual(y, w)[:-1]
+        fold_errors = jnp.einsum("fan,fn->af", residual**2, design.held_out)
+        errors = _mean_error(design, fold_errors)
+        strength = strengths[jnp.argmin(errors)]
+        w, final = solve_refined(design, y, strength, tol=tol, max_iter=max_iter)
+        coefficients, offset = design.restore(w * spread, level)
+        return CVFit(
+            coefficients=coefficients,
+            intercept=offset,
+            strength=strength,
+            strengths=strengths,
+            errors=errors * spread**2,
+            fold_errors=fold_errors * spread**2,
+            info=final,
+            path=Info(info.iterations.max(0), info.converged.all(0), info.gap.max(0)),
+        )
+
+    return _each_output(one, y, strengths)
 
 
-def _prepare(X, weights, valid, folds, key):
-    N, S = X.shape
-    weights = jnp.ones(N) if weights is None else weights
-    total = jnp.sum(weights)
-    part = weights / total
-    centre = part @ X
-    X = X - centre
-    power = part @ X**2
-    mask = power > 0
-    scale = jnp.where(mask, jnp.sqrt(power), 1.0)
-    X = jnp.where(mask, X / scale, 0.0)
-    mask = mask if valid is None else mask & valid
-    fold, rows = _assign(weights > 0, folds, key)
-    member = (fold == jnp.arange(folds)[:, None]) * weights
-    inside = jnp.sum(member, -1)
-    train = jnp.concatenate([weights - member, weights[None]])
-    share = train / jnp.maximum(jnp.sum(train, -1, keepdims=True), TINY)
-    held_out = member / jnp.maximum(inside, TINY)[:, None]
-    mean = _matmul(share, X)
-    v = jnp.where(rows < N, weights[jnp.minimum(rows, N - 1)], 0.0)
-    B = X[jnp.minimum(rows, N - 1)]
-    G = jnp.einsum("fns,fnt->fst", B * v[..., None], B, precision="highest")
-    join = jnp.concatenate([1 - jnp.eye(folds), jnp.ones((1, folds))])
-    join = join / jnp.maximum(jnp.sum(train, -1, keepdims=True), TINY)
-    gram = _matmul(join, G.reshape(folds, -1)).reshape(-1, S, S) - mean[:, :, None] * mean[:, None]
-    return _Data(Lanes(X, share, mean, gram), centre, scale, total, held_out, weights, mask)
+def _lasso(design: Design, y, grid, tol, path_tol, max_iter) -> Path:
+    """The path in the standardised coordinates, in which column j is penalised by 1 / scale_j."""
+    problem = Problem(design.lanes, y, 1 / design.scale, design.mask, design.held_out)
+    return solve_path(problem, grid, tol=tol, path_tol=path_tol, max_iter=max_iter)
 
 
-def _assign(present, folds, key):
-    N = present.shape[0]
-    size = -(-N // folds)
-    rank = jnp.cumsum(present) - 1
-    if key is not None:
-        draw = jnp.where(present, jax.random.uniform(key, (N,)), 2.0)
-        rank = jnp.argsort(jnp.argsort(draw))
-    n = jnp.sum(present)
-    q, r = n // folds, n % folds
-    big = r * (q + 1)
-    fold = jnp.where(rank < big, rank // (q + 1), r + (rank - big) // jnp.maximum(q, 1))
-    at = jnp.where(fold <= r, fold * (q + 1), big + (fold - r) * q)
-    fold = jnp.where(present, fold, folds)
-    rows = jnp.full((folds, size), N).at[fold, rank - at].set(jnp.arange(N), mode="drop")
-    return fold, rows
+def _unit(design: Design, y):
+    """y with mean 0 and mean square 1 over the rows that count, its mean and its deviation."""
+    share = design.lanes.share[-1]
+    y = jnp.where(share > 0, y, 0.0)
+    level = jnp.sum(share * y)
+    y = y - level
+    spread = jnp.sqrt(jnp.sum(share * y**2))
+    spread = jnp.where(spread > 0, spread, 1.0)
+    return y / spread, level, spread
+
+
+def _largest(design: Design, y):
+    """The smallest strength at which every coefficient is 0."""
+    slope = jnp.matmul(design.lanes.share[-1] * y, design.lanes.X, precision="highest")
+    return jnp.max(jnp.where(design.mask, jnp.abs(slope) * design.scale, 0.0), initial=1e-12)
+
+
+def _zero_from(design: Design, y, strength):
+    """A block of factors that falls to 1 from where every coefficient is 0."""
+    ratio = jnp.maximum(_largest(design, y) / jnp.maximum(strength, TINY), 1.0)
+    return ratio ** jnp.linspace(1.0, 0.0, BLOCK)
+
+
+def _mean_error(design: Design, fold_errors):
+    """The mean over the folds that have rows."""
+    filled = (jnp.sum(design.held_out, axis=-1) > 0.5).astype(jnp.float32)
+    return inner(fold_errors, filled) / jnp.maximum(jnp.sum(filled), 1.0)
+
+
+def _checked(X, y, weights, valid, use_gram, folds: int | None = None):
+    """The arrays in float32, after their shapes have been found to fit together."""
+    if jnp.ndim(X) != 2:
+        raise ValueError(f"X must have shape (N, S), got {jnp.shape(X)}.")
+    N, S = jnp.shape(X)
+    if N < 1 or S < 1:
+        raise ValueError(f"X must have at least one row and one column, got {(N, S)}.")
+    if jnp.ndim(y) not in (1, 2) or jnp.shape(y)[0] != N:
+        raise ValueError(f"y must have shape ({N},) or ({N}, K) as X has, got {jnp.shape(y)}.")
+    for name, x, size in (("weights", weights, N), ("valid", valid, S)):
+        if x is not None and jnp.shape(x) != (size,):
+            raise ValueError(f"{name} must have shape ({size},) as X has, got {jnp.shape(x)}.")
+    if folds is not None and not 2 <= folds <= N:
+        raise ValueError(f"folds must be between 2 and the {N} rows of X, got {folds}.")
+    if use_gram is None:
+        use_gram = S <= GRAM_LIMIT and S <= 2 * N
+    return (
+        jnp.asarray(X, jnp.float32),
+        jnp.asarray(y, jnp.float32),
+        jnp.asarray(1.0 if weights is None else weights, jnp.float32) * jnp.ones(N),
+        jnp.asarray(True if valid is None else valid, bool) & jnp.ones(S, bool),
+        use_gram,
+    )
+
+
+def _per_output(x, y, name: str, ndim: int):
+    """Strengths as float32 with the outputs, if any, last."""
+    x = jnp.asarray(x, jnp.float32)
+    outputs = y.shape[1:]
+    if x.ndim not in (ndim, ndim + len(outputs)) or (x.ndim > ndim and x.shape[-1:] != outputs):
+        shapes = ("()", "(A,)")[ndim], ("(K,)", "(A, K)")[ndim]
+        wanted = f"{shapes[0]} or {shapes[1]} with K = {outputs[0]}" if outputs else shapes[0]
+        raise ValueError(f"{name} must have shape {wanted}, got {x.shape}.")
+    if ndim and x.shape[0] < 1:
+        raise ValueError(f"{name} must hold at least one strength, got shape {x.shape}.")
+    return jnp.broadcast_to(x[..., None], (*x.shape, *outputs)) if x.ndim == ndim and outputs else x
+
+
+def _each_output(fit: Callable[..., Any], y: Array, *arguments: Array) -> Any:
+    """``fit`` on each output in turn (all lanes of a vmap would run as long as the slowest)."""
+    if y.ndim == 1:
+        return fit(y, *arguments)
+    columns = [jnp.moveaxis(x, -1, 0) for x in (y, *arguments)]
+    fits = jax.lax.map(lambda x: fit(*x), tuple(columns))
+    return jax.tree.map(lambda x: jnp.moveaxis(x, 0, -1), fits)

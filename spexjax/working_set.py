@@ -10,66 +10,21 @@ that the last check found (iterative refinement).  So the rounding of a float32 
 with the square of the condition of X, costs iterations but no accuracy.
 """
 
-from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 
 from spexjax.conjugate import TINY, Info, lipschitz
+from spexjax.least_squares import Lanes, apply
 from spexjax.proximal import lasso_solve, violation
 from spexjax.typing import Array
 
 BLOCK = 10
 ROUNDS = 6
 SIZES = (512, 1024, 2048)
-
-
-class Lanes(NamedTuple):
-    """One design, seen by L training sets (``lanes``) at once.
-
-    Attributes:
-      X: float32 (N, S), columns of mean 0 and mean square 1 over all rows (0 where constant).
-      share: float32 (L, N), the weight of each row in each lane, of sum 1.
-      mean: float32 (L, S), the weighted mean of X in each lane.
-      gram: float32 (L, S, S), (X − mean)ᵀ diag(share) (X − mean); None if S is too large for it.
-    """
-
-    X: Float[Array, "N S"]
-    share: Float[Array, "L N"]
-    mean: Float[Array, "L S"]
-    gram: Float[Array, "L S S"] | None
-
-    def residual(self, y: Float[Array, "N"], w: Float[Array, "L B S"]) -> Float[Array, "L B N"]:
-        """y − Xw on every row, both centred by the lane's training rows."""
-        level = matmul(self.share, y)[:, None, None]
-        fit = matmul(w, self.X.T) - jnp.sum(w * self.mean[:, None], axis=-1, keepdims=True)
-        return y - level - fit
-
-    def slope(self, residual: Float[Array, "L B N"]) -> Float[Array, "L B S"]:
-        """The product of the lane's centred columns with a residual, weighted by ``share``."""
-        r = self.share[:, None] * residual
-        return matmul(r, self.X) - jnp.sum(r, axis=-1, keepdims=True) * self.mean[:, None]
-
-    def product(self, w: Float[Array, "L B S"]) -> Float[Array, "L B S"]:
-        """G w for the Gram of each lane, through the rows where there is no ``gram``."""
-        if self.gram is not None:
-            return apply(self.gram, w)
-        return self.slope(-self.residual(jnp.zeros(self.X.shape[0]), w))
-
-    def sub_gram(self, index: Int[Array, "L M"]) -> Float[Array, "L M M"]:
-        """The Gram of each lane's own choice of columns."""
-        if self.gram is not None:
-            return jax.vmap(lambda G, i: G[i][:, i])(self.gram, index)
-
-        def one(lane):
-            share, mean, i = lane
-            columns = self.X[:, i] - mean[i]
-            return matmul((share[:, None] * columns).T, columns)
-
-        return jax.lax.map(one, (self.share, self.mean, index))
 
 
 class Problem(NamedTuple):
@@ -192,7 +147,7 @@ def solve_block(
         branches = [partial(solve, size=m) for m in (*sizes, S)]
         new, iterations = jax.lax.switch(choice, branches, index, state)
         residual = lanes.residual(y, new)
-        slope = lanes.slope(residual) * mask
+        slope = jnp.where(mask, lanes.slope(residual), 0.0)
         return _Block(
             w=new,
             start=new,
@@ -252,12 +207,12 @@ def solve_path(
     strengths = jnp.concatenate([strengths, last_one]).reshape(blocks, BLOCK)
 
     zero = jnp.zeros((L, S))
-    slope = lanes.slope(lanes.residual(y, zero[:, None]))[:, 0] * mask
+    slope = lanes.slope(lanes.residual(y, zero[:, None]))[:, 0]
+    slope = jnp.where(mask, slope, 0.0)
     scale = jnp.max(jnp.abs(slope), axis=-1, initial=TINY)
     largest = jnp.max(jnp.abs(slope[-1]) / penalty, initial=TINY)
     curvature = lipschitz(lambda w: lanes.product(w[:, None])[:, 0], zero, mask=mask)
     loose = jnp.maximum(path_tol * jnp.minimum(strengths / largest, 1.0), 1e-6)
-    folds = jnp.sum(jnp.sum(held_out, axis=-1) > 0.5)
 
     def step(carry, i):
         point, before, best = carry
@@ -269,12 +224,13 @@ def solve_path(
         goal = jnp.where(last, close, loose[at]) * scale[:, None]
         line = jax.vmap(extrapolate, (None, None, 0, None, None), 1)
         start = line(point.w, before.w, block, point.strength, before.strength)
-        done = solve_block(
-            problem, block, goal, curvature, point.w, point.slope, start, max_iter
-        )
-        error = jnp.sum(done.errors, axis=-1) / folds if F else -jnp.arange(BLOCK) - BLOCK * i
+        done = solve_block(problem, block, goal, curvature, point.w, point.slope, start, max_iter)
+        if F:
+            error = jnp.sum(done.errors, axis=-1)
+        else:
+            error = -(BLOCK * i + jnp.arange(BLOCK)).astype(jnp.float32)
         ends = [
-            _Point(block[k], done.w[:, k], done.slope[:, k], error[k].astype(jnp.float32))
+            _Point(block[k], done.w[:, k], done.slope[:, k], error[k])
             for k in (-2, -1, jnp.where(last, 0, jnp.argmin(error)))
         ]
         best = _pick(last | (ends[2].error < best.error), ends[2], best)
@@ -285,8 +241,7 @@ def solve_path(
     point = _Point(strengths[0, 0], zero, slope, jnp.float32(jnp.inf))
     (_, _, best), kept = jax.lax.scan(step, (point, point, point), jnp.arange(blocks + 1))
     errors, iterations, met, gap = kept
-    k = 0
-    final = Info(iterations[-1, -1, k], gap[-1, -1, k] <= tol, gap[-1, -1, k])
+    final = Info(iterations[-1, -1, 0], gap[-1, -1, 0] <= tol, gap[-1, -1, 0])
 
     def flat(x):
         return x[:-1].reshape(blocks * BLOCK, *x.shape[2:])[:A]
@@ -310,16 +265,6 @@ def extrapolate(
     ratio = jnp.where(gone > 0, (strength - new) / jnp.where(gone > 0, gone, 1.0), 0.0)
     line = w + ratio * (w - before)
     return jnp.where(line * w > 0, line, 0.0)
-
-
-def matmul(a: Array, b: Array) -> Array:
-    """A product in full float32 on every backend."""
-    return jnp.matmul(a, b, precision="highest")
-
-
-def apply(gram: Float[Array, "L M M"], w: Float[Array, "L B M"]) -> Float[Array, "L B M"]:
-    """G w for each lane and each of its B points."""
-    return jnp.einsum("lst,lbt->lbs", gram, w, precision="highest")
 
 
 def _pick(condition, x, y):

@@ -107,12 +107,12 @@ def test_lack_of_capacity_is_reported_and_leaves_the_energy_in_the_bins(design):
     assert set(spectrum.to_dict()) <= set(full.to_dict())
 
 
-def test_the_published_rule_accepts_more(design):
+def test_the_published_rule_takes_noise_for_terms(key):
+    design = masks.coded_design(key, 60, 5, 3, groups=12)
     y = values_at(design, {}, sigma=1.0, seed=4)
-    y = y + values_at(design, planted(100, 5))
     ours, _ = spex.decode(design, y)
-    published, _ = spex.decode(design, y, PeelConfig(accept="published", max_rounds=10))
-    assert int(published.valid.sum()) > int(ours.valid.sum())
+    published, _ = spex.decode(design, y, PeelConfig(accept="published", max_rounds=5))
+    assert int(published.valid.sum()) > int(ours.valid.sum()) + 4
 
 
 def test_groups_that_are_left_out_are_not_looked_at(design):
