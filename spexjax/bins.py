@@ -6,6 +6,8 @@ c · 2^b + j.
 """
 
 import functools
+import math
+import statistics
 from typing import NamedTuple
 
 import jax
@@ -51,10 +53,14 @@ def tables(design: CodedDesign) -> Tables:
 
 @functools.lru_cache(maxsize=256)
 def chi2_quantile(freedom: int, tail: float) -> float:
-    """The value that a χ² variable exceeds with probability ``tail``."""
-    from scipy.special import chdtri
+    """About the value that a χ² variable exceeds with probability ``tail``.
 
-    return float(chdtri(freedom, tail))
+    Wilson and Hilferty (1931): the cube root is nearly Gaussian; within 3 % for one degree of
+    freedom and a tail of 10⁻³, and far closer for more.
+    """
+    z = statistics.NormalDist().inv_cdf(1.0 - tail)
+    spread = 2.0 / (9.0 * freedom)
+    return freedom * (1.0 - spread + z * math.sqrt(spread)) ** 3
 
 
 def energies(residual: Float[Array, "CB D K"]) -> Float[Array, "CB"]:

@@ -212,11 +212,11 @@ def _search(design, table, config, u, todo, level):
     B = 2**design.b
 
     def chunk(carry):
-        rank, done, features, found = carry
+        done, features, found = carry
 
         def pick(count):
             """The next bins to do; CB where there are no more."""
-            return chase.nth_true(rank, done + 1 + jnp.arange(count, dtype=jnp.int32))
+            return chase.place(order, done + jnp.arange(count, dtype=jnp.int32), total)
 
         def hard_words():
             ids = pick(words)
@@ -260,15 +260,15 @@ def _search(design, table, config, u, todo, level):
             )
 
         features, found = jax.lax.cond(hard, keep_hard, keep_soft) if soft else keep_hard()
-        return rank, done + jnp.where(hard, words, rows), features, found
+        return done + jnp.where(hard, words, rows), features, found
 
+    order, total = chase.true_first(todo), jnp.sum(todo, dtype=jnp.int32)
     start = (
-        jnp.cumsum(todo.astype(jnp.int32)),
         jnp.int32(0),
         jnp.full((CB, code.t), -1, jnp.int32),
         jnp.zeros(CB, bool),
     )
-    _, _, features, found = jax.lax.while_loop(lambda c: c[1] < c[0][-1], chunk, start)
+    _, features, found = jax.lax.while_loop(lambda c: c[0] < total, chunk, start)
     return features, found
 
 
@@ -286,9 +286,8 @@ def _propose(design, table, config, active, noise, residual, features, found):
     """The terms that up to ``_ROWS`` bins propose, and the bins that had to be left for later."""
     (CB, D, K), C, B = residual.shape, design.groups, 2**design.b
     R = min(CB, _ROWS)
-    rank = jnp.cumsum(found.astype(jnp.int32))
-    own = chase.nth_true(rank, 1 + jnp.arange(R, dtype=jnp.int32))
-    real, own = own < CB, jnp.minimum(own, CB - 1)
+    order = chase.true_first(found)
+    own, real = order[:R], found[order[:R]]
     rows = bins.meet(C, B, D, table, active, features[own])
     estimates = bins.estimates(rows, residual)
     agree = found[rows.bins] & jnp.all(features[rows.bins] == rows.features[:, None], axis=-1)
@@ -308,7 +307,7 @@ def _propose(design, table, config, active, noise, residual, features, found):
     else:
         loud = size * D * witnesses > noise * bins.chi2_quantile(K, config.false_alarm)
         keep = (gain > 0.0) & loud
-    left = found & (rank > R)
+    left = found.at[own].set(False)
     return _Peel(rows, coefficients, gain, real & first & keep), left
 
 
@@ -320,7 +319,7 @@ def _accept(peel: _Peel, state: State, guarded: bool) -> tuple[Array, State, Arr
     known = (state.keys == keys[:, None]) & (jnp.arange(S) < state.count)
     match = jnp.argmax(known, axis=1).astype(jnp.int32)
     old = jnp.any(known, axis=1) & jnp.all(state.features[match] == rows.features, axis=-1)
-    room = state.count + jnp.cumsum((peel.accepted & ~old).astype(jnp.int32)) <= S
+    room = state.count + _running_count(peel.accepted & ~old) <= S
     fits = peel.accepted & (old | room)
     before = jnp.sum(bins.energies(state.residual))
     best = jnp.argmax(jnp.where(fits, peel.gain, -jnp.inf))
@@ -337,7 +336,7 @@ def _accept(peel: _Peel, state: State, guarded: bool) -> tuple[Array, State, Arr
     start = jnp.int32(0), fits, state.residual, jnp.bool_(False)
     _, chosen, residual, _ = jax.lax.while_loop(lambda c: ~c[3] & (c[0] < 2), attempt, start)
     fresh = chosen & ~old
-    slot = state.count + jnp.cumsum(fresh.astype(jnp.int32)) - 1
+    slot = state.count + _running_count(fresh) - 1
     place = jnp.where(chosen, jnp.where(old, match, slot), S)
     slot = jnp.where(fresh, slot, S)
     state = state._replace(
@@ -348,6 +347,11 @@ def _accept(peel: _Peel, state: State, guarded: bool) -> tuple[Array, State, Arr
         overflow=state.overflow | jnp.any(peel.accepted & ~fits),
     )
     return residual, state, jnp.any(chosen)
+
+
+def _running_count(mask: Bool[Array, "R"]) -> Int32[Array, "R"]:
+    """How many are true up to each place (for few places: it compares all pairs)."""
+    return jnp.sum(jnp.tril(jnp.broadcast_to(mask, (mask.shape[0],) * 2)), axis=1, dtype=jnp.int32)
 
 
 def _refine(design, table, active, state: State, residual: Array) -> tuple[Array, Array]:
