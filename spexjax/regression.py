@@ -26,7 +26,7 @@ from spexjax.working_set import BLOCK, Path, Problem, solve_path
 
 GRAM_LIMIT = 4096
 # Ridge strengths per unit of the mean squared length of a centred column.
-RIDGE_GRID = (-3.0, 4.0, 29)
+RIDGE_GRID = (-3.75, 4.0, 32)
 
 
 class Fit(NamedTuple):
@@ -227,8 +227,8 @@ def ridge_cv(
 
     Args:
       X, y, weights, valid, tol, max_iter, use_gram: as in :func:`ridge`.
-      strengths: the strengths to try, > 0, in any order; if not given 29 of them, four per
-        decade, from 10⁴ down to 10⁻³ times the mean squared length of a centred column.
+      strengths: the strengths to try, > 0, in any order; if not given 32 of them, four per
+        decade from 10⁴ down, times the mean squared length of a centred column.
       folds, key: as in :func:`lasso_cv`.
       path_tol: as ``tol``, for the fits to the folds.
 

@@ -22,7 +22,7 @@ from spexjax.least_squares import Lanes, apply
 from spexjax.proximal import lasso_solve, violation
 from spexjax.typing import Array
 
-BLOCK = 10
+BLOCK = 8
 ROUNDS = 6
 SIZES = (512, 1024, 2048)
 
