@@ -20,10 +20,10 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from spexjax.experiments import peers, synthetic
-from spexjax.experiments.planted import Planted
 
 from spexjax import masks, metrics, spex
+from spexjax.experiments import peers, synthetic
+from spexjax.experiments.planted import Planted
 from spexjax.explain import explain
 
 GROUPS, T = 3, 5
@@ -80,8 +80,8 @@ def speed(sizes: list[tuple[int, int]], noise: float, with_peer: bool) -> None:
     """The table of times, one row per (n, terms)."""
     print(f"b = 8, C = {GROUPS}, t = {T}, noise {noise}, {jax.devices()[0].platform}")
     print(
-        f"{'n':>6} {'masks':>6} {'terms':>5} {'cold s':>7} {'warm ms':>8} {'recall':>7} {'false':>6} "
-        f"{'largest':>8} {'R2':>8} {'GiB':>5}  peer"
+        f"{'n':>6} {'masks':>6} {'terms':>5} {'cold s':>7} {'warm ms':>8} {'recall':>7} "
+        f"{'false':>6} {'largest':>8} {'R2':>8} {'GiB':>5}  peer"
     )
     for n, terms in sizes:
         f = synthetic.family("flat", n, 0, n_terms=terms, noise=noise)

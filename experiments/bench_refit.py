@@ -11,11 +11,11 @@ from typing import NamedTuple
 import jax
 import numpy as np
 from jaxtyping import Bool, Float
-from spexjax.experiments import synthetic
-from spexjax.experiments.planted import Synthetic
 
 from spexjax import explain as spex_explain
 from spexjax import masks, metrics
+from spexjax.experiments import synthetic
+from spexjax.experiments.planted import Synthetic
 
 FAMILIES: dict[str, dict] = {
     "flat": {"noise": 0.5},

@@ -1,8 +1,8 @@
-"""Word error rate against signal-to-noise ratio: hard, soft, and ``sparse-transform``'s soft decoder.
+"""Word error rate against signal-to-noise ratio: hard, soft, and the soft decoder of the peer.
 
     python -m spexjax.experiments.bench_words [--peers] [--n 100] [--t 5] [--words 400]
 
-A word is the parity Pk of a random set k of 1 to t inputs, sent as ±1 with Gaussian noise. All
+The peer is ``sparse-transform``. A word is the parity Pk of a random set k of 1 to t inputs, sent as ±1 with Gaussian noise. All
 decoders get the same words; the soft ones try the same number of patterns, t(2t + 1).
 """
 

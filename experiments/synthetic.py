@@ -24,6 +24,7 @@ from typing import Literal
 
 import numpy as np
 from jaxtyping import Float
+
 from spexjax.experiments.planted import (
     Network,
     Planted,

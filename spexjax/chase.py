@@ -81,7 +81,7 @@ def xor(x: Array, axis: int) -> Array:
 
 def measurement_syndromes(code: bch.BCHCode) -> Int32[Array, "D t"]:
     """What flipping the sign of each of the D measurements adds to the syndromes."""
-    rows = code.parity_syndromes
+    rows = jnp.asarray(code.parity_syndromes)
     return jnp.concatenate([xor(rows, 0)[None], rows]).astype(jnp.int32)
 
 

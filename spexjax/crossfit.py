@@ -7,6 +7,7 @@ faithfulness, coefficients (not the support) are fitted once more with them too.
 """
 
 import functools
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax
@@ -90,31 +91,18 @@ def fit(
     )
     K = data.values.shape[0]
     features = jnp.asarray(np.broadcast_to(features, (K, *features.shape[1:])))
-    allowed = jnp.asarray(np.broadcast_to(allowed, (K, *allowed.shape[1:])))
-    errors, honest = _cross_validate(design, data, features, allowed)
+    columns = jnp.asarray(np.broadcast_to(allowed, (K, *allowed.shape[1:])))
+    errors, fits = _cross_validate(design, data, features, columns)
     everything = jnp.asarray(rows.weights)
     if basis is None:
-        chosen = np.argmin(errors, axis=1)
-        honest = honest[np.arange(K), chosen]
-        data = data._replace(training=everything)
-        strengths = jnp.asarray([_strength(c) for c in chosen], jnp.float32)
-        final = _polish(design, data, features[:, -1], strengths, honest)
-        keep = np.array(honest != 0.0)
+        outcome = _settle_each(design, data, features[:, -1], errors, fits, everything)
     else:
-        A = len(refit.RIDGE_STRENGTHS)
-        best = int(jnp.argmin(jnp.sum(errors, axis=0)[: 2 * A]))
-        chosen = np.full(1, best)
-        used = np.asarray(allowed[0, -1]) & ((best >= A) | (np.arange(allowed.shape[-1]) <= n_pad))
-        used = jnp.asarray(used)
-        strength = jnp.float32(_strength(best))
         data = data._replace(values=values.T, coded=None if coded is None else coded.T)
-        honest, final = (
-            _ridge_all(design, data._replace(training=w), features[0, -1], used, strength)
-            for w in (data.training, everything)
+        outcome = _settle_shared(
+            design, data, features[0, -1], allowed[0, -1], errors, n_pad, everything
         )
-        keep = np.array(used[None])
+    keep = outcome.keep
     keep[:, 0] = True
-    names = [_method(c) for c in chosen]
     supports = [_supports(np.asarray(f), n_pad) for f in features[: len(keep), -1]]
 
     def assemble(w: Array) -> Spectrum:
@@ -123,7 +111,36 @@ def fit(
         parts = zip(supports, np.asarray(w), keep, strict=True)
         return spectrum.stack([spectrum.from_terms(s[k], v[k], n) for s, v, k in parts])
 
-    return Fit(assemble(honest), assemble(final), names, info)
+    names = [_method(c) for c in outcome.chosen]
+    return Fit(assemble(outcome.honest), assemble(outcome.final), names, info)
+
+
+class _Outcome(NamedTuple):
+    """The winning candidates, their coefficients without and with the held-out rows."""
+
+    chosen: Sequence[int]
+    honest: Float[Array, "K T"]
+    final: Float[Array, "K T"]
+    keep: Bool[np.ndarray, "K T"]
+
+
+def _settle_each(design, data, features, errors, fits, everything) -> _Outcome:
+    chosen = np.argmin(errors, axis=1)
+    honest = fits[np.arange(len(chosen)), chosen]
+    strengths = jnp.asarray([_strength(c) for c in chosen], jnp.float32)
+    final = _polish(design, data._replace(training=everything), features, strengths, honest)
+    return _Outcome(chosen.tolist(), honest, final, np.array(honest != 0.0))
+
+
+def _settle_shared(design, data, features, allowed, errors, n_pad, everything) -> _Outcome:
+    # L1 would choose other columns for each output, so only the plain ridge fits can win.
+    A = len(refit.RIDGE_STRENGTHS)
+    best = int(jnp.argmin(jnp.sum(errors, axis=0)[: 2 * A]))
+    keep = allowed & ((best >= A) | (np.arange(len(allowed)) <= n_pad))
+    used, strength = jnp.asarray(keep), jnp.float32(_strength(best))
+    honest = _ridge_all(design, data, features, used, strength)
+    final = _ridge_all(design, data._replace(training=everything), features, used, strength)
+    return _Outcome([best], honest, final, keep[None])
 
 
 def _method(candidate: int) -> str:
@@ -285,7 +302,7 @@ def _ridge_all(design, data: _Stack, features, allowed, strength) -> Float[Array
     def stated(values, coded):
         return _problem(design, data, values, coded, features, allowed, data.training, groups)
 
-    G = refit.operator(stated(data.values[0], None if design is None else data.coded[0]))
+    G = refit.operator(stated(data.values[0], None if data.coded is None else data.coded[0]))
 
     def several(args):
         b = jax.vmap(lambda one: refit.correlations(stated(*one)))(args)

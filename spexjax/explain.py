@@ -11,7 +11,6 @@ import numpy as np
 
 from spexjax import crossfit, gf2, masks, metrics, spectrum, transforms, values
 from spexjax.explanation import Explanation
-from spexjax.spectrum import Spectrum
 from spexjax.spex import JOINT_OUTPUTS, Spex
 from spexjax.typing import ArrayLike
 
@@ -129,8 +128,8 @@ def _sampled(
     others = np.setdiff1d(np.arange(first), place[plan.endpoints :])
     rows = np.concatenate([others, np.arange(first, len(answers))])
     packed = np.concatenate([bought[others], uniform])
-    held_out = np.arange(len(rows)) - len(others)
-    held_out = (held_out >= 0) & (held_out < plan.held_out)
+    drawn = np.arange(len(rows)) - len(others)
+    held_out = (drawn >= 0) & (drawn < plan.held_out)
     samples = crossfit.Samples(
         None if design is None else answers[place[plan.endpoints :]],
         packed,

@@ -58,11 +58,13 @@ class Explanation:
         """A copy that knows how it was asked for."""
         labels = [f"x{i}" for i in range(self.n)] if features is None else features
         if isinstance(seed, jax.Array):
-            seed = tuple(np.asarray(jax.random.key_data(seed)).tolist())
+            saved: int | tuple[int, ...] = tuple(np.asarray(jax.random.key_data(seed)).tolist())
+        else:
+            saved = int(seed)
         return dataclasses.replace(
             self,
             features=tuple(str(label) for label in labels),
-            seed=seed if isinstance(seed, tuple) else int(seed),
+            seed=saved,
             budget=budget,
             max_order=max_order,
         )
@@ -138,7 +140,9 @@ class Explanation:
     def _to_json(self) -> dict[str, Any]:
         single = self.num_outputs is None
         shared = self.spectrum.supports.ndim == 2
-        outputs = [self.spectrum] if shared else [self.spectrum[i] for i in range(self.num_outputs)]
+        outputs = (
+            [self.spectrum] if shared else [self.spectrum[i] for i in range(self.num_outputs or 0)]
+        )
         terms = []
         for part in outputs:
             valid = np.asarray(part.valid)
@@ -182,7 +186,7 @@ def _array(x: Any) -> np.ndarray:
     def number(v: Any) -> float:
         return math.nan if v is None else float(v)
 
-    return np.float32([number(v) for v in x] if isinstance(x, list) else number(x))
+    return np.asarray([number(v) for v in x] if isinstance(x, list) else number(x), np.float32)
 
 
 def _from_json(raw: dict[str, Any]) -> Explanation:

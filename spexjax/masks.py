@@ -254,6 +254,8 @@ def plan_budget(
             if cost > left:
                 break
     fitting = [row for row in costs if coded and row[1] == t and row[2] <= budget]
-    bits = fitting[-1][0] if fitting else None
+    chosen = fitting[-1][0] if fitting else None
     spent = fitting[-1][2] - endpoints - held_out if fitting else 0
-    return Plan(n, budget, endpoints, held_out, bits, t, groups, spent, left - spent, tuple(costs))
+    return Plan(
+        n, budget, endpoints, held_out, chosen, t, groups, spent, left - spent, tuple(costs)
+    )

@@ -71,7 +71,7 @@ class State(NamedTuple):
     features: Int32[Array, "S t"]
     coefficients: Float[Array, "S K"]
     keys: UInt32[Array, "S"]
-    count: Int32[Array, ""]
+    num_terms: Int32[Array, ""]
     rounds: Int32[Array, ""]
     overflow: Bool[Array, ""]
 
@@ -104,7 +104,7 @@ def init(design: CodedDesign, transformed: Float[Array, "C D B K"], config: Peel
         features=features,
         coefficients=jnp.zeros((S, K), jnp.float32),
         keys=_hash(features),
-        count=jnp.int32(1),
+        num_terms=jnp.int32(1),
         rounds=jnp.int32(0),
         overflow=jnp.bool_(False),
     )
@@ -148,7 +148,7 @@ def step(
     # Bins as loud as noise alone would make them need no second look below the gate.
     expected = config.false_alarm * CB
     quiet = jnp.sum(loud, dtype=jnp.int32) <= int(expected + 3 * math.sqrt(expected) + 1)
-    finished = quiet & (state.count > 1) & (state.level == _SOFT)
+    finished = quiet & (state.num_terms > 1) & (state.level == _SOFT)
     return state._replace(
         residual=residual,
         coefficients=coefficients,
@@ -316,10 +316,10 @@ def _accept(peel: _Peel, state: State, guarded: bool) -> tuple[Array, State, Arr
     rows = peel.rows
     S, R = state.keys.shape[0], peel.accepted.shape[0]
     keys = _hash(rows.features)
-    known = (state.keys == keys[:, None]) & (jnp.arange(S) < state.count)
+    known = (state.keys == keys[:, None]) & (jnp.arange(S) < state.num_terms)
     match = jnp.argmax(known, axis=1).astype(jnp.int32)
     old = jnp.any(known, axis=1) & jnp.all(state.features[match] == rows.features, axis=-1)
-    room = state.count + _running_count(peel.accepted & ~old) <= S
+    room = state.num_terms + _running_count(peel.accepted & ~old) <= S
     fits = peel.accepted & (old | room)
     before = jnp.sum(bins.energies(state.residual))
     best = jnp.argmax(jnp.where(fits, peel.gain, -jnp.inf))
@@ -336,14 +336,14 @@ def _accept(peel: _Peel, state: State, guarded: bool) -> tuple[Array, State, Arr
     start = jnp.int32(0), fits, state.residual, jnp.bool_(False)
     _, chosen, residual, _ = jax.lax.while_loop(lambda c: ~c[3] & (c[0] < 2), attempt, start)
     fresh = chosen & ~old
-    slot = state.count + _running_count(fresh) - 1
+    slot = state.num_terms + _running_count(fresh) - 1
     place = jnp.where(chosen, jnp.where(old, match, slot), S)
     slot = jnp.where(fresh, slot, S)
     state = state._replace(
         features=state.features.at[slot].set(rows.features, mode="drop"),
         coefficients=state.coefficients.at[place].add(peel.coefficients, mode="drop"),
         keys=state.keys.at[slot].set(keys, mode="drop"),
-        count=state.count + jnp.sum(fresh, dtype=jnp.int32),
+        num_terms=state.num_terms + jnp.sum(fresh, dtype=jnp.int32),
         overflow=state.overflow | jnp.any(peel.accepted & ~fits),
     )
     return residual, state, jnp.any(chosen)
@@ -368,14 +368,14 @@ def _refine(design, table, active, state: State, residual: Array) -> tuple[Array
     def chunk(carry):
         start, steps, image = carry
         slots = jnp.minimum(start + jnp.arange(R, dtype=jnp.int32), S - 1)
-        mine = (start + jnp.arange(R) < state.count) & (slots >= start)
+        mine = (start + jnp.arange(R) < state.num_terms) & (slots >= start)
         rows = bins.meet(C, B, D, table, active, state.features[slots])
         step = jnp.sum(bins.estimates(rows, residual), axis=1) / groups
         image = bins.subtract(rows, -step, mine, image)
         return start + R, steps.at[jnp.where(mine, slots, S)].set(step, mode="drop"), image
 
     start = jnp.int32(0), jnp.zeros_like(state.coefficients), jnp.zeros_like(residual)
-    _, steps, image = jax.lax.while_loop(lambda c: c[0] < state.count, chunk, start)
+    _, steps, image = jax.lax.while_loop(lambda c: c[0] < state.num_terms, chunk, start)
     length = jnp.sum(image * residual) / jnp.maximum(jnp.sum(image * image), 1e-30)
     return state.coefficients + length * steps, residual - length * image
 

@@ -107,7 +107,7 @@ def problem(
 ) -> Problem:
     """Puts a problem together; see :class:`Problem`."""
     coded = None
-    if design is not None:
+    if design is not None and coded_values is not None and group_weights is not None:
         coded = coded_part(design, coded_values, features, group_weights)
     return Problem(columns(rows.bits, features), rows, coded, allowed)
 
@@ -185,7 +185,8 @@ def _adjoint(c: Coded, bins: Float[Array, "C B D L"]) -> Float[Array, "T L"]:
     def one(place: Array, shifts: Array, weight: Array, values: Array) -> Array:
         return weight * shifts[:, None] * jnp.einsum("td,tdl->tl", c.signs, values[place])
 
-    return sum(one(c.bins[g], c.shifts[g], c.weights[g], bins[g]) for g in range(c.bins.shape[0]))
+    groups = [one(c.bins[g], c.shifts[g], c.weights[g], bins[g]) for g in range(len(c.bins))]
+    return functools.reduce(jnp.add, groups)
 
 
 def squared_error(p: Problem, w: Float[Array, "L T"]) -> Float[Array, "L"]:

@@ -134,7 +134,7 @@ def search(
     state, info = peeling.run(design, bins, config, active)
     coefficients = state.coefficients if basis is None else state.coefficients @ basis.T
     coefficients = coefficients.at[0].add(mean)
-    valid = jnp.arange(state.keys.shape[0]) < state.count
+    valid = jnp.arange(state.keys.shape[0]) < state.num_terms
     return Found(state.features, coefficients, valid), info
 
 

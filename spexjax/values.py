@@ -71,17 +71,17 @@ def evaluate(
       ValueFunctionError: if f raises, or returns anything but one finite number, or the same
         number K of them, per mask. It holds the values of the chunks before.
     """
-    device = isinstance(f, OnDevice)
+    device = f if isinstance(f, OnDevice) else None
     done: list[Any] = []
     for chunk, start in enumerate(_chunks(len(masks), chunk_size, progress)):
         rows = masks[start : start + chunk_size]
         try:
             returned = (
-                _call_on_device(f, rows, n, min(chunk_size, len(masks)))
+                _call_on_device(device, rows, n, min(chunk_size, len(masks)))
                 if device
                 else f(gf2.unpack_numpy(rows, n))
             )
-            values = _checked(returned, len(rows), device)
+            values = _checked(returned, len(rows), device is not None)
             if done and values.shape[1:] != done[0].shape[1:]:
                 raise _Unusable(
                     f"returned shape {values.shape}, but {done[0].shape} for the first chunk"

@@ -1,6 +1,7 @@
 """The terms drawn have the degrees stated, and the script prints every index."""
 
 import numpy as np
+
 from spexjax.experiments import bench_indices
 
 

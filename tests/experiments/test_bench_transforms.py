@@ -1,9 +1,9 @@
 """The benchmark's own butterfly is right, and the script prints every case."""
 
 import numpy as np
-from spexjax.experiments import bench_transforms
 
 from spexjax import transforms
+from spexjax.experiments import bench_transforms
 
 
 def test_numpy_butterfly():

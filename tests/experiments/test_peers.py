@@ -5,6 +5,7 @@ import sys
 
 import numpy as np
 import pytest
+
 from spexjax.experiments import peers, synthetic
 
 installed = pytest.mark.skipif(not peers.available(), reason="sparse-transform is not installed")

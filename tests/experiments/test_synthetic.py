@@ -4,6 +4,7 @@ import time
 
 import numpy as np
 import pytest
+
 from spexjax.experiments import planted, synthetic
 
 EXACT = sorted(set(synthetic.FAMILIES) - {"network"})
