@@ -111,7 +111,8 @@ def prepare(
     centre = matmul(part, X)
     X = X - centre
     deviation = jnp.sqrt(matmul(part, X**2))
-    mask = valid & (deviation > CONSTANT * largest)
+    # Written so that a NaN stays in, and shows in the result, instead of passing for a constant.
+    mask = valid & ~(deviation <= CONSTANT * largest)
     scale = jnp.where(mask, deviation, 1.0)
     X = jnp.where(mask, X / scale, 0.0)
 

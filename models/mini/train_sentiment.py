@@ -23,6 +23,7 @@ import numpy as np
 import optax
 
 from spexjax.models import weights
+from spexjax.models.classifier import load_classifier
 from spexjax.models.distilbert import Classifier, Config, apply, init_params
 from spexjax.models.mini import data
 from spexjax.models.mini.batches import Rows, batches, encode, padded_length, to_rows, windows
@@ -36,21 +37,21 @@ class Settings:
 
     vocab_size: int = 8000
     dim: int = 128
-    n_layers: int = 2
+    n_layers: int = 3
     n_heads: int = 4
     hidden_dim: int = 256
     positions: int = 2048
     position_scale: float = 0.1
     dropout: float = 0.3
-    smoothing: float = 0.05
-    mask_rows: float = 0.5
+    smoothing: float = 0.1
+    mask_rows: float = 0.7
     mask_rate: float = 0.6
     window: int = 192
     held_out: int = 600
-    epochs: int = 8
+    epochs: int = 3
     tokens_per_step: int = 2048
     peak_rate: float = 1e-3
-    weight_decay: float = 0.05
+    weight_decay: float = 0.3
     average: float = 0.998
     seed: int = 0
 
@@ -152,10 +153,12 @@ def _forward(config: Config, params: Any, ids: Array) -> Array:
     return apply(config, params, ids, ids != config.pad_token_id)
 
 
-def run(folder: Path, out: Path, s: Settings, test: bool = False) -> dict[str, Any]:
-    """Trains on the data in ``folder``, writes the model into ``out``, returns the figures.
+def train(folder: Path, out: Path, s: Settings) -> dict[str, Any]:
+    """Trains on the data in ``folder`` and writes the model into ``out``.
 
-    Settings are to be chosen without ``test``, which adds the figures on the dev sentences.
+    Returns:
+      Figures on what nothing was trained on: held-out sentences and the reviews' dev file. Choose
+      settings by these.
     """
     began = time.perf_counter()
     phrases = data.read_sst2(folder / "sst2" / "train.tsv")
@@ -177,24 +180,33 @@ def run(folder: Path, out: Path, s: Settings, test: bool = False) -> dict[str, A
     )  # fmt: skip
     weights.save(out, config, best, np.float16)
     save_tokenizer(tokenizer, out, s.positions)
-    config, params = weights.load(out)
-    sets = {
-        "held-out sentences": split.held_out,
-        "IMDB dev reviews": data.read_imdb(folder / "imdb" / "dev.tsv"),
-    }
-    if test:
-        sets["SST-2 dev sentences"] = data.read_sst2(folder / "sst2" / "dev.tsv")
-        sets["IMDB test reviews"] = data.read_imdb(folder / "imdb" / "test.tsv")
-    figures: dict[str, Any] = {"history": history}
+    reviews = data.read_imdb(folder / "imdb" / "dev.tsv")
+    found = figures(out, {"held-out sentences": split.held_out, "IMDB dev reviews": reviews})
+    return {"history": history, **found, "seconds": time.perf_counter() - began}
+
+
+def test(folder: Path, out: Path) -> dict[str, Any]:
+    """Figures of the model in ``out`` on the sentences and reviews set apart for the very end."""
+    return figures(
+        out,
+        {
+            "SST-2 dev sentences": data.read_sst2(folder / "sst2" / "dev.tsv"),
+            "IMDB test reviews": data.read_imdb(folder / "imdb" / "test.tsv"),
+        },
+    )
+
+
+def figures(out: Path, sets: dict[str, data.Examples]) -> dict[str, Any]:
+    """Accuracy and loss of the model in ``out``, for all texts and for those with a negation."""
+    model = load_classifier(out)
+    found: dict[str, Any] = {}
     for name, examples in sets.items():
         negated = np.array([data.has_negation(t) for t in examples.texts])
-        figures[name] = score(config, params, rows_of(examples)) | {"count": len(negated)}
         some = data.select(examples, negated)
-        figures[f"{name}, with a negation"] = score(config, params, rows_of(some)) | {
-            "count": int(negated.sum())
-        }
-    figures["seconds"] = time.perf_counter() - began
-    return figures
+        for label, part in ((name, examples), (f"{name}, with a negation", some)):
+            rows = to_rows(encode(model.tokenizer, part.texts), part.labels)
+            found[label] = score(model.config, model.params, rows) | {"count": len(part.texts)}
+    return found
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -205,15 +217,21 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "sentiment")
     parser.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE",
                         help="settings other than the defaults")  # fmt: skip
-    parser.add_argument("--test", action="store_true", help="also score the dev sentences")
+    parser.add_argument("--test", action="store_true",
+                        help="do not train: score the model in --out on the dev sentences")  # fmt: skip
     given = parser.parse_args(arguments)
     if given.data is None:
         parser.error("--data DIR is needed (or the variable SPEXJAX_DATA)")
     types = {k: type(v) for k, v in vars(Settings()).items()}
     pairs = dict(item.split("=", 1) for item in given.set)
     settings = Settings(**{k: types[k](v) for k, v in pairs.items()})
-    print(settings)
-    print(json.dumps(run(Path(given.data), given.out, settings, given.test), indent=2))
+    folder = Path(given.data)
+    if given.test:
+        found = test(folder, given.out)
+    else:
+        print(settings)
+        found = train(folder, given.out, settings)
+    print(json.dumps(found, indent=2))
 
 
 if __name__ == "__main__":
