@@ -68,7 +68,7 @@ def ridge_solve(
     Returns:
       w, float32 (*lanes, S), and :class:`Info` over the lanes.
     """
-    rhs, strength, penalty, mask, w0, tol = broadcast(rhs, strength, penalty, mask, w0, tol)
+    rhs, strength, penalty, mask, start, tol = broadcast(rhs, strength, penalty, mask, w0, tol)
     damping = strength[..., None] * penalty
     scale = jnp.max(jnp.abs(rhs), axis=-1, initial=TINY)
     inverse = jnp.ones_like(rhs)
@@ -96,9 +96,9 @@ def ridge_solve(
         p = jnp.where(go[..., None], z + (rz_new / jnp.maximum(rz, TINY))[..., None] * p, p)
         return w, p, r, jnp.where(go, rz_new, rz), iterations + go.astype(jnp.int32)
 
-    r = rhs - product(w0)
+    r = rhs - product(start)
     z = inverse * r
-    init = (w0, z, r, inner(r, z), jnp.zeros(scale.shape, jnp.int32))
+    init = (start, z, r, inner(r, z), jnp.zeros(scale.shape, jnp.int32))
     w, _, r, _, iterations = jax.lax.while_loop(lambda s: jnp.any(running(s)), body, init)
     return w, Info(iterations, gap(r) <= tol, gap(rhs - product(w)))
 
@@ -140,20 +140,27 @@ def inner(x: Float[Array, "*lanes S"], y: Float[Array, "*lanes S"]) -> Float[Arr
     return jnp.sum(x * y, axis=-1)
 
 
-def broadcast(rhs, strength, penalty, mask, w0, tol):
+def broadcast(
+    rhs: ArrayLike,
+    strength: ArrayLike | float,
+    penalty: ArrayLike | float | None,
+    mask: ArrayLike | bool | None,
+    w0: ArrayLike | float | None,
+    tol: ArrayLike | float,
+) -> tuple[Array, Array, Array, Array, Array, Array]:
     """Everything float32 and of the shape of ``rhs`` or of its lanes; zeros outside the mask."""
     rhs = jnp.asarray(rhs, jnp.float32)
-    mask = jnp.broadcast_to(jnp.asarray(True if mask is None else mask, bool), rhs.shape)
+    keep = jnp.broadcast_to(jnp.asarray(True if mask is None else mask, bool), rhs.shape)
 
-    def full(x, shape, default=0.0):
+    def full(x: ArrayLike | float | None, shape: tuple[int, ...], default: float = 0.0) -> Array:
         x = jnp.asarray(default if x is None else x, jnp.float32)
         return jnp.broadcast_to(x, shape)
 
     return (
-        jnp.where(mask, rhs, 0.0),
+        jnp.where(keep, rhs, 0.0),
         full(strength, rhs.shape[:-1]),
         full(penalty, rhs.shape, 1.0),
-        mask,
-        jnp.where(mask, full(w0, rhs.shape), 0.0),
+        keep,
+        jnp.where(keep, full(w0, rhs.shape), 0.0),
         full(tol, rhs.shape[:-1]),
     )

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Bool, Float, Int
 
-from spexjax.conjugate import TINY
+from spexjax.conjugate import TINY, inner
 from spexjax.typing import Array, Key
 
 # Columns whose deviation is below this share of their largest value are taken for constants.
@@ -93,6 +93,28 @@ class Design(NamedTuple):
         coefficients = w / self.scale
         centre = self.centre + self.scale * self.lanes.mean[-1]
         return coefficients, level - jnp.sum(coefficients * centre)
+
+    def standardise(
+        self, y: Float[Array, "N"]
+    ) -> tuple[Float[Array, "N"], Float[Array, ""], Float[Array, ""]]:
+        """y with mean 0 and mean square 1 over the rows that count, its mean and its deviation."""
+        share = self.lanes.share[-1]
+        y = jnp.where(share > 0, y, 0.0)
+        level = jnp.sum(share * y)
+        y = y - level
+        spread = jnp.sqrt(jnp.sum(share * y**2))
+        spread = jnp.where(spread == 0, 1.0, spread)
+        return y / spread, level, spread
+
+    def vanishing(self, y: Float[Array, "N"]) -> Float[Array, ""]:
+        """The smallest L1 strength at which every coefficient is 0, for a y standardised."""
+        slope = matmul(self.lanes.share[-1] * y, self.lanes.X)
+        return jnp.max(jnp.where(self.mask, jnp.abs(slope) * self.scale, 0.0), initial=1e-12)
+
+    def mean_error(self, fold_errors: Float[Array, "A F"]) -> Float[Array, "A"]:
+        """The mean over the folds that have rows."""
+        filled = (jnp.sum(self.held_out, axis=-1) > 0.5).astype(jnp.float32)
+        return inner(fold_errors, filled) / jnp.maximum(jnp.sum(filled), 1.0)
 
 
 def prepare(

@@ -71,7 +71,7 @@ def lasso_solve(
     Returns:
       w, float32 (*lanes, S), exactly 0 where the penalty says so, and :class:`Info`.
     """
-    rhs, strength, penalty, mask, w0, tol = broadcast(rhs, strength, penalty, mask, w0, tol)
+    rhs, strength, penalty, mask, start, tol = broadcast(rhs, strength, penalty, mask, w0, tol)
     threshold = strength[..., None] * penalty
     bounded = threshold > 0
     scale = jnp.max(jnp.abs(rhs), axis=-1, initial=TINY)
@@ -148,13 +148,13 @@ def lasso_solve(
         go = running(s)
         return jax.tree.map(lambda a, b: jnp.where(_to_rank(go, a), a, b), new, s)
 
-    Gw = matvec(w0)
-    _, power, on, off = conditions(w0, Gw)
+    Gw = matvec(start)
+    _, power, on, off = conditions(start, Gw)
     nought = jnp.zeros_like(scale)
     init = _State(
-        w=w0,
+        w=start,
         Gw=Gw,
-        v=w0,
+        v=start,
         Gv=Gw,
         L=jnp.maximum(jnp.broadcast_to(jnp.asarray(lipschitz, jnp.float32), scale.shape), TINY),
         momentum=nought + 1,

@@ -18,8 +18,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Bool, Float
 
-from spexjax.conjugate import TINY, Info, inner
-from spexjax.least_squares import Design, prepare
+from spexjax.conjugate import TINY, Info
+from spexjax.least_squares import Design, matmul, prepare
 from spexjax.refinement import solve_refined, solve_strengths
 from spexjax.typing import Array, ArrayLike, Key
 from spexjax.working_set import BLOCK, Path, Problem, solve_path
@@ -44,8 +44,7 @@ class Fit(NamedTuple):
 
     def predict(self, X: Float[ArrayLike, "N S"]) -> Array:
         """X w + c, float32 (N,) or (N, K)."""
-        product = jnp.matmul(jnp.asarray(X, jnp.float32), self.coefficients, precision="highest")
-        return product + self.intercept
+        return matmul(jnp.asarray(X, jnp.float32), self.coefficients) + self.intercept
 
 
 class CVFit(NamedTuple):
@@ -69,7 +68,9 @@ class CVFit(NamedTuple):
     info: Info
     path: Info
 
-    predict = Fit.predict
+    def predict(self, X: Float[ArrayLike, "N S"]) -> Array:
+        """X w + c, float32 (N,) or (N, K)."""
+        return matmul(jnp.asarray(X, jnp.float32), self.coefficients) + self.intercept
 
 
 @partial(jax.jit, static_argnames=("max_iter", "use_gram"))
@@ -105,18 +106,18 @@ def lasso(
     Raises:
       ValueError: if the shapes do not fit together.
     """
-    X, y, weights, valid, use_gram = _checked(X, y, weights, valid, use_gram)
-    design = prepare(X, weights, valid, 0, None, use_gram)
-    strength = _per_output(strength, y, "strength", 0)
+    A, b, row_weights, keep, use_gram = _checked(X, y, weights, valid, use_gram)
+    design = prepare(A, row_weights, keep, 0, None, use_gram)
+    per_output = _per_output(strength, b, "strength", 0)
 
     def one(y, strength):
-        y, level, spread = _unit(design, y)
+        y, level, spread = design.standardise(y)
         grid = strength / spread * _zero_from(design, y, strength / spread)
-        path = _lasso(design, y, grid, tol, 2e-2, max_iter)
+        path = _lasso(design, y, grid, tol, 1e-2, max_iter)
         coefficients, offset = design.restore(path.w * spread, level)
         return Fit(coefficients, offset, path.info)
 
-    return _each_output(one, y, strength)
+    return _each_output(one, b, per_output)
 
 
 @partial(jax.jit, static_argnames=("folds", "n_strengths", "max_iter", "use_gram"))
@@ -132,7 +133,7 @@ def lasso_cv(
     weights: Float[ArrayLike, "N"] | None = None,
     valid: Bool[ArrayLike, "S"] | None = None,
     tol: Float[ArrayLike, ""] | float = 1e-5,
-    path_tol: Float[ArrayLike, ""] | float = 2e-2,
+    path_tol: Float[ArrayLike, ""] | float = 1e-2,
     max_iter: int = 1000,
     use_gram: bool | None = None,
 ) -> CVFit:
@@ -152,15 +153,14 @@ def lasso_cv(
     Raises:
       ValueError: if the shapes do not fit together, or folds < 2 or > N.
     """
-    X, y, weights, valid, use_gram = _checked(X, y, weights, valid, use_gram, folds)
-    design = prepare(X, weights, valid, folds, key, use_gram)
-    if strengths is not None:
-        strengths = _per_output(strengths, y, "strengths", 1)
+    A, b, row_weights, keep, use_gram = _checked(X, y, weights, valid, use_gram, folds)
+    design = prepare(A, row_weights, keep, folds, key, use_gram)
+    given = () if strengths is None else (_per_output(strengths, b, "strengths", 1),)
 
     def one(y, strengths=None):
-        y, level, spread = _unit(design, y)
+        y, level, spread = design.standardise(y)
         if strengths is None:
-            grid = _largest(design, y) * eps ** jnp.linspace(0.0, 1.0, n_strengths)
+            grid = design.vanishing(y) * eps ** jnp.linspace(0.0, 1.0, n_strengths)
         else:
             grid = jnp.sort(strengths, descending=True) / spread
         path = _lasso(design, y, grid, tol, path_tol, max_iter)
@@ -170,13 +170,13 @@ def lasso_cv(
             intercept=offset,
             strength=path.strength * spread,
             strengths=grid * spread,
-            errors=_mean_error(design, path.fold_errors) * spread**2,
+            errors=design.mean_error(path.fold_errors) * spread**2,
             fold_errors=path.fold_errors * spread**2,
             info=path.info,
             path=path.path,
         )
 
-    return _each_output(one, y, *(() if strengths is None else (strengths,)))
+    return _each_output(one, b, *given)
 
 
 @partial(jax.jit, static_argnames=("max_iter", "use_gram"))
@@ -196,16 +196,16 @@ def ridge(
     Arguments, result and errors as in :func:`lasso`; ``max_iter`` bounds each round
     of conjugate gradients.
     """
-    X, y, weights, valid, use_gram = _checked(X, y, weights, valid, use_gram)
-    design = prepare(X, weights, valid, 0, None, use_gram)
-    strength = _per_output(strength, y, "strength", 0)
+    A, b, row_weights, keep, use_gram = _checked(X, y, weights, valid, use_gram)
+    design = prepare(A, row_weights, keep, 0, None, use_gram)
+    per_output = _per_output(strength, b, "strength", 0)
 
     def one(y, strength):
-        y, level, spread = _unit(design, y)
+        y, level, spread = design.standardise(y)
         w, info = solve_refined(design, y, strength, tol=tol, max_iter=max_iter)
         return Fit(*design.restore(w * spread, level), info)
 
-    return _each_output(one, y, strength)
+    return _each_output(one, b, per_output)
 
 
 @partial(jax.jit, static_argnames=("folds", "max_iter", "use_gram"))
@@ -219,7 +219,7 @@ def ridge_cv(
     weights: Float[ArrayLike, "N"] | None = None,
     valid: Bool[ArrayLike, "S"] | None = None,
     tol: Float[ArrayLike, ""] | float = 1e-5,
-    path_tol: Float[ArrayLike, ""] | float = 1e-4,
+    path_tol: Float[ArrayLike, ""] | float = 1e-6,
     max_iter: int = 1000,
     use_gram: bool | None = None,
 ) -> CVFit:
@@ -238,22 +238,22 @@ def ridge_cv(
     Raises:
       ValueError: if the shapes do not fit together, or folds < 2 or > N.
     """
-    X, y, weights, valid, use_gram = _checked(X, y, weights, valid, use_gram, folds)
-    design = prepare(X, weights, valid, folds, key, use_gram)
+    A, b, row_weights, keep, use_gram = _checked(X, y, weights, valid, use_gram, folds)
+    design = prepare(A, row_weights, keep, folds, key, use_gram)
     if strengths is None:
         count = jnp.maximum(jnp.sum(design.mask, dtype=jnp.float32), 1.0)
         power = jnp.sum(jnp.where(design.mask, design.scale**2, 0.0)) / count
         low, high, steps = RIDGE_GRID
         strengths = design.total[-1] * power * 10.0 ** jnp.linspace(low, high, steps)
-    strengths = _per_output(strengths, y, "strengths", 1)
+    per_output = _per_output(strengths, b, "strengths", 1)
 
     def one(y, strengths):
-        y, level, spread = _unit(design, y)
+        y, level, spread = design.standardise(y)
         strengths = jnp.sort(strengths, descending=True)
         w, info = solve_strengths(design, y, strengths, tol=path_tol, max_iter=max_iter)
         residual = design.lanes.residual(y, w)[:-1]
         fold_errors = jnp.einsum("fan,fn->af", residual**2, design.held_out)
-        errors = _mean_error(design, fold_errors)
+        errors = design.mean_error(fold_errors)
         strength = strengths[jnp.argmin(errors)]
         w, final = solve_refined(design, y, strength, tol=tol, max_iter=max_iter)
         coefficients, offset = design.restore(w * spread, level)
@@ -268,45 +268,29 @@ def ridge_cv(
             path=Info(info.iterations.max(0), info.converged.all(0), info.gap.max(0)),
         )
 
-    return _each_output(one, y, strengths)
+    return _each_output(one, b, per_output)
 
 
-def _lasso(design: Design, y, grid, tol, path_tol, max_iter) -> Path:
+def _lasso(design: Design, y: Array, grid: Array, tol, path_tol, max_iter: int) -> Path:
     """The path in the standardised coordinates, in which column j is penalised by 1 / scale_j."""
     problem = Problem(design.lanes, y, 1 / design.scale, design.mask, design.held_out)
     return solve_path(problem, grid, tol=tol, path_tol=path_tol, max_iter=max_iter)
 
 
-def _unit(design: Design, y):
-    """y with mean 0 and mean square 1 over the rows that count, its mean and its deviation."""
-    share = design.lanes.share[-1]
-    y = jnp.where(share > 0, y, 0.0)
-    level = jnp.sum(share * y)
-    y = y - level
-    spread = jnp.sqrt(jnp.sum(share * y**2))
-    spread = jnp.where(spread > 0, spread, 1.0)
-    return y / spread, level, spread
-
-
-def _largest(design: Design, y):
-    """The smallest strength at which every coefficient is 0."""
-    slope = jnp.matmul(design.lanes.share[-1] * y, design.lanes.X, precision="highest")
-    return jnp.max(jnp.where(design.mask, jnp.abs(slope) * design.scale, 0.0), initial=1e-12)
-
-
-def _zero_from(design: Design, y, strength):
+def _zero_from(design: Design, y: Array, strength: Array) -> Array:
     """A block of factors that falls to 1 from where every coefficient is 0."""
-    ratio = jnp.maximum(_largest(design, y) / jnp.maximum(strength, TINY), 1.0)
+    ratio = jnp.maximum(design.vanishing(y) / jnp.maximum(strength, TINY), 1.0)
     return ratio ** jnp.linspace(1.0, 0.0, BLOCK)
 
 
-def _mean_error(design: Design, fold_errors):
-    """The mean over the folds that have rows."""
-    filled = (jnp.sum(design.held_out, axis=-1) > 0.5).astype(jnp.float32)
-    return inner(fold_errors, filled) / jnp.maximum(jnp.sum(filled), 1.0)
-
-
-def _checked(X, y, weights, valid, use_gram, folds: int | None = None):
+def _checked(
+    X: ArrayLike,
+    y: ArrayLike,
+    weights: ArrayLike | None,
+    valid: ArrayLike | None,
+    use_gram: bool | None,
+    folds: int | None = None,
+) -> tuple[Array, Array, Array, Array, bool]:
     """The arrays in float32, after their shapes have been found to fit together."""
     if jnp.ndim(X) != 2:
         raise ValueError(f"X must have shape (N, S), got {jnp.shape(X)}.")
@@ -331,9 +315,9 @@ def _checked(X, y, weights, valid, use_gram, folds: int | None = None):
     )
 
 
-def _per_output(x, y, name: str, ndim: int):
+def _per_output(strengths: ArrayLike | float, y: Array, name: str, ndim: int) -> Array:
     """Strengths as float32 with the outputs, if any, last."""
-    x = jnp.asarray(x, jnp.float32)
+    x = jnp.asarray(strengths, jnp.float32)
     outputs = y.shape[1:]
     if x.ndim not in (ndim, ndim + len(outputs)) or (x.ndim > ndim and x.shape[-1:] != outputs):
         shapes = ("()", "(A,)")[ndim], ("(K,)", "(A, K)")[ndim]

@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Bool, Float
 
-from spexjax.conjugate import TINY, Info, lipschitz
+from spexjax.conjugate import TINY, Info, Matvec, lipschitz
 from spexjax.least_squares import Lanes, apply
 from spexjax.proximal import lasso_solve, violation
 from spexjax.typing import Array
@@ -103,7 +103,7 @@ def solve_block(
     def solve(index, state: _Block, size: int):
         if size < S:
             index = index[:, :size]
-            product = partial(apply, lanes.sub_gram(index))
+            product: Matvec = partial(apply, lanes.sub_gram(index))
         else:
             product = lanes.product
 

@@ -218,7 +218,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE",
                         help="settings other than the defaults")  # fmt: skip
     parser.add_argument("--test", action="store_true",
-                        help="do not train: score the model in --out on the dev sentences")  # fmt: skip
+                        help="do not train: score the model in --out at last")  # fmt: skip
     given = parser.parse_args(arguments)
     if given.data is None:
         parser.error("--data DIR is needed (or the variable SPEXJAX_DATA)")

@@ -1,167 +1,335 @@
-"""Ridge and L1 regression beside scikit-learn, on benign and on awkward designs."""
+"""Ridge and L1 regression against scikit-learn and against the definitions in float64."""
+
+import warnings
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from sklearn.linear_model import Lasso, LassoCV, Ridge, RidgeCV
+from sklearn.model_selection import KFold
 
-from spexjax import regression
+from spexjax.least_squares import assign_folds
+from spexjax.regression import lasso, lasso_cv, ridge, ridge_cv
 
-pytestmark = pytest.mark.loose_promotion  # optax mixes dtypes
-N_ROWS, N_COLUMNS = 120, 30
-
-
-def design(kind, seed=0):
-    """Columns that are independent, strongly correlated, or linearly dependent; and a response."""
-    rng = np.random.default_rng(seed)
-    X = rng.standard_normal((N_ROWS, N_COLUMNS))
-    if kind == "correlated":
-        X = np.sqrt(0.05) * X + np.sqrt(0.95) * rng.standard_normal((N_ROWS, 1))
-    if kind == "dependent":
-        X[:, 20:] = X[:, :10] + X[:, 10:20]
-    w = np.zeros(N_COLUMNS)
-    w[:5] = [2, -1.5, 1, 0.7, -0.5]
-    y = X @ w + 3 + 0.5 * rng.standard_normal(N_ROWS)
-    return np.float32(X), np.float32(y)
+N, S = 118, 40
 
 
-def close(ours, theirs):
-    return np.max(np.abs(np.asarray(ours) - theirs)) <= 1e-3 * np.max(np.abs(theirs))
+def f32(x):
+    return jnp.asarray(x, jnp.float32)
 
 
-@pytest.mark.parametrize("kind", ["independent", "correlated", "dependent"])
-@pytest.mark.parametrize("strength", [0.1, 10.0])
-def test_ridge_equals_scikit_learn(kind, strength):
-    X, y = design(kind)
-    theirs = Ridge(alpha=strength).fit(X.astype(float), y.astype(float))
-    ours = regression.ridge(X, y, strength)
-    assert close(ours.coefficients, theirs.coef_)
-    assert float(ours.intercept) == pytest.approx(theirs.intercept_, rel=1e-3)
-    assert bool(ours.info.converged)
+def close(ours, theirs, share=1e-3):
+    ours, theirs = np.asarray(ours, float), np.asarray(theirs)
+    assert np.abs(ours - theirs).max() <= share * np.abs(theirs).max()
 
 
-@pytest.mark.parametrize("kind", ["independent", "correlated"])
-@pytest.mark.parametrize("strength", [0.01, 0.3])
-def test_lasso_equals_scikit_learn(kind, strength):
-    X, y = design(kind)
-    theirs = Lasso(alpha=strength, tol=1e-9, max_iter=100_000).fit(X.astype(float), y.astype(float))
-    ours = regression.lasso(X, y, strength)
-    assert close(ours.coefficients, theirs.coef_)
-    assert bool(ours.info.converged)
-    assert np.array_equal(np.asarray(ours.coefficients) != 0, theirs.coef_ != 0)
-
-
-def test_lasso_on_dependent_columns_reaches_the_same_objective():
-    # The minimiser is not unique there, its fit and its objective are.
-    X, y = design("dependent")
-    theirs = Lasso(alpha=0.05, tol=1e-9, max_iter=100_000).fit(X.astype(float), y.astype(float))
-    ours = regression.lasso(X, y, 0.05)
-    np.testing.assert_allclose(ours.predict(X), theirs.predict(X), atol=5e-3)
-
-    def objective(w, c):
-        return np.mean((y - X @ w - c) ** 2) / 2 + 0.05 * np.abs(w).sum()
-
-    best = objective(theirs.coef_, theirs.intercept_)
-    assert objective(np.asarray(ours.coefficients), float(ours.intercept)) < best * (1 + 1e-5)
-
-
-@pytest.mark.parametrize("kind", ["independent", "correlated"])
-def test_lasso_cv_chooses_what_scikit_learn_does(kind):
-    X, y = design(kind)
-    theirs = LassoCV(cv=5, alphas=100, tol=1e-6, max_iter=50_000).fit(
-        X.astype(float), y.astype(float)
-    )
-    ours = regression.lasso_cv(X, y)
-    np.testing.assert_allclose(ours.strengths, theirs.alphas_, rtol=1e-3)
-    np.testing.assert_allclose(ours.errors, theirs.mse_path_.mean(axis=1), rtol=2e-2)
-    place = [int(np.argmin(np.abs(theirs.alphas_ - s))) for s in (ours.strength, theirs.alpha_)]
-    assert abs(place[0] - place[1]) <= 1
-
-
-def test_ridge_cv_chooses_what_scikit_learn_does():
-    X, y = design("correlated")
-    grid = np.geomspace(1e-3, 1e3, 13)
-    theirs = RidgeCV(alphas=grid, cv=5, scoring="neg_mean_squared_error")
-    theirs.fit(X.astype(float), y.astype(float))
-    ours = regression.ridge_cv(X, y, grid)
-    step = np.log10(float(ours.strength) / theirs.alpha_) / np.log10(grid[1] / grid[0])
-    assert abs(step) <= 1.01
-    again = Ridge(alpha=float(ours.strength)).fit(X.astype(float), y.astype(float))
-    assert close(ours.coefficients, again.coef_)
-
-
-def test_padding_weights_and_column_masks_do_not_count():
-    X, y = design("independent")
+def design(kind, rows=N):
+    """X and y whose float32 values are exact in float64, so that both sides see the same."""
     rng = np.random.default_rng(1)
-    wide = np.concatenate([X, rng.standard_normal((N_ROWS, 4))], axis=1)
-    tall = np.concatenate([wide, 100 * rng.standard_normal((9, N_COLUMNS + 4))])
-    weights = np.r_[np.ones(N_ROWS), np.zeros(9)]
-    valid = np.r_[np.ones(N_COLUMNS, bool), np.zeros(4, bool)]
-    for fit in (regression.ridge, regression.lasso):
-        plain = fit(X, y, 0.1)
-        padded = fit(tall, np.r_[y, np.full(9, 7.0)], 0.1, weights=weights, valid=valid)
-        assert close(padded.coefficients[:N_COLUMNS], np.asarray(plain.coefficients))
-        assert not np.any(padded.coefficients[N_COLUMNS:])
+    X = rng.standard_normal((rows, S))
+    if kind == "correlated":
+        X = np.sqrt(0.95) * rng.standard_normal((rows, 1)) + np.sqrt(0.05) * X
+    if kind == "deficient":
+        X[:, 30:] = X[:, :10] @ rng.standard_normal((10, 10))
+    if kind == "offset":
+        X = 10.0 ** rng.uniform(-1, 1, S) * X + 50
+    if kind == "constant":
+        X[:, 7] = 0.1
+    if kind == "masks":
+        X = (X > 0).astype(float)
+    y = X[:, :5] @ [2.0, -1.5, 1.0, -1.0, 0.5] + 0.5 * rng.standard_normal(rows) + 3
+    return X.astype(np.float32).astype(float), y.astype(np.float32).astype(float)
 
 
-def test_several_outputs_equal_scalar_runs():
-    X, y = design("independent")
-    Y = np.stack([y, -2 * y + X[:, 7]], axis=1)
-    for fit in (regression.ridge, regression.lasso):
-        together = fit(X, Y, 0.1)
+KINDS = ("plain", "correlated", "deficient", "offset", "constant", "masks")
+
+
+def vanishing(X, y):
+    return np.abs((X - X.mean(0)).T @ (y - y.mean())).max() / len(y)
+
+
+def objective(X, y, alpha, w, c):
+    return np.mean((y - X @ w - c) ** 2) / 2 + alpha * np.abs(w).sum()
+
+
+def violation(X, y, alpha, w):
+    """The largest violation of the lasso's optimality conditions, from its definition."""
+    X, y = X - X.mean(0), y - y.mean()
+    slope = X.T @ (y - X @ w) / len(y)
+    off = np.where(w == 0, np.maximum(abs(slope) - alpha, 0), abs(slope - alpha * np.sign(w)))
+    return (off / np.maximum(X.std(0), 1e-3)).max()
+
+
+@pytest.mark.parametrize("kind", [*KINDS, "wide"])
+def test_lasso_matches_scikit_learn(kind):
+    X, y = design(kind, 25 if kind == "wide" else N)
+    for share in (0.3, 0.03, 0.003):
+        alpha = share * vanishing(X, y)
+        ours = lasso(f32(X), f32(y), alpha)
+        assert bool(ours.info.converged)
+        w, c = np.asarray(ours.coefficients, float), float(ours.intercept)
+        theirs = Lasso(alpha=alpha, tol=1e-12, max_iter=1_000_000).fit(X, y)
+        # A dependent column makes the minimiser of an L1 problem ambiguous, never its fit.
+        if kind != "deficient":
+            close(w, theirs.coef_)
+        fit, level = X @ w + c - y.mean(), theirs.predict(X) - y.mean()
+        close(fit, level)
+        best = objective(X, y, alpha, theirs.coef_, theirs.intercept_)
+        assert objective(X, y, alpha, w, c) <= best * (1 + 1e-5)
+        assert violation(X, y, alpha, w) <= 1.1e-5 * max(
+            1.0, (abs((X - X.mean(0)).T @ (y - y.mean())) / len(y) / X.std(0).clip(1e-3)).max()
+        )
+
+
+@pytest.mark.parametrize("kind", [*KINDS, "wide"])
+def test_ridge_matches_scikit_learn_and_the_normal_equations(kind):
+    X, y = design(kind, 25 if kind == "wide" else N)
+    for strength in (100.0, 1.0, 0.05):
+        ours = ridge(f32(X), f32(y), strength)
+        assert bool(ours.info.converged)
+        theirs = Ridge(alpha=strength, solver="svd").fit(X, y)
+        close(ours.coefficients, theirs.coef_)
+        close(ours.predict(f32(X)), theirs.predict(X))
+        Z = X - X.mean(0)
+        close(
+            ours.coefficients, np.linalg.solve(Z.T @ Z + strength * np.eye(S), Z.T @ (y - y.mean()))
+        )
+
+
+@pytest.mark.parametrize("kind", [*KINDS, "wide"])
+def test_lasso_cv_chooses_as_scikit_learn(kind):
+    X, y = design(kind, 25 if kind == "wide" else N)
+    ours = lasso_cv(f32(X), f32(y))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        theirs = LassoCV(cv=5, tol=1e-9, max_iter=100_000).fit(X, y)
+    assert ours.strengths.shape == (100,) and ours.fold_errors.shape == (100, 5)
+    np.testing.assert_allclose(ours.strengths, theirs.alphas_, rtol=2e-5)
+    np.testing.assert_allclose(ours.fold_errors, theirs.mse_path_, rtol=0.1)
+    np.testing.assert_allclose(ours.errors, theirs.mse_path_.mean(1), rtol=0.03)
+    steps = np.log(float(ours.strength) / theirs.alpha_) / np.log(
+        theirs.alphas_[1] / theirs.alphas_[0]
+    )
+    assert abs(steps) < 1.1
+    assert bool(ours.info.converged) and bool(ours.path.converged.all())
+    exact = Lasso(alpha=float(ours.strength), tol=1e-12, max_iter=1_000_000).fit(X, y)
+    if kind != "deficient":
+        close(ours.coefficients, exact.coef_)
+    close(ours.predict(f32(X)) - y.mean(), exact.predict(X) - y.mean())
+
+
+@pytest.mark.parametrize("kind", [*KINDS, "wide"])
+def test_ridge_cv_chooses_as_scikit_learn(kind):
+    X, y = design(kind, 25 if kind == "wide" else N)
+    ours = ridge_cv(f32(X), f32(y))
+    grid = np.asarray(ours.strengths, float)
+    assert (np.diff(grid) < 0).all()
+    theirs = RidgeCV(grid, cv=5, scoring="neg_mean_squared_error").fit(X, y)
+    assert abs(np.log(float(ours.strength) / theirs.alpha_)) <= 1.1 * np.log(grid[0] / grid[1])
+    np.testing.assert_allclose(ours.errors.min(), -theirs.best_score_, rtol=1e-3)
+    close(ours.coefficients, Ridge(alpha=float(ours.strength), solver="svd").fit(X, y).coef_)
+
+
+def test_given_strengths_in_any_order():
+    X, y = design("plain")
+    grid = np.array([0.02, 0.5, 0.1])
+    ours = lasso_cv(f32(X), f32(y), f32(grid))
+    np.testing.assert_allclose(ours.strengths, [0.5, 0.1, 0.02], rtol=1e-6)
+    for a, strength in enumerate((0.5, 0.1, 0.02)):
+        errors = []
+        for train, test in KFold(5).split(X):
+            fit = Lasso(alpha=strength, tol=1e-10).fit(X[train], y[train])
+            errors.append(np.mean((fit.predict(X[test]) - y[test]) ** 2))
+        np.testing.assert_allclose(ours.fold_errors[a], errors, rtol=1e-2)
+
+
+def test_working_sets_give_what_all_columns_give():
+    """More columns than the smallest working set, so that sets are chosen, checked and enlarged."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((150, 800)).astype(np.float32).astype(float)
+    y = (X[:, :8].sum(1) + rng.standard_normal(150)).astype(np.float32).astype(float)
+    for share in (0.2, 0.02):
+        alpha = share * vanishing(X, y)
+        ours = lasso(f32(X), f32(y), alpha, use_gram=share == 0.2)
+        close(ours.coefficients, Lasso(alpha=alpha, tol=1e-10, max_iter=100_000).fit(X, y).coef_)
+
+
+@pytest.mark.parametrize("fit", [lasso, ridge, lasso_cv, ridge_cv])
+def test_rows_of_weight_zero_and_invalid_columns_do_not_exist(fit):
+    X, y = design("plain")
+    arguments = (0.05,) if fit in (lasso, ridge) else ()
+    valid = np.arange(S) % 4 != 3
+    expected = fit(f32(X[:100][:, valid]), f32(y[:100]), *arguments)
+    broken, level = X.copy(), y.copy()
+    broken[100:], level[100:] = np.nan, np.inf
+    padded = fit(
+        f32(broken),
+        f32(level),
+        *arguments,
+        weights=f32(np.arange(N) < 100),
+        valid=jnp.asarray(valid),
+    )
+    assert not np.asarray(padded.coefficients)[~valid].any()
+    close(np.asarray(padded.coefficients)[valid], np.asarray(expected.coefficients), 1e-4)
+    np.testing.assert_allclose(padded.intercept, expected.intercept, rtol=1e-4)
+    if not arguments:
+        np.testing.assert_allclose(padded.strength, expected.strength, rtol=1e-4)
+        np.testing.assert_allclose(padded.errors, expected.errors, rtol=2e-2)
+
+
+def test_weights_are_sample_weights():
+    X, y = design("plain")
+    weights = np.random.default_rng(2).uniform(0.2, 3.0, N)
+    ours = lasso(f32(X), f32(y), 0.05, weights=f32(weights))
+    close(ours.coefficients, Lasso(alpha=0.05, tol=1e-12).fit(X, y, weights).coef_)
+    ours = ridge(f32(X), f32(y), 5.0, weights=f32(weights))
+    close(ours.coefficients, Ridge(alpha=5.0).fit(X, y, weights).coef_)
+
+
+@pytest.mark.parametrize("fit", [lasso, ridge, lasso_cv, ridge_cv])
+def test_output_i_is_the_scalar_run(fit):
+    X, y = design("plain")
+    Y = np.stack([y, 5 * X[:, 9] - 2 * y, np.zeros(N)], 1)
+    one = () if fit in (lasso_cv, ridge_cv) else (f32([0.1, 0.02, 0.3]),)
+    many = fit(f32(X), f32(Y), *one)
+    assert many.coefficients.shape == (S, 3) and many.intercept.shape == (3,)
+    assert many.info.converged.shape == (3,)
+    for k in range(3):
+        alone = fit(f32(X), f32(Y[:, k]), *(x[k] for x in one))
+        np.testing.assert_allclose(many.coefficients[:, k], alone.coefficients, atol=1e-6)
+        for ours, theirs in zip(jax.tree.leaves(many), jax.tree.leaves(alone), strict=True):
+            assert ours.shape == (*theirs.shape, 3)
+    assert not many.coefficients[:, 2].any() and many.predict(f32(X)).shape == (N, 3)
+
+
+def test_strengths_may_differ_between_outputs():
+    X, y = design("plain")
+    Y, grid = f32(np.stack([y, 2 * y], 1)), f32([[0.5, 0.1], [0.1, 0.02], [0.05, 0.5]])
+    for fit in (lasso_cv, ridge_cv):
+        many = fit(f32(X), Y, grid)
+        alone = fit(f32(X), Y[:, 1], grid[:, 1])
+        np.testing.assert_allclose(many.strengths[:, 1], [0.5, 0.1, 0.02], rtol=1e-6)
+        np.testing.assert_allclose(many.fold_errors[..., 1], alone.fold_errors, rtol=1e-5)
+
+
+@pytest.mark.parametrize("fit", [lasso, ridge])
+@pytest.mark.parametrize("rows", [1, 2])
+def test_hardly_any_rows(fit, rows):
+    X, y = design("plain", 5)
+    ours = fit(f32(X[:rows]), f32(y[:rows]), 0.1)
+    assert bool(ours.info.converged)
+    assert np.isfinite(ours.coefficients).all()
+    if rows == 1:
+        assert not ours.coefficients.any() and np.isclose(ours.intercept, y[0])
+    else:
+        reference = (Lasso if fit is lasso else Ridge)(0.1).fit(X[:2], y[:2])
+        close(ours.predict(f32(X[:2])), reference.predict(X[:2]))
+
+
+def test_nothing_to_explain():
+    X, _ = design("plain")
+    for ours in (
+        lasso(f32(X), jnp.zeros(N), 0.1),
+        ridge(f32(X), jnp.zeros(N), 0.1),
+        lasso_cv(f32(X), jnp.zeros(N)),
+        ridge_cv(f32(X), jnp.full(N, 2.0)),
+        lasso_cv(jnp.ones((N, S)), jnp.arange(N) * 0.1),
+    ):
+        assert not ours.coefficients.any() and bool(ours.info.converged)
+        assert np.isfinite(ours.intercept)
+    assert np.isclose(ours.intercept, 0.1 * (N - 1) / 2)
+
+
+def test_what_values_spoil_is_reported_not_raised():
+    X, y = design("correlated")
+    for fit in (lasso, ridge):
+        for bad in ((f32(X).at[3, 4].set(jnp.nan), f32(y)), (f32(X), f32(y).at[0].set(jnp.inf))):
+            assert not bool(fit(*bad, 0.1).info.converged)
+        assert not bool(fit(f32(X), f32(y), 1e-4, max_iter=1).info.converged)
+
+
+@pytest.mark.parametrize("fit", [lasso, ridge, lasso_cv, ridge_cv])
+def test_shapes_that_do_not_fit_raise(fit):
+    X, y = jnp.zeros((6, 3)), jnp.zeros(6)
+    cv = fit in (lasso_cv, ridge_cv)
+    rest = () if cv else (0.1,)
+    cases = {
+        "X must": lambda: fit(y, y, *rest),
+        "y must": lambda: fit(X, jnp.zeros(5), *rest),
+        "weights must": lambda: fit(X, y, *rest, weights=jnp.ones(5)),
+        "valid must": lambda: fit(X, y, *rest, valid=jnp.ones(4, bool)),
+        "strength": lambda: fit(X, y, jnp.ones((2, 2))),
+        "strengths? must": lambda: fit(X, jnp.zeros((6, 2)), jnp.ones((3, 3) if cv else 3)),
+    }
+    if cv:
+        cases["folds must"] = lambda: fit(X, y, folds=7)
+        cases["folds must be between 2"] = lambda: fit(X, y, folds=1)
+    for message, call in cases.items():
+        with pytest.raises(ValueError, match=message):
+            call()
+
+
+def test_new_values_compile_nothing():
+    X, y = design("plain")
+    calls = {
+        lasso: lambda s: lasso(f32(X + s), f32(y), f32(s)),
+        ridge: lambda s: ridge(f32(X * s), f32(y), f32(s)),
+        lasso_cv: lambda s: lasso_cv(f32(X), f32(s * y), f32([s, 0.3, 0.1])),
+        ridge_cv: lambda s: ridge_cv(f32(X), f32(s - y), f32([s, 0.3, 0.1])),
+    }
+    for fit, call in calls.items():
+        call(0.2)
+        compiled = fit._cache_size()
+        call(0.7)
+        assert fit._cache_size() == compiled
+
+
+def test_vmap_over_problems():
+    X, y = design("plain")
+    batch, level = f32(np.stack([X, X[::-1] + 1])), f32(np.stack([y, 2 * y]))
+    for fit in (lasso, ridge):
+        mapped = jax.vmap(fit)(batch, level, f32([0.1, 0.3]))
         for i in range(2):
-            alone = fit(X, Y[:, i], 0.1)
-            np.testing.assert_allclose(together.coefficients[:, i], alone.coefficients, atol=1e-5)
-    both = regression.lasso_cv(X, Y, n_strengths=20)
-    alone = regression.lasso_cv(X, Y[:, 1], n_strengths=20)
-    assert float(both.strength[1]) == pytest.approx(float(alone.strength), rel=1e-4)
+            close(
+                mapped.coefficients[i],
+                fit(batch[i], level[i], f32([0.1, 0.3])[i]).coefficients,
+                1e-4,
+            )
 
 
-@pytest.mark.parametrize("rows", [2, 5, 20])
-def test_fewer_rows_than_columns(rows):
-    X, y = design("independent")
-    theirs = Ridge(alpha=1.0).fit(X[:rows].astype(float), y[:rows].astype(float))
-    assert close(regression.ridge(X[:rows], y[:rows], 1.0).coefficients, theirs.coef_)
-    assert np.all(np.isfinite(regression.lasso(X[:rows], y[:rows], 0.1).coefficients))
+@pytest.mark.parametrize("fit", [lasso_cv, ridge_cv])
+def test_the_gram_is_only_a_shortcut(fit):
+    X, y = design("offset")
+    strengths = f32([3.0, 0.5, 0.1, 0.02])
+    gram, rows = (fit(f32(X), f32(y), strengths, use_gram=g) for g in (True, False))
+    np.testing.assert_allclose(gram.fold_errors, rows.fold_errors, rtol=1e-2)
+    close(gram.coefficients, rows.coefficients, 1e-3)
 
 
-def test_constant_columns_and_responses():
-    X, y = design("independent")
-    X[:, 3] = 4.0
-    fits = [f(X, y, 0.1) for f in (regression.ridge, regression.lasso)]
-    assert all(np.all(np.isfinite(f.coefficients)) for f in fits)
-    assert float(fits[1].coefficients[3]) == 0.0
-    for f in (regression.ridge, regression.lasso):
-        flat = f(X, np.full(N_ROWS, 2.5, np.float32), 0.1)
-        assert np.max(np.abs(flat.coefficients)) < 1e-6
-        assert float(flat.intercept) == pytest.approx(2.5)
+def test_same_key_same_answer_bit_for_bit(key):
+    X, y = design("plain")
+    a, b = (lasso_cv(f32(X), f32(y), key=key) for _ in range(2))
+    assert all(np.array_equal(x, z) for x, z in zip(a, b, strict=True) if not isinstance(x, tuple))
+    contiguous = lasso_cv(f32(X), f32(y))
+    assert not np.allclose(a.fold_errors, contiguous.fold_errors, rtol=1e-2)
+    np.testing.assert_allclose(a.strengths, contiguous.strengths, rtol=1e-6)
 
 
-def test_new_strengths_compile_nothing():
-    X, y = design("independent")
-    traced = []
-
-    @jax.jit
-    def fit(X, y, strength):
-        traced.append(1)
-        return regression.lasso(X, y, strength).coefficients
-
-    first, second = fit(X, y, jnp.float32(0.1)), fit(X, -y, jnp.float32(0.2))
-    assert len(traced) == 1 and not np.allclose(first, second)
-
-
-@pytest.mark.parametrize(
-    "call,message",
-    [
-        (lambda X, y: regression.ridge(X[0], y, 1.0), "X must have shape"),
-        (lambda X, y: regression.ridge(X, y[:-1], 1.0), "y must have shape"),
-        (lambda X, y: regression.lasso(X, y, 1.0, weights=y[:3]), "weights must have shape"),
-        (lambda X, y: regression.lasso(X, y, 1.0, valid=y > 0), "valid must have shape"),
-        (lambda X, y: regression.lasso_cv(X, y, folds=1), "folds must be between 2"),
-        (lambda X, y: regression.ridge_cv(X, y, np.ones((2, 2))), "strengths must have shape"),
-    ],
-)
-def test_shapes_that_do_not_fit_are_named(call, message):
-    with pytest.raises(ValueError, match=message):
-        call(*design("independent"))
+@pytest.mark.parametrize("rows", [5, 23, 40])
+@pytest.mark.parametrize("shuffled", [False, True])
+def test_folds_are_those_of_kfold(rows, shuffled, key):
+    """Over the rows present, which need not be the first ones."""
+    present = np.zeros(40, bool)
+    present[np.random.default_rng(rows).permutation(40)[:rows]] = True
+    fold, members = assign_folds(jnp.asarray(present), 5, key if shuffled else None)
+    assert (np.asarray(fold)[~present] == 5).all() and members.shape == (5, 8)
+    at = np.flatnonzero(present)
+    for i, (_, test) in enumerate(KFold(5).split(at)):
+        mine = np.flatnonzero(np.asarray(fold) == i)
+        if shuffled:
+            assert len(mine) == len(test)
+        else:
+            np.testing.assert_array_equal(mine, at[test])
+        listed = np.asarray(members[i])
+        np.testing.assert_array_equal(np.sort(listed[listed < 40]), mine)
