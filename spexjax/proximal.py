@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import optax
 from jaxtyping import Bool, Float
 
 from spexjax.conjugate import TINY, Info, Matvec, broadcast, inner, lipschitz, ridge_solve
@@ -71,6 +70,8 @@ def lasso_solve(
     Returns:
       w, float32 (*lanes, S), exactly 0 where the penalty says so, and :class:`Info`.
     """
+    import optax  # here, because importing it takes a fifth of a second
+
     rhs, strength, penalty, mask, start, tol = broadcast(rhs, strength, penalty, mask, w0, tol)
     threshold = strength[..., None] * penalty
     bounded = threshold > 0
