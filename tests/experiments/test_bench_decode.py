@@ -1,0 +1,50 @@
+"""The decoding benchmarks measure what they say, on small cases."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from spexjax.experiments import bench_decode, bench_refit, bench_words, synthetic
+
+
+def test_quality_of_the_truth_and_of_less():
+    f = synthetic.family("flat", 20, 0, n_terms=10)
+    truth = f.fourier()
+    whole = bench_decode.quality(f, truth)
+    assert (whole.recall, whole.false, whole.f1) == (1.0, 0, 1.0)
+    assert whole.r2 == pytest.approx(1.0, abs=1e-5)
+    sets = [k for k in truth if k]
+    wrong = tuple(i for i in range(6))
+    part = {k: truth[k] for k in sets[:5]} | {wrong: 0.3}
+    q = bench_decode.quality(dataclasses.replace(f, noise=1.0), part)
+    assert (q.recall, q.false) == (0.5, 1)
+    assert q.largest_false == pytest.approx(0.3)
+    assert q.f1 == pytest.approx(2 * 5 / (10 + 6))
+    assert q.r2 < 0.99
+
+
+def test_word_error_rates_fall_with_the_signal():
+    rows = bench_words.table(30, 3, 60, with_peer=False)
+    hard, soft = [row[1] for row in rows], [row[2] for row in rows]
+    assert hard[0] <= 0.05 and hard[-1] > 0.3
+    assert sum(soft) < 0.9 * sum(hard)
+
+
+def test_ridge_linear_finds_a_linear_function():
+    rng = np.random.default_rng(0)
+    bits = rng.random((300, 10)) < 0.5
+    weights = rng.standard_normal(10)
+    w, c = bench_refit.ridge_linear(bits, (1.0 - 2.0 * bits) @ weights + 2)
+    np.testing.assert_allclose(w, weights, atol=1e-3)
+    assert c == pytest.approx(2, abs=1e-3)
+
+
+@pytest.mark.slow
+def test_spex_is_never_far_below_linear_regression_on_its_own_calls():
+    n = 48
+    budgets = [(b, bench_refit.smallest_budget(n, b)) for b in (3, 4)]
+    rows = bench_refit.run(n, 16, budgets, 10_000)
+    gains = np.array([row.spex - row.linear for row in rows])
+    assert gains.min() >= -0.01
+    assert gains.mean() >= -0.002
