@@ -12,8 +12,7 @@ import jax
 import numpy as np
 from jaxtyping import Bool, Float
 
-from spexjax import explain as spex_explain
-from spexjax import masks, metrics
+from spexjax import explain, masks, metrics
 from spexjax.experiments import synthetic
 from spexjax.experiments.planted import Synthetic
 
@@ -91,7 +90,7 @@ def run(n: int, count: int, budgets: list[tuple[int, int]], test_masks: int) -> 
                 given.append(f(m))
                 return given[-1]
 
-            e = spex_explain.explain(recorded, n, budget=budget, method="spex", seed=seed)
+            e = explain(recorded, n, budget=budget, method="spex", seed=seed)
             w, c = ridge_linear(np.concatenate(asked), np.concatenate(given).astype(float))
             linear = float(metrics.r2(truth, np.float32((1.0 - 2.0 * test) @ w + c)))
             ours = float(metrics.r2(truth, np.asarray(e.predict(test))))

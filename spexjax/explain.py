@@ -2,7 +2,7 @@
 
 import difflib
 import numbers
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -12,14 +12,13 @@ import numpy as np
 from spexjax import crossfit, gf2, masks, metrics, spectrum, transforms, values
 from spexjax.explanation import Explanation
 from spexjax.spex import JOINT_OUTPUTS, Spex
-from spexjax.typing import ArrayLike
 
 METHODS = ("auto", "exact", "spex", "linear")
 _INTERVAL_STREAM = 7
 
 
 def explain(
-    f: Callable[[Any], ArrayLike],
+    f: ValueFunction | OnDevice,
     n: int,
     *,
     budget: int,

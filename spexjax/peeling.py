@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Bool, Float, Int32, UInt32
 
-from spexjax import bch, bins, chase
+from spexjax import bins, chase
 from spexjax.masks import CodedDesign
 from spexjax.typing import Array
 
@@ -387,8 +387,3 @@ def _hash(features: Int32[Array, "rows t"]) -> UInt32[Array, "rows"]:
         h = (h ^ column.astype(jnp.uint32)) * jnp.uint32(2654435761)
         h = h ^ (h >> jnp.uint32(15))
     return h
-
-
-def supports(features: Int32[Array, "S t"], W: int) -> UInt32[Array, "S W"]:
-    """Packed supports of lists of members."""
-    return bch.features_to_packed(features, W)

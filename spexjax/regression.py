@@ -73,7 +73,7 @@ class CVFit(NamedTuple):
         return matmul(jnp.asarray(X, jnp.float32), self.coefficients) + self.intercept
 
 
-@partial(jax.jit, static_argnames=("max_iter", "use_gram"))
+@partial(jax.jit, static_argnames="use_gram")
 def lasso(
     X: Float[ArrayLike, "N S"],
     y: Float[ArrayLike, "N"] | Float[ArrayLike, "N K"],
@@ -96,7 +96,7 @@ def lasso(
         True if not given.  Constant columns get 0 too.
       tol: the largest violation of the optimality conditions allowed, in units of the largest
         product of a column (of unit deviation) with y.
-      max_iter: products with the Gram at most, per round of a block of strengths (static).
+      max_iter: products with the Gram at most, per round of a block of strengths.
       use_gram: whether to form the S × S Gram or to go through X each time (static); decided by
         the shapes if not given.
 
@@ -120,7 +120,7 @@ def lasso(
     return _each_output(one, b, per_output)
 
 
-@partial(jax.jit, static_argnames=("folds", "n_strengths", "max_iter", "use_gram"))
+@partial(jax.jit, static_argnames=("folds", "n_strengths", "use_gram"))
 def lasso_cv(
     X: Float[ArrayLike, "N S"],
     y: Float[ArrayLike, "N"] | Float[ArrayLike, "N K"],
@@ -179,7 +179,7 @@ def lasso_cv(
     return _each_output(one, b, *given)
 
 
-@partial(jax.jit, static_argnames=("max_iter", "use_gram"))
+@partial(jax.jit, static_argnames="use_gram")
 def ridge(
     X: Float[ArrayLike, "N S"],
     y: Float[ArrayLike, "N"] | Float[ArrayLike, "N K"],
@@ -208,7 +208,7 @@ def ridge(
     return _each_output(one, b, per_output)
 
 
-@partial(jax.jit, static_argnames=("folds", "max_iter", "use_gram"))
+@partial(jax.jit, static_argnames=("folds", "use_gram"))
 def ridge_cv(
     X: Float[ArrayLike, "N S"],
     y: Float[ArrayLike, "N"] | Float[ArrayLike, "N K"],

@@ -9,17 +9,14 @@ from typing import Protocol
 
 import jax
 import numpy as np
-from jaxtyping import Bool, Float, Int, UInt32
+from jaxtyping import Bool, Float, UInt32
 
 Array = jax.Array
 ArrayLike = jax.Array | np.ndarray
 
 Masks = Bool[ArrayLike, "N n"]
-PackedMasks = UInt32[ArrayLike, "N W"]
 Packed = UInt32[ArrayLike, "... W"]
-Bits = Bool[ArrayLike, "... n"]
 Values = Float[ArrayLike, "N"] | Float[ArrayLike, "N K"]
-Index = Int[ArrayLike, "..."]
 Key = jax.Array
 
 

@@ -87,8 +87,8 @@ def test_lasso_lanes_do_not_touch_each_other(rng):
     together, info = lasso_solve(operator(G), B, strengths, L)
     for i in range(3):
         alone, one = lasso_solve(operator(G), B[i], strengths[i], L)
+        assert bool(one.converged) and bool(info.converged[i])
         close(together[i], np.asarray(alone), 1e-5)
-        assert abs(int(one.iterations) - int(info.iterations[i])) <= 2
     assert not together[2].any() and int(info.iterations[2]) == 0
 
 

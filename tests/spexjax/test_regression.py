@@ -66,7 +66,7 @@ def test_lasso_matches_scikit_learn(kind):
     X, y = design(kind, 25 if kind == "wide" else N)
     for share in (0.3, 0.03, 0.003):
         alpha = share * vanishing(X, y)
-        ours = lasso(f32(X), f32(y), alpha)
+        ours = lasso(f32(X), f32(y), f32(alpha))
         assert bool(ours.info.converged)
         w, c = np.asarray(ours.coefficients, float), float(ours.intercept)
         theirs = Lasso(alpha=alpha, tol=1e-12, max_iter=1_000_000).fit(X, y)
@@ -86,7 +86,7 @@ def test_lasso_matches_scikit_learn(kind):
 def test_ridge_matches_scikit_learn_and_the_normal_equations(kind):
     X, y = design(kind, 25 if kind == "wide" else N)
     for strength in (100.0, 1.0, 0.05):
-        ours = ridge(f32(X), f32(y), strength)
+        ours = ridge(f32(X), f32(y), f32(strength))
         assert bool(ours.info.converged)
         theirs = Ridge(alpha=strength, solver="svd").fit(X, y)
         close(ours.coefficients, theirs.coef_)
@@ -155,86 +155,87 @@ def test_working_sets_give_what_all_columns_give():
         close(ours.coefficients, Lasso(alpha=alpha, tol=1e-10, max_iter=100_000).fit(X, y).coef_)
 
 
-@pytest.mark.parametrize("fit", [lasso, ridge, lasso_cv, ridge_cv])
-def test_rows_of_weight_zero_and_invalid_columns_do_not_exist(fit):
-    X, y = design("plain")
-    arguments = (0.05,) if fit in (lasso, ridge) else ()
-    valid = np.arange(S) % 4 != 3
-    expected = fit(f32(X[:100][:, valid]), f32(y[:100]), *arguments)
-    broken, level = X.copy(), y.copy()
-    broken[100:], level[100:] = np.nan, np.inf
-    padded = fit(
-        f32(broken),
-        f32(level),
-        *arguments,
-        weights=f32(np.arange(N) < 100),
-        valid=jnp.asarray(valid),
-    )
-    assert not np.asarray(padded.coefficients)[~valid].any()
-    close(np.asarray(padded.coefficients)[valid], np.asarray(expected.coefficients), 1e-4)
-    np.testing.assert_allclose(padded.intercept, expected.intercept, rtol=1e-4)
-    if not arguments:
-        np.testing.assert_allclose(padded.strength, expected.strength, rtol=1e-4)
-        np.testing.assert_allclose(padded.errors, expected.errors, rtol=2e-2)
-
-
-def test_weights_are_sample_weights():
+def padded():
+    """A weighted problem, and the same with broken rows of weight 0 and columns not to be used."""
     X, y = design("plain")
     weights = np.random.default_rng(2).uniform(0.2, 3.0, N)
-    ours = lasso(f32(X), f32(y), 0.05, weights=f32(weights))
-    close(ours.coefficients, Lasso(alpha=0.05, tol=1e-12).fit(X, y, weights).coef_)
-    ours = ridge(f32(X), f32(y), 5.0, weights=f32(weights))
-    close(ours.coefficients, Ridge(alpha=5.0).fit(X, y, weights).coef_)
+    rows, valid = np.arange(N) % 6 != 5, np.arange(S) % 4 != 3
+    broken, level = X.copy(), y.copy()
+    broken[~rows], level[~rows] = np.nan, np.inf
+    given = {"weights": f32(np.where(rows, weights, 0)), "valid": jnp.asarray(valid)}
+    return (X[rows][:, valid], y[rows], weights[rows]), (f32(broken), f32(level)), given, valid
+
+
+@pytest.mark.parametrize("fit", [lasso, ridge])
+def test_weights_and_valid_columns(fit):
+    (X, y, weights), problem, given, valid = padded()
+    ours = fit(*problem, f32(0.05), **given)
+    theirs = Lasso(0.05, tol=1e-12) if fit is lasso else Ridge(0.05)
+    theirs.fit(X, y, weights)
+    assert not np.asarray(ours.coefficients)[~valid].any()
+    close(np.asarray(ours.coefficients)[valid], theirs.coef_)
+    np.testing.assert_allclose(ours.intercept, theirs.intercept_, rtol=1e-4)
+
+
+@pytest.mark.parametrize("fit", [lasso_cv, ridge_cv])
+def test_folds_leave_out_rows_of_weight_zero(fit):
+    (X, y, weights), problem, given, valid = padded()
+    grid = [0.5, 0.1, 0.02]
+    ours = fit(*problem, f32(grid), **given)
+    errors = np.zeros((3, 5))
+    for i, (train, test) in enumerate(KFold(5).split(X)):
+        for a, strength in enumerate(grid):
+            model = Lasso(strength, tol=1e-10) if fit is lasso_cv else Ridge(strength)
+            model.fit(X[train], y[train], weights[train])
+            error = (model.predict(X[test]) - y[test]) ** 2
+            errors[a, i] = np.average(error, weights=weights[test])
+    np.testing.assert_allclose(ours.fold_errors, errors, rtol=1e-2)
+    np.testing.assert_allclose(ours.errors, errors.mean(1), rtol=1e-2)
+    assert float(ours.strength) == np.float32(grid[errors.mean(1).argmin()])
+    assert not np.asarray(ours.coefficients)[~valid].any()
 
 
 @pytest.mark.parametrize("fit", [lasso, ridge, lasso_cv, ridge_cv])
 def test_output_i_is_the_scalar_run(fit):
+    """At strengths of its own, too."""
     X, y = design("plain")
     Y = np.stack([y, 5 * X[:, 9] - 2 * y, np.zeros(N)], 1)
-    one = () if fit in (lasso_cv, ridge_cv) else (f32([0.1, 0.02, 0.3]),)
-    many = fit(f32(X), f32(Y), *one)
+    strengths = f32([[0.5, 0.1, 0.3], [0.1, 0.02, 0.2], [0.02, 0.5, 0.1]])
+    strengths = strengths[1] if fit in (lasso, ridge) else strengths
+    many = fit(f32(X), f32(Y), strengths)
     assert many.coefficients.shape == (S, 3) and many.intercept.shape == (3,)
-    assert many.info.converged.shape == (3,)
     for k in range(3):
-        alone = fit(f32(X), f32(Y[:, k]), *(x[k] for x in one))
+        alone = fit(f32(X), f32(Y[:, k]), strengths[..., k])
         np.testing.assert_allclose(many.coefficients[:, k], alone.coefficients, atol=1e-6)
         for ours, theirs in zip(jax.tree.leaves(many), jax.tree.leaves(alone), strict=True):
-            assert ours.shape == (*theirs.shape, 3)
+            assert ours.shape == (*theirs.shape, 3) and ours.dtype == theirs.dtype
+        if fit in (lasso_cv, ridge_cv):
+            np.testing.assert_allclose(many.strengths[:, k], np.sort(strengths[:, k])[::-1])
+            np.testing.assert_allclose(many.fold_errors[..., k], alone.fold_errors, rtol=1e-5)
     assert not many.coefficients[:, 2].any() and many.predict(f32(X)).shape == (N, 3)
 
 
-def test_strengths_may_differ_between_outputs():
-    X, y = design("plain")
-    Y, grid = f32(np.stack([y, 2 * y], 1)), f32([[0.5, 0.1], [0.1, 0.02], [0.05, 0.5]])
-    for fit in (lasso_cv, ridge_cv):
-        many = fit(f32(X), Y, grid)
-        alone = fit(f32(X), Y[:, 1], grid[:, 1])
-        np.testing.assert_allclose(many.strengths[:, 1], [0.5, 0.1, 0.02], rtol=1e-6)
-        np.testing.assert_allclose(many.fold_errors[..., 1], alone.fold_errors, rtol=1e-5)
-
-
-@pytest.mark.parametrize("fit", [lasso, ridge])
-@pytest.mark.parametrize("rows", [1, 2])
+@pytest.mark.parametrize(("fit", "rows"), [(lasso, 1), (lasso, 2), (ridge, 1)])
 def test_hardly_any_rows(fit, rows):
     X, y = design("plain", 5)
-    ours = fit(f32(X[:rows]), f32(y[:rows]), 0.1)
+    ours = fit(f32(X[:rows]), f32(y[:rows]), f32(0.1))
     assert bool(ours.info.converged)
     assert np.isfinite(ours.coefficients).all()
     if rows == 1:
         assert not ours.coefficients.any() and np.isclose(ours.intercept, y[0])
     else:
-        reference = (Lasso if fit is lasso else Ridge)(0.1).fit(X[:2], y[:2])
+        reference = Lasso(0.1, tol=1e-10).fit(X[:2], y[:2])
         close(ours.predict(f32(X[:2])), reference.predict(X[:2]))
 
 
 def test_nothing_to_explain():
     X, _ = design("plain")
     for ours in (
-        lasso(f32(X), jnp.zeros(N), 0.1),
-        ridge(f32(X), jnp.zeros(N), 0.1),
+        lasso(f32(X), jnp.zeros(N), f32(0.1)),
+        ridge(f32(X), jnp.zeros(N), f32(0.1)),
         lasso_cv(f32(X), jnp.zeros(N)),
         ridge_cv(f32(X), jnp.full(N, 2.0)),
-        lasso_cv(jnp.ones((N, S)), jnp.arange(N) * 0.1),
+        lasso_cv(jnp.ones((N, S)), 0.1 * jnp.arange(N, dtype=jnp.float32)),
     ):
         assert not ours.coefficients.any() and bool(ours.info.converged)
         assert np.isfinite(ours.intercept)
@@ -245,8 +246,8 @@ def test_what_values_spoil_is_reported_not_raised():
     X, y = design("correlated")
     for fit in (lasso, ridge):
         for bad in ((f32(X).at[3, 4].set(jnp.nan), f32(y)), (f32(X), f32(y).at[0].set(jnp.inf))):
-            assert not bool(fit(*bad, 0.1).info.converged)
-        assert not bool(fit(f32(X), f32(y), 1e-4, max_iter=1).info.converged)
+            assert not bool(fit(*bad, f32(0.1)).info.converged)
+        assert not bool(fit(f32(X), f32(y), f32(1e-4), max_iter=1).info.converged)
 
 
 @pytest.mark.parametrize("fit", [lasso, ridge, lasso_cv, ridge_cv])
@@ -301,8 +302,7 @@ def test_vmap_over_problems():
 @pytest.mark.parametrize("fit", [lasso_cv, ridge_cv])
 def test_the_gram_is_only_a_shortcut(fit):
     X, y = design("offset")
-    strengths = f32([3.0, 0.5, 0.1, 0.02])
-    gram, rows = (fit(f32(X), f32(y), strengths, use_gram=g) for g in (True, False))
+    gram, rows = (fit(f32(X), f32(y), f32([0.5, 0.1, 0.02]), use_gram=g) for g in (None, False))
     np.testing.assert_allclose(gram.fold_errors, rows.fold_errors, rtol=1e-2)
     close(gram.coefficients, rows.coefficients, 1e-3)
 
