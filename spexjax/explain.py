@@ -12,6 +12,8 @@ import numpy as np
 from spexjax import crossfit, gf2, masks, metrics, spectrum, transforms, values
 from spexjax.explanation import Explanation
 from spexjax.spex import JOINT_OUTPUTS, Spex
+from spexjax.typing import ValueFunction
+from spexjax.values import OnDevice
 
 METHODS = ("auto", "exact", "spex", "linear")
 _INTERVAL_STREAM = 7
