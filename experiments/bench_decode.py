@@ -175,6 +175,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--explain", action="store_true", help="time explain instead")
     parser.add_argument("--capacity", action="store_true", help="F1 at the edge of capacity")
     parser.add_argument("--seeds", type=int, default=10, help="of --capacity")
+    parser.add_argument("--b", type=int, default=5, help="of --capacity")
     parser.add_argument("--n", type=int, nargs="*", default=[128, 256, 512, 1000])
     parser.add_argument("--terms", type=int, default=100)
     parser.add_argument("--noise", type=float, default=0.5)
@@ -183,7 +184,7 @@ def main(argv: list[str] | None = None) -> None:
         parser.error("sparse-transform is not installed: pip install 'spexjax[peers]'")
     sizes = [(n, args.terms) for n in args.n] + ([(10_000, 300)] if args.large else [])
     if args.capacity:
-        capacity(args.n[0], 5, args.seeds, args.peers)
+        capacity(args.n[0], args.b, args.seeds, args.peers)
     elif args.explain:
         explain_times(sizes, args.noise)
     else:

@@ -100,11 +100,13 @@ class Design(NamedTuple):
         """y with mean 0 and mean square 1 over the rows that count, its mean and its deviation."""
         share = self.lanes.share[-1]
         y = jnp.where(share > 0, y, 0.0)
+        largest = jnp.max(jnp.abs(y))
         level = jnp.sum(share * y)
         y = y - level
         spread = jnp.sqrt(jnp.sum(share * y**2))
-        spread = jnp.where(spread == 0, 1.0, spread)
-        return y / spread, level, spread
+        constant = spread <= CONSTANT * largest
+        spread = jnp.where(constant, 1.0, spread)
+        return jnp.where(constant, 0.0, y / spread), level, spread
 
     def vanishing(self, y: Float[Array, "N"]) -> Float[Array, ""]:
         """The smallest L1 strength at which every coefficient is 0, for a y standardised."""

@@ -34,6 +34,14 @@ def descend(G, b, threshold, free, sweeps=5000):
     return w
 
 
+@jax.jit
+def solve_lasso(G, b, strength, L=None, **options):
+    """One program for the tests that solve a single problem."""
+    product = lambda w: jnp.matmul(w, G, precision="highest")  # noqa: E731
+    L = lipschitz(product, b) if L is None else L
+    return lasso_solve(product, b, strength, L, **options)
+
+
 def f32(x):
     return jnp.asarray(x, jnp.float32)
 
@@ -74,7 +82,7 @@ def test_lasso_lanes_match_coordinate_descent(rng, correlation):
 
 def test_lasso_at_strength_zero_is_least_squares(rng):
     G, b = gram(rng)
-    w, info = lasso_solve(operator(G), f32(b), 0.0, lipschitz(operator(G), f32(b)))
+    w, info = solve_lasso(f32(G), f32(b), f32(0.0))
     assert bool(info.converged)
     close(w, np.linalg.solve(G, b))
 
@@ -83,10 +91,9 @@ def test_lasso_lanes_do_not_touch_each_other(rng):
     G, b = gram(rng, 0.9)
     B = f32(np.stack([b, -3 * b[::-1], 0 * b]))
     strengths = f32([0.1, 0.01, 0.2])
-    L = lipschitz(operator(G), f32(b))
-    together, info = lasso_solve(operator(G), B, strengths, L)
+    together, info = solve_lasso(f32(G), B, strengths)
     for i in range(3):
-        alone, one = lasso_solve(operator(G), B[i], strengths[i], L)
+        alone, one = solve_lasso(f32(G), B[i], strengths[i])
         assert bool(one.converged) and bool(info.converged[i])
         close(together[i], np.asarray(alone), 1e-5)
     assert not together[2].any() and int(info.iterations[2]) == 0
@@ -94,22 +101,21 @@ def test_lasso_lanes_do_not_touch_each_other(rng):
 
 def test_lasso_finds_out_too_small_a_lipschitz(rng):
     G, b = gram(rng)
-    w, info = lasso_solve(operator(G), f32(b), 0.05, 1e-3)
+    w, info = solve_lasso(f32(G), f32(b), f32(0.05), f32(1e-3))
     assert bool(info.converged)
     close(w, descend(G, b, np.full(len(b), 0.05), np.ones(len(b), bool)))
 
 
 def test_lasso_started_at_the_solution_stands_still(rng):
     G, b = gram(rng)
-    L = lipschitz(operator(G), f32(b))
-    w, _ = lasso_solve(operator(G), f32(b), 0.05, L)
-    again, info = lasso_solve(operator(G), f32(b), 0.05, L, w0=w, tol=2e-6)
+    w, _ = solve_lasso(f32(G), f32(b), f32(0.05))
+    again, info = solve_lasso(f32(G), f32(b), f32(0.05), w0=w, tol=f32(2e-6))
     assert int(info.iterations) == 0 and np.array_equal(w, again)
 
 
 def test_lasso_gives_up_at_max_iter_and_says_so(rng):
     G, b = gram(rng, 0.95)
-    w, info = lasso_solve(operator(G), f32(b), 1e-3, lipschitz(operator(G), f32(b)), max_iter=3)
+    w, info = solve_lasso(f32(G), f32(b), f32(1e-3), max_iter=3)
     assert int(info.iterations) == 3 and not bool(info.converged) and float(info.gap) > 1e-6
     assert np.isfinite(w).all()
 
@@ -118,9 +124,7 @@ def test_faces_make_strong_correlation_cheap(rng):
     """A proximal step is as short as the common factor is strong; FISTA alone needs thousands."""
     G, b = gram(rng, 0.95, N=300, S=100)
     condition = np.linalg.cond(G)
-    w, info = lasso_solve(
-        operator(G), f32(b), 0.02 * np.abs(b).max(), lipschitz(operator(G), f32(b)), tol=1e-5
-    )
+    w, info = solve_lasso(f32(G), f32(b), f32(0.02 * np.abs(b).max()), tol=f32(1e-5))
     assert bool(info.converged) and condition > 1e3
     assert int(info.iterations) < 500
     close(w, descend(G, b, np.full(len(b), 0.02 * np.abs(b).max()), np.ones(len(b), bool)), 5e-3)
@@ -128,7 +132,7 @@ def test_faces_make_strong_correlation_cheap(rng):
 
 def test_lasso_reports_nan(rng):
     G, b = gram(rng)
-    _, info = lasso_solve(operator(G), f32(b).at[0].set(jnp.nan), 0.1, 3.0)
+    _, info = solve_lasso(f32(G), f32(b).at[0].set(jnp.nan), f32(0.1))
     assert not bool(info.converged)
 
 
