@@ -286,7 +286,12 @@ def _polish(design, data: _Stack, features, strength, w):
         p = _problem(design, data, values, coded, members, allowed, data.training, groups)
         penalty = jnp.ones(w.shape[0]).at[0].set(0.0)
         return proximal.ridge_solve(
-            refit.operator(p), refit.correlations(p), strength, penalty=penalty, mask=allowed, w0=w
+            refit.operator(p),
+            refit.correlations(p),
+            refit.per_mask(p, strength),
+            penalty=penalty,
+            mask=allowed,
+            w0=w,
         )[0]
 
     return jax.lax.map(output, (data.values, data.coded, features, strength, w))
@@ -302,7 +307,8 @@ def _ridge_all(design, data: _Stack, features, allowed, strength) -> Float[Array
     def stated(values, coded):
         return _problem(design, data, values, coded, features, allowed, data.training, groups)
 
-    G = refit.operator(stated(data.values[0], None if data.coded is None else data.coded[0]))
+    first = stated(data.values[0], None if data.coded is None else data.coded[0])
+    G, strength = refit.operator(first), refit.per_mask(first, strength)
 
     def several(args):
         b = jax.vmap(lambda one: refit.correlations(stated(*one)))(args)

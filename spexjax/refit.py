@@ -121,6 +121,16 @@ def total_weight(p: Problem) -> Float[Array, ""]:
     return jnp.maximum(total, 1.0)
 
 
+def per_mask(p: Problem, strength: Array) -> Array:
+    """A ridge strength in the units of a problem's Gram matrix, which is a mean over masks.
+
+    The best penalty on a *sum* of squares does not depend on the number of masks, so what is
+    chosen on folds with fewer of them holds for all.
+    """
+    size = p.rows.weights.shape[0] + (0 if p.coded is None else p.coded.values.size)
+    return strength * size / total_weight(p)
+
+
 def correlations(p: Problem) -> Float[Array, "T"]:
     """Xᵀy over the masks that count, divided by their number."""
     out = p.columns.T @ (p.rows.weights * p.rows.values)
@@ -234,7 +244,7 @@ def candidates(p: Problem, sets: Bool[Array, "T"]) -> Float[Array, "candidates T
     w, _ = proximal.ridge_solve(
         G,
         jnp.broadcast_to(b, (len(METHODS), A, T)),
-        jnp.asarray([[strength(m, a) for a in range(A)] for m in METHODS], jnp.float32),
+        per_mask(p, jnp.asarray([[strength(m, a) for a in range(A)] for m in METHODS])),
         penalty=penalty,
         mask=jnp.concatenate([fixed, chosen[None], chosen[None]]),
         max_iter=200,
