@@ -14,6 +14,7 @@ import argparse
 import time
 import warnings
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax
@@ -74,13 +75,17 @@ def peer_ridge(X: np.ndarray, y: np.ndarray, grid: np.ndarray) -> float:
     return search.fit(X, y).best_params_["alpha"]
 
 
-FITS = {
-    "lasso": (
-        lasso_cv,
-        peer_lasso,
-        lambda a: Lasso(alpha=a, tol=1e-8, max_iter=100_000, precompute=True),
-    ),
-    "ridge": (ridge_cv, peer_ridge, lambda a: Ridge(alpha=a)),
+def exact_lasso(strength: float) -> Lasso:
+    return Lasso(alpha=strength, tol=1e-8, max_iter=100_000, precompute=True)
+
+
+def exact_ridge(strength: float) -> Ridge:
+    return Ridge(alpha=strength)
+
+
+FITS: dict[str, tuple[Callable[..., Any], ...]] = {
+    "lasso": (lasso_cv, peer_lasso, exact_lasso),
+    "ridge": (ridge_cv, peer_ridge, exact_ridge),
 }
 
 
@@ -95,8 +100,8 @@ def measure(fit: str, kind: str, rows: int, columns: int, rounds: int) -> dict[s
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         runs = [
-            timed(lambda d=d: peer(X.astype(d), y.astype(d), grid))
-            for d in (np.float32, np.float64)
+            timed(partial(peer, X.astype(dtype), y.astype(dtype), grid))
+            for dtype in (np.float32, np.float64)
         ]
         strength = float(result.strength)
         w = exact(strength).fit(X.astype(float), y.astype(float)).coef_

@@ -83,7 +83,8 @@ def test_lasso_lanes_match_coordinate_descent(rng, correlation):
 def test_lasso_at_strength_zero_is_least_squares(rng):
     G, b = gram(rng)
     w, info = solve_lasso(f32(G), f32(b), f32(0.0))
-    assert bool(info.converged)
+    # Without a penalty no sign is an edge, so this is conjugate gradients in 20 dimensions.
+    assert bool(info.converged) and int(info.iterations) <= 25
     close(w, np.linalg.solve(G, b))
 
 

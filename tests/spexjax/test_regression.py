@@ -9,6 +9,7 @@ import pytest
 from sklearn.linear_model import Lasso, LassoCV, Ridge, RidgeCV
 from sklearn.model_selection import KFold
 
+from spexjax import working_set
 from spexjax.least_squares import assign_folds
 from spexjax.regression import lasso, lasso_cv, ridge, ridge_cv
 
@@ -164,15 +165,21 @@ def test_given_strengths_in_any_order():
         np.testing.assert_allclose(ours.fold_errors[a], errors, rtol=1e-2)
 
 
-def test_working_sets_give_what_all_columns_give():
-    """More columns than the smallest working set, so that sets are chosen, checked and enlarged."""
+@pytest.mark.parametrize("use_gram", [True, False])
+def test_working_sets_give_what_all_columns_give(use_gram, monkeypatch):
+    """Sets too small for the solution, so that they are checked, enlarged and given up."""
+    monkeypatch.setattr(working_set, "SIZES", (8, 32))
     rng = np.random.default_rng(0)
-    X = rng.standard_normal((150, 800)).astype(np.float32).astype(float)
+    X = rng.standard_normal((150, 90)).astype(np.float32).astype(float)
     y = (X[:, :8].sum(1) + rng.standard_normal(150)).astype(np.float32).astype(float)
-    for share in (0.2, 0.02):
-        alpha = share * vanishing(X, y)
-        ours = lasso(f32(X), f32(y), alpha, use_gram=share == 0.2)
-        close(ours.coefficients, Lasso(alpha=alpha, tol=1e-10, max_iter=100_000).fit(X, y).coef_)
+    ours = lasso_cv(f32(X), f32(y), n_strengths=24, eps=0.02, use_gram=use_gram)
+    theirs = LassoCV(alphas=np.asarray(ours.strengths, float), cv=5, tol=1e-10).fit(X, y)
+    assert bool(ours.path.converged.all()) and bool(ours.info.converged)
+    np.testing.assert_allclose(ours.fold_errors, theirs.mse_path_, rtol=2e-2)
+    assert float(ours.strength) == np.float32(theirs.alpha_)
+    close(ours.coefficients, theirs.coef_)
+    weakest = Lasso(alpha=float(ours.strengths[-1])).fit(X, y)
+    assert np.count_nonzero(theirs.coef_) > 8 and np.count_nonzero(weakest.coef_) > 32
 
 
 def padded():
