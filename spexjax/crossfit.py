@@ -18,6 +18,7 @@ from jaxtyping import Bool, Float, Int32, UInt32
 from spexjax import gf2, proximal, refit, spectrum, spex
 from spexjax.masks import CodedDesign
 from spexjax.peeling import Info, PeelConfig
+from spexjax.purchase import Samples
 from spexjax.refit import METHODS, Problem, Rows
 from spexjax.spectrum import Spectrum
 from spexjax.typing import Array
@@ -26,18 +27,6 @@ ROW_FOLDS = 5
 _ROW_BUCKET = 64
 _DIRECTIONS = 8
 _OUTPUTS_AT_ONCE = 64
-
-
-class Samples(NamedTuple):
-    """Everything paid for."""
-
-    coded: Float[np.ndarray, "N K"] | None
-    """Values at the design's masks, in its order."""
-    rows: UInt32[np.ndarray, "rows W"]
-    """All other masks, packed."""
-    values: Float[np.ndarray, "rows K"]
-    held_out: Bool[np.ndarray, "rows"]
-    """Masks that nothing may be fitted to until faithfulness has been measured."""
 
 
 class Fit(NamedTuple):

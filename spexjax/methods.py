@@ -1,0 +1,123 @@
+"""The methods of ``explain`` by name: what each buys and how it is fitted."""
+
+import dataclasses
+import difflib
+from collections.abc import Callable
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from spexjax import crossfit, masks, spectrum, transforms
+from spexjax.explanation import Explanation
+from spexjax.purchase import Caller, buy, measured
+from spexjax.spex import JOINT_OUTPUTS, Spex
+from spexjax.typing import Key
+
+
+@dataclasses.dataclass(frozen=True)
+class Exact:
+    """All 2^n masks, transformed."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Linear:
+    """Ridge regression on uniform masks."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Auto:
+    """Exact where 2^n ≤ budget, else SPEX where its smallest design is affordable, else linear."""
+
+
+def affords_all(n: int, budget: int) -> bool:
+    return n < 63 and 2**n <= budget
+
+
+def run_exact(call: Caller, budget: int, config: Exact, max_order: int, key: Key) -> Explanation:
+    n = call.n
+    if n > 30 or 2**n > budget:
+        raise ValueError(
+            f"budget must be at least 2^n = {2**n} for method 'exact' with n = {n}, got {budget}."
+        )
+    packed = masks.all_packed(n)
+    table = jnp.asarray(call(packed), jnp.float32)
+    coefficients = transforms.ifwht(table, axis=0)
+    found = spectrum.from_terms(packed, np.asarray(coefficients).T, n)
+    one = jnp.ones(table.shape[1:])
+    return Explanation(
+        spectrum=found, n=n, method="exact", calls=2**n, full=table[-1], empty=table[0],
+        faithfulness=one, faithfulness_interval=(one, one),
+    )  # fmt: skip
+
+
+def run_linear(call: Caller, budget: int, config: Linear, max_order: int, key: Key) -> Explanation:
+    return _fit(call, masks.plan_budget(call.n, budget, coded=False), Spex(), max_order, key)
+
+
+def run_spex(call: Caller, budget: int, config: Spex, max_order: int, key: Key) -> Explanation:
+    if affords_all(call.n, budget):
+        return run_exact(call, budget, Exact(), max_order, key)
+    t = config.t or max_order
+    plan = masks.plan_budget(call.n, budget, t, config.groups, config.b)
+    if plan.b is None:
+        raise ValueError(
+            f"budget must be at least {min(c for _, d, c in plan.costs if d == t)} for method "
+            f"'spex' with n = {call.n}, t = {t}, {config.groups} groups"
+            f"{'' if config.b is None else f', b = {config.b}'}; got {budget}. A smaller "
+            "max_order, or method 'auto' or 'linear', needs less."
+        )
+    return _fit(call, plan, config, max_order, key)
+
+
+def run_auto(call: Caller, budget: int, config: Auto, max_order: int, key: Key) -> Explanation:
+    if affords_all(call.n, budget):
+        return run_exact(call, budget, Exact(), max_order, key)
+    return _fit(call, masks.plan_budget(call.n, budget, max_order), Spex(), max_order, key)
+
+
+def _fit(call: Caller, plan: masks.Plan, config: Spex, max_order: int, key: Key) -> Explanation:
+    bought = buy(call, plan, key)
+    shared = config.shared_support
+    if shared is None:
+        shared = len(bought.full) > JOINT_OUTPUTS
+    fit = crossfit.fit(
+        bought.samples, call.n, bought.design, config.peeling, max_order,
+        bool(shared) and not bought.scalar,
+    )  # fmt: skip
+    linear = bought.design is None or all(m == "linear" for m in fit.method)
+    name = "linear" if linear else "spex"
+    return measured(bought, fit.honest, fit.final, name, key, fit.info)
+
+
+Run = Callable[[Caller, int, Any, int, Key], Explanation]
+
+METHODS: dict[str, tuple[type, Run]] = {
+    "auto": (Auto, run_auto),
+    "exact": (Exact, run_exact),
+    "spex": (Spex, run_spex),
+    "linear": (Linear, run_linear),
+}
+"""Name → (class of its configuration, function (call, budget, config, max_order, key))."""
+
+
+def resolve(method: Any) -> tuple[Any, Run]:
+    """The configuration and run of a name, in any case, or of a configuration.
+
+    Raises:
+      ValueError: if the name or the configuration is unknown; the nearest name is suggested.
+    """
+    if not isinstance(method, str):
+        for config, run in METHODS.values():
+            if isinstance(method, config):
+                return method, run
+        raise ValueError(f"method must be a name or a configuration, got {method!r}.")
+    name = method.lower()
+    if name not in METHODS:
+        near = difflib.get_close_matches(name, METHODS, 1, 0.0)
+        raise ValueError(
+            f"method {method!r} is unknown; did you mean {near[0]!r}? "
+            f"There are {', '.join(METHODS)}."
+        )
+    config, run = METHODS[name]
+    return config(), run

@@ -1,0 +1,137 @@
+"""Buying masks: which a plan asks for, their values, and the measuring of what was fitted."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Bool, Float, UInt32
+
+from spexjax import gf2, masks, metrics, values
+from spexjax.explanation import Explanation
+from spexjax.masks import CodedDesign, Plan
+from spexjax.peeling import Info
+from spexjax.spectrum import Spectrum
+from spexjax.typing import ArrayLike, Key, ValueFunction
+from spexjax.values import OnDevice
+
+_INTERVAL_STREAM = 7
+
+
+class Caller(NamedTuple):
+    """A value function with the settings of its calls; takes packed masks."""
+
+    f: ValueFunction | OnDevice
+    n: int
+    chunk_size: int = 512
+    progress: bool = False
+
+    def __call__(self, packed: UInt32[np.ndarray, "N W"]) -> ArrayLike:
+        return values.evaluate(self.f, packed, self.n, self.chunk_size, self.progress)
+
+
+class Samples(NamedTuple):
+    """Masks and values, as the fits want them."""
+
+    coded: Float[np.ndarray, "N K"] | None
+    """Values at the design's masks, in its order."""
+    rows: UInt32[np.ndarray, "rows W"]
+    """All other masks, packed."""
+    values: Float[np.ndarray, "rows K"]
+    held_out: Bool[np.ndarray, "rows"]
+    """Masks that nothing may be fitted to until faithfulness has been measured."""
+
+
+class Purchase(NamedTuple):
+    """What a plan bought."""
+
+    n: int
+    design: CodedDesign | None
+    samples: Samples
+    full: Float[np.ndarray, "K"]
+    """f(1…1)."""
+    empty: Float[np.ndarray, "K"]
+    """f(0…0); NaN if the budget was one call."""
+    calls: int
+    scalar: bool
+    """Whether f returned (N,); K is then 1."""
+
+
+def buy(call: Caller, plan: Plan, key: Key) -> Purchase:
+    """Asks f for the masks of a plan: 1…1, 0…0, the coded ones, then fresh uniform ones.
+
+    The first ``plan.held_out`` uniform masks are marked as held out.
+    """
+    n = call.n
+    W = gf2.num_words(n)
+    ends = np.stack([gf2.pack_numpy(np.full(n, keep), W) for keep in (True, False)])
+    design, coded = None, np.zeros((0, W), np.uint32)
+    if plan.b is not None:
+        design = masks.coded_design(key, n, plan.b, plan.t, plan.groups)
+        coded = np.asarray(design.packed())
+    bought, place = masks.unique_rows(np.concatenate([ends[: plan.endpoints], coded]))
+    fresh = plan.budget - len(bought)
+    if n < 63:
+        fresh = min(fresh, 2**n - len(bought))
+    uniform = masks.fresh_uniform(key, n, fresh, bought)
+    answers = np.asarray(call(np.concatenate([bought, uniform])), np.float32)
+    scalar = answers.ndim == 1
+    answers = answers.reshape(len(answers), -1)
+
+    first = len(bought)
+    in_design = place[plan.endpoints :]
+    others = np.setdiff1d(np.arange(first), in_design)
+    rows = np.concatenate([others, np.arange(first, len(answers))])
+    drawn = np.arange(len(rows)) - len(others)
+    samples = Samples(
+        coded=None if design is None else answers[in_design],
+        rows=np.concatenate([bought[others], uniform]),
+        values=answers[rows],
+        held_out=(drawn >= 0) & (drawn < plan.held_out),
+    )
+    empty = answers[1] if plan.budget > 1 else np.full_like(answers[0], np.nan)
+    return Purchase(n, design, samples, answers[0], empty, len(answers), scalar)
+
+
+def measured(
+    bought: Purchase,
+    honest: Spectrum,
+    final: Spectrum,
+    method: str,
+    key: Key,
+    info: Info | None = None,
+) -> Explanation:
+    """An explanation with the faithfulness of ``honest`` on the held-out masks.
+
+    Args:
+      bought: masks and values.
+      honest: the surrogate fitted without the held-out masks, one per output (K, S).
+      final: the surrogate to return, (K, S).
+      method: what was done.
+      key: seeds the bootstrap of the interval.
+      info: diagnostics of a search.
+    """
+    held_out = bought.samples.held_out
+    truth = bought.samples.values[held_out]
+    if len(truth) > 1:
+        guess = honest.predict_packed(bought.samples.rows[held_out])
+        faithfulness = metrics.r2(truth, guess)
+        interval = metrics.r2_interval(jax.random.fold_in(key, _INTERVAL_STREAM), truth, guess)
+    else:
+        faithfulness = jnp.full(bought.full.shape, jnp.nan)
+        interval = (faithfulness, faithfulness)
+
+    def output(x):
+        return x[0] if bought.scalar else x
+
+    return Explanation(
+        spectrum=final[0] if bought.scalar else final,
+        n=bought.n,
+        method=method,
+        calls=bought.calls,
+        full=output(bought.full),
+        empty=output(bought.empty),
+        faithfulness=output(faithfulness),
+        faithfulness_interval=(output(interval[0]), output(interval[1])),
+        info=info,
+    )
