@@ -14,7 +14,9 @@ from jaxtyping import Float
 
 from spexjax.models import weights
 from spexjax.models.distilbert import Config, apply
-from spexjax.models.masking import bucket, load_tokenizer, truncation
+from spexjax.models.hub import model_folder
+from spexjax.models.masking import bucket
+from spexjax.models.tokenizing import load_tokenizer, truncation
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -70,27 +72,28 @@ class TextClassifier:
 
 
 def load_classifier(folder: str | Path | None = None) -> TextClassifier:
-    """Reads a Hugging Face folder; without one, the sentiment classifier that ships with spexjax.
+    """Reads a Hugging Face model; without one, the sentiment classifier that ships with spexjax.
 
     Args:
-      folder: holds ``config.json``, ``tokenizer.json`` and ``model.safetensors`` (or shards).
+      folder: holds ``config.json``, ``tokenizer.json`` (or ``vocab.txt``) and
+        ``model.safetensors`` (or shards); or the id of such a model on the hub.
 
     Raises:
-      FileNotFoundError: if the folder or one of its files is missing.
+      FileNotFoundError: if the model or one of its files is missing.
+      ConnectionError: if it is not in a folder or the cache and the hub cannot be reached.
       ValueError: if the model is not supported or a tensor does not fit; it is named.
     """
     if folder is None:
         with resources.as_file(resources.files("spexjax.models.mini") / "sentiment") as path:
             return replace(load_classifier(path), name="embedded sentiment classifier")
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise FileNotFoundError(f"No folder {str(folder)!r}.")
+    name = Path(folder).resolve().name if Path(folder).is_dir() else str(folder)
+    folder = model_folder(folder)
     config, params = weights.load(folder)
     tokenizer = load_tokenizer(folder)
     size = tokenizer.get_vocab_size()
     if size > config.vocab_size:
         raise ValueError(f"The tokenizer has {size} tokens, the model only {config.vocab_size}.")
-    return TextClassifier(config, params, tokenizer, folder.resolve().name)
+    return TextClassifier(config, params, tokenizer, name)
 
 
 _logits = jax.jit(apply, static_argnums=0)

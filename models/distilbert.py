@@ -8,7 +8,7 @@ hold the parameters, and ``Classifier(config).apply({"params": params}, ids, mas
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Literal, get_args
 
@@ -136,13 +136,23 @@ def attend(
       weights_dropout: factors for the attention weights (0 or 1/(1 − rate)), for training.
       precision: of the two products.
     """
-    scores = jnp.einsum("...qhd,...khd->...hqk", q, k, precision=precision)
-    scores = scores.astype(jnp.float32) * (q.shape[-1] ** -0.5)
-    scores = jnp.where(keep[..., None, None, :], scores, jnp.finfo(jnp.float32).min)
-    weights = jax.nn.softmax(scores, axis=-1)
+    weights = attention_weights(q, k, keep, precision)
     if weights_dropout is not None:
         weights = weights * weights_dropout
     return jnp.einsum("...hqk,...khd->...qhd", weights.astype(v.dtype), v, precision=precision)
+
+
+def attention_weights(
+    q: Float[Array, "... q heads d"],
+    k: Float[Array, "... k heads d"],
+    keep: Bool[Array, "... k"],
+    precision: jax.lax.Precision = jax.lax.Precision.DEFAULT,
+) -> Float[Array, "... heads q k"]:
+    """softmax(q kᵀ / √d) in float32 over the keys that ``keep`` marks; as for :func:`attend`."""
+    scores = jnp.einsum("...qhd,...khd->...hqk", q, k, precision=precision)
+    scores = scores.astype(jnp.float32) * (q.shape[-1] ** -0.5)
+    scores = jnp.where(keep[..., None, None, :], scores, jnp.finfo(jnp.float32).min)
+    return jax.nn.softmax(scores, axis=-1)
 
 
 def precision_of(dtype: jnp.dtype) -> jax.lax.Precision:
@@ -290,6 +300,63 @@ def apply(
     """The logits (batch, K), float32, computed in ``dtype`` (float32 or bfloat16)."""
     logits = Classifier(config, dtype).apply({"params": params}, jnp.asarray(ids), keep)
     return jnp.asarray(logits)
+
+
+def hidden_states(
+    config: Config,
+    params: Mapping[str, Any],
+    ids: Int[ArrayLike, "batch length"],
+    keep: Bool[ArrayLike, "batch length"],
+    layer: int,
+    dtype: Any = jnp.float32,
+) -> Float[Array, "batch length dim"]:
+    """The states after ``layer`` layers; 0 gives the normalised embeddings.
+
+    Raises:
+      ValueError: if the model has fewer layers.
+    """
+    if not 0 <= layer <= config.n_layers:
+        raise ValueError(f"layer must be 0 to {config.n_layers}, got {layer}.")
+    part = Encoder(replace(config, n_layers=layer), dtype)
+    return jnp.asarray(part.apply({"params": params["encoder"]}, jnp.asarray(ids), keep))
+
+
+def attention_of(
+    config: Config,
+    params: Mapping[str, Any],
+    ids: Int[ArrayLike, "batch length"],
+    keep: Bool[ArrayLike, "batch length"],
+    layer: int,
+    head: int,
+    query: int = 0,
+    dtype: Any = jnp.float32,
+) -> Float[Array, "batch length"]:
+    """Attention weights of one head, from the token at ``query`` to every token; they sum to 1.
+
+    Args:
+      layer: from 0. head: from 0. The others as for :func:`hidden_states`.
+
+    Raises:
+      ValueError: if the model has no such layer or head.
+    """
+    if not 0 <= layer < config.n_layers or not 0 <= head < config.n_heads:
+        raise ValueError(
+            f"layer and head must be below {config.n_layers} and {config.n_heads}, "
+            f"got {layer} and {head}."
+        )
+    states = hidden_states(config, params, ids, keep, layer, dtype)
+    dense = params["encoder"][f"layer_{layer}"]["attention"]
+    d = config.dim // config.n_heads
+    part = slice(head * d, (head + 1) * d)
+
+    def project(x: Array, name: str) -> Array:
+        kernel = jnp.asarray(dense[name]["kernel"][:, part], dtype)
+        y = jnp.matmul(x, kernel, precision=precision_of(dtype))
+        return (y + jnp.asarray(dense[name]["bias"][part], dtype))[..., None, :]
+
+    q, k = project(states[:, query : query + 1], "query"), project(states, "key")
+    weights = attention_weights(q, k, jnp.asarray(keep, bool), precision_of(dtype))
+    return weights[:, 0, 0]
 
 
 def _norm(config: Config, dtype: Any, name: str) -> nn.LayerNorm:

@@ -2,16 +2,16 @@
 
 A feature is a stretch of characters of the untouched text, a word or a sentence. The text is
 tokenized ONCE; each token belongs to one feature, or to none and is then always kept. A mask
-turns the tokens of every feature it switches off into a single [UNK] (or [MASK], or nothing) and
-closes the gaps, so that a row holds what the tokenizer would return for the text in which the
+turns the tokens of every feature it switches off into a single [UNK] (or [MASK], [PAD], nothing)
+and closes the gaps, so that a row holds what the tokenizer would return for the text in which the
 feature's characters are replaced by ``[UNK]``. That holds for tokenizers that treat the pieces of
-a pre-token alone (WordPiece); features that share a pre-token are therefore merged.
+a pre-token alone (WordPiece); features that share a pre-token are therefore merged. Single tokens
+as features are the exception: there the row is defined by its ids, not by a text.
 """
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 
 import jax
@@ -20,13 +20,14 @@ import numpy as np
 from jaxtyping import Bool, Int
 
 from spexjax.models.spans import Span, merge, sentences, words
+from spexjax.models.tokenizing import truncation
 from spexjax.typing import Array, ArrayLike
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-Replacement = Literal["unk", "mask", "delete"]
-Features = Literal["words", "sentences"]
+Replacement = Literal["unk", "mask", "pad", "delete"]
+Features = Literal["words", "sentences", "tokens"]
 
 _ALWAYS, _NOTHING = -1, -2  # feature numbers of a token that is always kept, and of padding
 
@@ -39,6 +40,17 @@ class Template(NamedTuple):
     first: Bool[ArrayLike, "length"]  # where a masked feature leaves its replacement
     replacement: Int[ArrayLike, ""]
     pad: Int[ArrayLike, ""]
+    attended: Bool[ArrayLike, ""]  # whether attention sees the replacement
+
+
+class MaskedRows(NamedTuple):
+    """A batch of masked texts: tokens at the front, padding behind."""
+
+    ids: Int[Array, "N length"]
+    keep: Bool[Array, "N length"]
+    """True at what attention sees."""
+    feature: Int[Array, "N length"]
+    """The feature of each token or replacement; negative for special tokens and padding."""
 
 
 @dataclass(frozen=True)
@@ -91,27 +103,6 @@ def bucket(size: int, least: int = 8) -> int:
     return 3 * power // 4 if size <= 3 * power // 4 else power
 
 
-def load_tokenizer(folder: str | Path) -> "Tokenizer":
-    """Reads ``folder/tokenizer.json``; padding and truncation stored in it are switched off.
-
-    Raises:
-      FileNotFoundError: if there is none.
-      ValueError: if it cannot be read.
-    """
-    from tokenizers import Tokenizer
-
-    path = Path(folder) / "tokenizer.json"
-    if not path.is_file():
-        raise FileNotFoundError(f"No tokenizer.json in {str(folder)!r}.")
-    try:
-        tokenizer = Tokenizer.from_file(str(path))
-    except Exception as error:  # the library raises nothing narrower
-        raise ValueError(f"{str(path)!r} is not a tokenizer: {error}.") from error
-    tokenizer.no_padding()
-    tokenizer.no_truncation()
-    return tokenizer
-
-
 def split_text(
     text: str,
     tokenizer: "Tokenizer",
@@ -123,32 +114,25 @@ def split_text(
     Args:
       text: the text, never altered.
       tokenizer: with padding and truncation off.
-      features: "words" or "sentences" (nltk's rules), or character spans [start, end). A span is
-        widened to whole pre-tokens of the tokenizer, spans that then overlap become one, and
-        spans without a token (a lone zero-width character) are left out.
+      features: "words" or "sentences" (nltk's rules), "tokens" (each token of its own), or
+        character spans [start, end). A span is widened to whole pre-tokens of the tokenizer,
+        spans that then overlap become one, and spans without a token (a lone zero-width
+        character) are left out.
       max_length: the model's number of positions. Tokens beyond it are cut off as the model's own
         truncation would, and features wholly beyond it are listed in ``cut``.
 
     Raises:
       ValueError: if there is no feature, or a span lies outside the text.
     """
-    if isinstance(features, str):
-        if features not in get_args(Features):
-            raise ValueError(
-                f"features must be one of {get_args(Features)} or spans, got {features!r}."
-            )
-        features = words(text) if features == "words" else sentences(text)
-    spans = sorted(features)
-    for start, end in spans:
-        if not 0 <= start < end <= len(text):
-            raise ValueError(
-                f"Span {(start, end)} is not within the text's {len(text)} characters."
-            )
     encoding = tokenizer.encode(text)
     special = np.array(encoding.special_tokens_mask, bool)
     offsets = np.array(encoding.offsets, np.int64).reshape(-1, 2)
-    blocks = np.array([-1 if w is None else w for w in encoding.word_ids])
-    merged, feature = merge(spans, offsets, np.where(special, -1, blocks))
+    if isinstance(features, str) and features == "tokens":
+        merged = [(int(start), int(end)) for start, end in offsets[~special]]
+        feature = np.where(special, _ALWAYS, np.cumsum(~special) - 1)
+    else:
+        blocks = np.array([-1 if w is None else w for w in encoding.word_ids])
+        merged, feature = merge(_spans(text, features), offsets, np.where(special, -1, blocks))
     ids = np.array(encoding.ids, np.int32)
     kept = truncation(special, max_length)
     ids, feature = ids[kept], feature[kept]
@@ -166,20 +150,20 @@ def split_text(
     )
 
 
-def truncation(
-    special: Bool[np.ndarray, "tokens"], max_length: int | None
-) -> Int[np.ndarray, "kept"]:
-    """Which tokens a model of ``max_length`` positions sees: the first, and the closing specials.
-
-    Args:
-      special: bool, True at the tokens that the tokenizer adds, such as [CLS] and [SEP].
-      max_length: positions; None for no limit.
-    """
-    count = len(special)
-    if max_length is None or count <= max_length:
-        return np.arange(count)
-    tail = int(np.argmin(special[::-1]))
-    return np.r_[: max_length - tail, count - tail : count]
+def _spans(text: str, features: Features | Iterable[Span]) -> list[Span]:
+    if isinstance(features, str):
+        if features not in get_args(Features):
+            raise ValueError(
+                f"features must be one of {get_args(Features)} or spans, got {features!r}."
+            )
+        return words(text) if features == "words" else sentences(text)
+    spans = sorted(features)
+    for start, end in spans:
+        if not 0 <= start < end <= len(text):
+            raise ValueError(
+                f"Span {(start, end)} is not within the text's {len(text)} characters."
+            )
+    return spans
 
 
 def template(
@@ -188,7 +172,14 @@ def template(
     replacement: Replacement = "unk",
     length: int | None = None,
 ) -> Template:
-    """The arrays for :func:`masked_ids`, padded to ``length`` tokens.
+    """The arrays for :func:`masked_rows`, padded to ``length`` tokens.
+
+    Args:
+      text: the text and its features.
+      tokenizer: knows the ids of [UNK], [MASK] and [PAD].
+      replacement: what a masked feature becomes: one [UNK], one [MASK], one [PAD] that attention
+        does not see but that keeps a place, so that later words stay further off, or nothing.
+      length: of the longest row.
 
     Raises:
       ValueError: if the replacement is unknown or the tokenizer has no such token, or the text is
@@ -199,7 +190,7 @@ def template(
     length = len(text.ids) if length is None else length
     if length < len(text.ids):
         raise ValueError(f"length = {length} is below the text's {len(text.ids)} tokens.")
-    name = {"unk": "[UNK]", "mask": "[MASK]", "delete": "[PAD]"}[replacement]
+    name = {"unk": "[UNK]", "mask": "[MASK]"}.get(replacement, "[PAD]")
     token, pad = tokenizer.token_to_id(name), tokenizer.token_to_id("[PAD]")
     if token is None or pad is None:
         raise ValueError(f"The tokenizer has no token {name!r} or no '[PAD]'.")
@@ -210,30 +201,46 @@ def template(
         first=np.pad(text.first & (replacement != "delete"), fill),
         replacement=np.array(token, np.int32),
         pad=np.array(pad, np.int32),
+        attended=np.array(replacement != "pad"),
     )
 
 
-@partial(jax.jit, inline=True)
-def masked_ids(
-    template: Template, masks: Bool[ArrayLike, "N n"]
-) -> tuple[Int[Array, "N length"], Bool[Array, "N length"]]:
+def row_lengths(template: Template, masks: Bool[np.ndarray, "N n"]) -> Int[np.ndarray, "N"]:
+    """Tokens that each masked text has, replacements included."""
+    feature, first = np.asarray(template.feature), np.asarray(template.first)
+    own = np.bincount(feature[feature >= 0], minlength=masks.shape[1])
+    left = np.bincount(feature[first], minlength=masks.shape[1])
+    always = int((feature == _ALWAYS).sum()) + int(left.sum())
+    return always + masks @ (own - left)
+
+
+@partial(jax.jit, static_argnames="length", inline=True)
+def masked_rows(
+    template: Template, masks: Bool[ArrayLike, "N n"], length: int | None = None
+) -> MaskedRows:
     """Token ids and attention mask of a text under each of N masks.
 
     Args:
       template: of a text of at most n features.
       masks: bool, (N, n), True keeps; columns beyond the text's features are ignored.
-
-    Returns:
-      ids: int32, (N, length), the tokens at the front, padding behind.
-      keep: bool, (N, length), True at tokens.
+      length: of the rows returned, at least :func:`row_lengths`; the template's if not given.
     """
     feature = jnp.asarray(template.feature)
-    length = feature.shape[-1]
+    length = feature.shape[-1] if length is None else length
     kept = jnp.take(jnp.asarray(masks), jnp.maximum(feature, 0), axis=1) | (feature == _ALWAYS)
     kept &= feature != _NOTHING
     there = kept | jnp.asarray(template.first)
     ids = jnp.where(kept, jnp.asarray(template.ids), template.replacement)
     to = jnp.where(there, jnp.cumsum(there, axis=1, dtype=jnp.int32) - 1, length)
     rows = jnp.arange(ids.shape[0])[:, None]
-    out = jnp.full(ids.shape, template.pad, jnp.int32).at[rows, to].set(ids, mode="drop")
-    return out, jnp.arange(length) < jnp.sum(there, axis=1, dtype=jnp.int32)[:, None]
+
+    def compact(values: ArrayLike, fill: ArrayLike | int) -> Array:
+        values = jnp.broadcast_to(jnp.asarray(values), there.shape)
+        blank = jnp.full((there.shape[0], length), fill, values.dtype)
+        return blank.at[rows, to].set(values, mode="drop")
+
+    return MaskedRows(
+        ids=compact(ids, template.pad),
+        keep=compact(kept | template.attended, False),
+        feature=compact(feature, _NOTHING),
+    )

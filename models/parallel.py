@@ -1,11 +1,12 @@
 """Value functions of texts: masks in, values out, over all local devices.
 
 Masks are cut into batches of one fixed size and split over the devices by ``pmap``; the
-parameters are on every device. Lengths and numbers of features are rounded up to a ladder, so
-that texts of similar size share one compiled program.
+parameters are on every device. Lengths of rows and numbers of features are rounded up to a
+ladder, so that short rows do not pay for long ones and texts of similar size share compiled
+programs.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -15,31 +16,45 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float
 
+from spexjax import gf2
+from spexjax.masks import unique_rows
 from spexjax.models.classifier import TextClassifier
-from spexjax.models.distilbert import Config, apply
+from spexjax.models.distilbert import Config
 from spexjax.models.masking import (
     Features,
     MaskableText,
     Replacement,
     Template,
     bucket,
-    masked_ids,
+    masked_rows,
+    row_lengths,
     split_text,
     template,
 )
-from spexjax.models.scoring import Score, score
+from spexjax.models.scoring import Attention, Hidden, Score, outputs
 from spexjax.models.spans import Span
 from spexjax.typing import Array
 
 # Tokens per device and batch: on CPUs what the caches hold, elsewhere what keeps the device busy.
 _TOKENS = {"cpu": 1 << 11}
 _TOKENS_ELSEWHERE = 1 << 16
+_SHARE_OF_MEMORY = 0.5
+_SHORTEST = 32  # shorter rows cost hardly less, and a program more
 
 
-def default_rows(length: int, platform: str) -> int:
-    """Masks per device and batch for rows of ``length`` tokens: a power of two, 8 to 512."""
-    rows = _TOKENS.get(platform, _TOKENS_ELSEWHERE) // length
-    return min(max(1 << max(rows, 1).bit_length() - 1, 8), 512)
+def default_rows(config: Config, length: int, device: jax.Device) -> int:
+    """Masks per device and batch for rows of ``length`` tokens: a power of two, 1 to 512.
+
+    As many as keep the device busy, if half of the memory that it says is free can hold the
+    states, the hidden layer and the attention weights of one layer, in float32.
+    """
+    rows = max(_TOKENS.get(device.platform, _TOKENS_ELSEWHERE) // length, 8)
+    memory = device.memory_stats() or {}
+    if "bytes_limit" in memory:
+        per_token = 4 * (8 * config.dim + 2 * config.hidden_dim + 2 * config.n_heads * length)
+        free = memory["bytes_limit"] - memory.get("bytes_in_use", 0)
+        rows = min(rows, int(_SHARE_OF_MEMORY * free) // (per_token * length))
+    return min(1 << max(rows, 1).bit_length() - 1, 512)
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,16 +65,16 @@ class TextValue:
       model: the classifier.
       source: the text, its features and tokens.
       label: the class whose score is the value.
-      kind: which score.
+      kind: what the value is.
       template: the text's tokens, padded to the bucket of its length.
       rows: masks per device and batch.
-      program: the compiled batch, shared by texts of one bucket.
+      program: one batch, compiled once per length, shared by texts of one bucket.
     """
 
     model: TextClassifier
     source: MaskableText
     label: int
-    kind: Score
+    kind: Score | Hidden | Attention
     template: Template
     rows: int
     program: Callable[..., Array]
@@ -74,8 +89,10 @@ class TextValue:
         """The features as they stand in the text."""
         return self.source.words
 
-    def __call__(self, masks: Bool[np.ndarray, "N n"], /) -> Float[np.ndarray, "N"]:
-        """Values, float32, (N,), of masks, bool, (N, n); True keeps a feature.
+    def __call__(self, masks: Bool[np.ndarray, "N n"], /) -> Float[np.ndarray, "N *K"]:
+        """Values, float32, (N,) or (N, K), of masks, bool, (N, n); True keeps a feature.
+
+        A mask asked for twice is evaluated once.
 
         Raises:
           ValueError: if the masks are not bool or not (N, n).
@@ -85,15 +102,50 @@ class TextValue:
             raise ValueError(
                 f"masks must be bool of shape (N, {self.n}), got {masks.dtype} {masks.shape}."
             )
+        if len(masks) == 0:
+            return self(np.ones((1, self.n), bool))[:0]
+        packed, place = unique_rows(gf2.pack_numpy(masks, gf2.num_words(self.n)))
+        masks = gf2.unpack_numpy(packed, self.n)
+        found = None
+        for length, chosen in self._batches(masks):
+            values = self._evaluate(masks[chosen], length)
+            if found is None:
+                found = np.empty((len(masks), *values.shape[1:]), np.float32)
+            found[chosen] = values
+        assert found is not None
+        return found[place]
+
+    def _batches(self, masks: Bool[np.ndarray, "N n"]) -> Iterator[tuple[int, np.ndarray]]:
+        """Lengths and the masks to evaluate at them: full batches, shortest rows first.
+
+        What does not fill a batch at its own length joins the next longer one, so that rows
+        of padding are few and no program is compiled for a handful of masks.
+        """
+        size = jax.local_device_count() * self.rows
+        longest = len(self.template.ids)
+        tokens = row_lengths(self.template, masks)
+        lengths = np.array([min(bucket(t, _SHORTEST), longest) for t in tokens.tolist()])
+        waiting = np.zeros(0, np.int64)
+        present = np.unique(lengths)
+        for length in present:
+            waiting = np.concatenate([waiting, np.flatnonzero(lengths == length)])
+            ready = len(waiting) if length == present[-1] else len(waiting) // size * size
+            if ready:
+                yield int(length), waiting[:ready]
+            waiting = waiting[ready:]
+
+    def _evaluate(self, masks: Bool[np.ndarray, "N n"], length: int) -> np.ndarray:
         devices = jax.local_device_count()
-        size = devices * self.rows
-        fill = (-len(masks) % size, bucket(self.n) - self.n)
+        fill = (-len(masks) % (devices * self.rows), bucket(self.n) - self.n)
         padded = np.pad(masks, ((0, fill[0]), (0, fill[1])))
         padded = padded.reshape(-1, devices, self.rows, padded.shape[1])
         label = np.int32(self.label)
-        parts = [self.program(self.model.replicated, self.template, label, m) for m in padded]
-        values = [np.asarray(part, np.float32).reshape(-1) for part in parts]
-        return np.concatenate([np.zeros(0, np.float32), *values])[: len(masks)]
+        parts = [
+            self.program(length, self.model.replicated, self.template, label, m) for m in padded
+        ]
+        values = [np.asarray(part, np.float32).reshape(-1, *part.shape[2:]) for part in parts]
+        found = np.concatenate(values)[: len(masks)]
+        return found[:, : self.n] if isinstance(self.kind, Attention) else found
 
 
 def value_function(
@@ -101,7 +153,7 @@ def value_function(
     text: str,
     features: Features | Iterable[Span] = "words",
     label: int | None = None,
-    score: Score = "logit",
+    score: Score | Hidden | Attention = "logit",
     replacement: Replacement = "unk",
     dtype: Any = jnp.float32,
     rows: int | None = None,
@@ -111,11 +163,14 @@ def value_function(
     Args:
       model: the classifier.
       text: the text.
-      features: "words", "sentences" or character spans; see :func:`masking.split_text`.
+      features: "words", "sentences", "tokens" or character spans; see :func:`masking.split_text`.
       label: the class whose score is the value; the positive one if not given, and if none can be
         called that, the class predicted for the text.
-      score: "logit", "log-odds", "probability" or "margin".
-      replacement: what a masked feature becomes: "unk" ([UNK]), "mask" ([MASK]) or "delete".
+      score: "logit", "log-odds", "probability" or "margin" of that class; or, for a vector of
+        values, "logits", :class:`~spexjax.models.scoring.Hidden` or
+        :class:`~spexjax.models.scoring.Attention`.
+      replacement: what a masked feature becomes: "unk" ([UNK]), "mask" ([MASK]), "pad" (a place
+        that attention does not see) or "delete" (nothing).
       dtype: to compute in, float32 or bfloat16.
       rows: masks per device and batch; chosen from the length if not given.
 
@@ -132,7 +187,7 @@ def value_function(
     if not 0 <= label < model.config.num_labels:
         raise ValueError(f"label must be 0 to {model.config.num_labels - 1}, got {label}.")
     length = min(bucket(len(source.ids)), positions)
-    rows = default_rows(length, jax.local_devices()[0].platform) if rows is None else rows
+    rows = default_rows(model.config, length, jax.local_devices()[0]) if rows is None else rows
     return TextValue(
         model=model,
         source=source,
@@ -145,11 +200,20 @@ def value_function(
 
 
 @lru_cache(maxsize=32)
-def _program(config: Config, dtype: Any, kind: Score) -> Callable[..., Array]:
-    """One batch on every device: (params, template, label, masks (devices, rows, n)) to scores."""
+def _program(config: Config, dtype: Any, kind: Score | Hidden | Attention) -> Callable[..., Array]:
+    """One batch on every device.
 
-    def run(params: Any, template: Template, label: Array, masks: Array) -> Array:
-        ids, keep = masked_ids(template, masks)
-        return score(apply(config, params, ids, keep, dtype), label, kind)
+    (length, params, template, label, masks (devices, rows, n)) to (devices, rows) or
+    (devices, rows, K); the length is static.
+    """
 
-    return jax.pmap(run, in_axes=(0, None, None, 0), devices=jax.local_devices())
+    def run(length: int, params: Any, template: Template, label: Array, masks: Array) -> Array:
+        rows = masked_rows(template, masks, length)
+        return outputs(config, params, rows, label, kind, masks.shape[-1], dtype)
+
+    return jax.pmap(
+        run,
+        in_axes=(None, 0, None, None, 0),
+        static_broadcasted_argnums=0,
+        devices=jax.local_devices(),
+    )

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spexjax.models.masking import load_tokenizer, masked_ids, split_text, template
+from spexjax.models.masking import masked_rows, row_lengths, split_text, template
+from spexjax.models.tokenizing import load_tokenizer
 
 # Lengths and widths are fixed so that the examples share one compiled program.
 LENGTH, WIDTH, ROWS = 256, 64, 4
@@ -68,11 +69,14 @@ def texts(draw):
 def rows_of(text, tokenizer, masks, replacement="unk"):
     wide = np.zeros((ROWS, WIDTH), bool)
     wide[: len(masks), : text.n] = masks
-    ids, keep = masked_ids(template(text, tokenizer, replacement, LENGTH), wide)
+    arrays = template(text, tokenizer, replacement, LENGTH)
+    ids, keep, feature = masked_rows(arrays, wide)
     ids, keep = np.asarray(ids), np.asarray(keep)
     assert ids.shape == keep.shape == (ROWS, LENGTH)
     assert ids.dtype == np.int32
     lengths = keep.sum(axis=1)
+    np.testing.assert_array_equal(row_lengths(arrays, wide), lengths)
+    np.testing.assert_array_equal(np.asarray(feature) == -2, ~keep)
     np.testing.assert_array_equal(keep, np.arange(LENGTH) < lengths[:, None])
     assert not ids[~keep].any()  # [PAD] is 0
     return [row[:length].tolist() for row, length in zip(ids, lengths, strict=True)]
@@ -172,18 +176,51 @@ def test_truncation_is_the_tokenizers_own_and_reported(tokenizer):
 
 def test_new_masks_and_texts_of_one_bucket_compile_nothing(tokenizer):
     wide = np.zeros((3, 16), bool)
-    masked_ids(template(split_text("bad film", tokenizer), tokenizer, length=32), wide)
-    before = masked_ids._cache_size()
-    masked_ids(template(split_text("it's good!", tokenizer), tokenizer, "mask", 32), ~wide)
-    assert masked_ids._cache_size() == before
+    masked_rows(template(split_text("bad film", tokenizer), tokenizer, length=32), wide)
+    before = masked_rows._cache_size()
+    masked_rows(template(split_text("it's good!", tokenizer), tokenizer, "mask", 32), ~wide)
+    assert masked_rows._cache_size() == before
+
+
+def test_padded_words_keep_their_place_unseen(tokenizer):
+    source = split_text("Her acting isn't bad", tokenizer)
+    mask = np.array([[True, False, True, False]])
+    plain = masked_rows(template(source, tokenizer, "unk"), mask)
+    padded = masked_rows(template(source, tokenizer, "pad"), mask)
+    np.testing.assert_array_equal(padded.feature, plain.feature)
+    hidden = np.isin(plain.feature, [1, 3])
+    assert hidden.sum() == 2
+    np.testing.assert_array_equal(padded.keep, plain.keep & ~hidden)
+    np.testing.assert_array_equal(padded.ids, np.where(hidden, 0, plain.ids))
+
+
+def test_tokens_as_features(tokenizer):
+    text = "Unimpressive, isn't it"
+    source = split_text(text, tokenizer, "tokens")
+    ids = tokenizer.encode(text).ids
+    assert source.n == len(ids) - 2 > len(split_text(text, tokenizer).words)
+    assert "".join(source.words) == text.replace(" ", "")
+    mask = np.arange(source.n) % 3 > 0
+    row = masked_rows(template(source, tokenizer), mask[None])
+    unk = tokenizer.token_to_id("[UNK]")
+    want = [ids[0], *np.where(mask, ids[1:-1], unk), ids[-1]]
+    np.testing.assert_array_equal(row.ids[0], want)
+
+
+def test_shorter_rows_are_the_same_rows(tokenizer):
+    arrays = template(split_text("Her acting isn't bad", tokenizer), tokenizer, "delete", 32)
+    masks = np.random.default_rng(1).random((9, 4)) < 0.5
+    for long, short in zip(masked_rows(arrays, masks), masked_rows(arrays, masks, 10), strict=True):
+        np.testing.assert_array_equal(long[:, :10], short)
+    assert not np.asarray(masked_rows(arrays, masks).keep)[:, 10:].any()
 
 
 def test_same_without_jit(tokenizer):
     arrays = template(split_text("Her acting isn't bad", tokenizer), tokenizer)
     masks = np.random.default_rng(0).random((9, 4)) < 0.5
     with jax.disable_jit():
-        plain = masked_ids(arrays, masks)
-    for a, b in zip(plain, masked_ids(arrays, masks), strict=True):
+        plain = masked_rows(arrays, masks)
+    for a, b in zip(plain, masked_rows(arrays, masks), strict=True):
         np.testing.assert_array_equal(a, b)
 
 

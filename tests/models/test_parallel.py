@@ -9,8 +9,11 @@ import jax
 import numpy as np
 import pytest
 
-from spexjax.models.masking import bucket
+from spexjax.explain import explain
+from spexjax.models.distilbert import attention_of, hidden_states
+from spexjax.models.masking import bucket, masked_rows
 from spexjax.models.parallel import default_rows, value_function
+from spexjax.models.scoring import Attention, Hidden
 
 TEXT = "Her acting never fails to impress, and it isn't bad."
 
@@ -49,6 +52,69 @@ def test_scores_labels_and_replacements(classifier):
     deleted = value_function(classifier, TEXT, replacement="delete")
     want = [classifier.logits(deleted.source.masked(mask, " "))[1] for mask in masks]
     np.testing.assert_allclose(deleted(masks), want, atol=2e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["logits", Hidden(1), Hidden(2, 3), Attention(1, 2)])
+def test_vectors_hold_the_scalars(classifier, kind):
+    masks = random_masks(9, 12)
+    f = value_function(classifier, TEXT, score=kind)
+    values = f(masks)
+    assert values.dtype == np.float32
+    if kind == "logits":
+        for label in range(2):
+            g = value_function(classifier, TEXT, label=label)
+            np.testing.assert_allclose(values[:, label], g(masks), atol=1e-6)
+    elif isinstance(kind, Hidden):
+        assert values.shape == (9, 24)
+        rows = masked_rows(f.template, masks)
+        want = hidden_states(classifier.config, classifier.params, *rows[:2], kind.layer)
+        np.testing.assert_allclose(values, want[:, kind.position], atol=1e-5)
+    else:
+        assert values.shape == (9, 12)
+        rows = masked_rows(f.template, masks)
+        weights = np.asarray(
+            attention_of(classifier.config, classifier.params, *rows[:2], kind.layer, kind.head)
+        )
+        np.testing.assert_allclose(weights.sum(1), 1, atol=1e-5)
+        want = np.zeros((9, 12))
+        for row, feature in enumerate(np.asarray(rows.feature)):
+            np.add.at(want[row], feature[feature >= 0], weights[row, feature >= 0])
+        np.testing.assert_allclose(values, want, atol=1e-5)
+        assert values.min() > 0
+
+
+def test_the_explanation_of_a_vector_holds_those_of_its_outputs(classifier):
+    text = "Her acting never fails"
+    whole = explain(f := value_function(classifier, text, score="logits"), f.n, budget=16)
+    for label in range(2):
+        g = value_function(classifier, text, label=label)
+        part = explain(g, g.n, budget=16).spectrum.to_dict()
+        found = whole[label].spectrum.to_dict()
+        assert found.keys() == part.keys()
+        np.testing.assert_allclose(list(found.values()), list(part.values()), atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", [Hidden(3), Hidden(1, 99), Attention(2, 0), Attention(0, 3)])
+def test_what_the_model_lacks(classifier, kind):
+    f = value_function(classifier, TEXT, score=kind)
+    with pytest.raises(ValueError, match="must be"):
+        f(random_masks(2, f.n))
+
+
+def test_a_mask_asked_for_twice_and_rows_of_many_lengths(classifier):
+    text = "bad " * 60
+    f = value_function(classifier, text, replacement="delete", rows=8)
+    masks = random_masks(40, f.n, 1) & (np.arange(40)[:, None] % 5 > 0)
+    masks = np.concatenate([masks, masks[::3]])
+    batches = dict(f._batches(masks[:40]))
+    assert len(batches) > 1
+    assert sorted(np.concatenate(list(batches.values())).tolist()) == list(range(40))
+    short = {len(rows) % 8 for length, rows in batches.items() if length != max(batches)}
+    assert short == {0}
+    values = f(masks)
+    np.testing.assert_array_equal(values[40:], values[:40:3])
+    want = [classifier.logits(f.source.masked(mask, " "))[1] for mask in masks[:40:7]]
+    np.testing.assert_allclose(values[:40:7], want, atol=2e-5, rtol=1e-5)
 
 
 def test_no_masks_and_wrong_masks(classifier):
@@ -103,9 +169,27 @@ def test_buckets():
     assert all(b >= i for i, b in enumerate(sizes, 1))
     assert all(b <= max(8, 1.5 * i) for i, b in enumerate(sizes, 1))
     assert len(set(sizes)) == 17
-    assert default_rows(16, "cpu") == 128
-    assert default_rows(4096, "cpu") == 8
-    assert default_rows(8, "gpu") == 512
+
+
+class Device:
+    """As much of a device as the choice of rows looks at."""
+
+    def __init__(self, platform, memory=None):
+        self.platform, self.memory = platform, memory
+
+    def memory_stats(self):
+        return self.memory
+
+
+def test_rows_per_batch(classifier):
+    config = classifier.config
+    assert default_rows(config, 16, Device("cpu")) == 128
+    assert default_rows(config, 4096, Device("cpu")) == 8
+    assert default_rows(config, 8, Device("gpu", {"bytes_limit": 80 << 30})) == 512
+    # 4·(8·24 + 2·40 + 2·3·256) B · 256 tokens ≈ 1.85 MB per row, half of 60 MB of 64 free
+    small = {"bytes_limit": 64_000_000, "bytes_in_use": 4_000_000}
+    assert default_rows(config, 256, Device("gpu", small)) == 16
+    assert default_rows(config, 4096, Device("gpu", {"bytes_limit": 1000})) == 1
 
 
 FOUR = """

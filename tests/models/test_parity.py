@@ -8,7 +8,7 @@ import pytest
 
 from spexjax.models import weights
 from spexjax.models.classifier import load_classifier
-from spexjax.models.distilbert import Classifier, apply
+from spexjax.models.distilbert import Classifier, apply, attention_of, hidden_states
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # PyTorch and transformers warn on import
@@ -60,6 +60,31 @@ def test_logits(case, tmp_path):
     found = jax.jit(Classifier(ours).apply)({"params": params}, ids, keep, types)
     assert want.std() > 0.01
     np.testing.assert_allclose(found, want.numpy(), atol=1e-4)
+
+
+def test_the_inside(tmp_path):
+    config = transformers.DistilBertConfig(
+        vocab_size=90, dim=24, n_layers=3, n_heads=4, hidden_dim=32,
+        attn_implementation="eager",
+    )  # fmt: skip
+    torch.manual_seed(1)
+    model = transformers.DistilBertForSequenceClassification(config).eval()
+    model.save_pretrained(tmp_path)
+    ours, params = weights.load(tmp_path)
+    ids = np.random.default_rng(0).integers(1, 90, (3, 11), dtype=np.int32)
+    keep = np.arange(11) < np.array([11, 4, 8])[:, None]
+    with torch.no_grad():
+        want = model(
+            torch.tensor(ids, dtype=torch.long), torch.tensor(keep, dtype=torch.long),
+            output_hidden_states=True, output_attentions=True,
+        )  # fmt: skip
+    assert len(want.hidden_states) == 4
+    for layer, states in enumerate(want.hidden_states):
+        found = hidden_states(ours, params, ids, keep, layer)
+        np.testing.assert_allclose(found[keep], states.numpy()[keep], atol=1e-4)
+    for layer, head, query in [(0, 0, 0), (2, 3, 2), (1, 2, 3)]:
+        found = attention_of(ours, params, ids, keep, layer, head, query)
+        np.testing.assert_allclose(found, want.attentions[layer][:, head, query], atol=1e-5)
 
 
 def test_transformers_loads_what_is_saved(tmp_path):
