@@ -89,6 +89,14 @@ class TextValue:
         """The features as they stand in the text."""
         return self.source.words
 
+    @property
+    def description(self) -> str:
+        """The model and what its value is, in words."""
+        kind = self.kind
+        if not isinstance(kind, str) or kind == "logits":
+            return f"{self.model.name}, {kind}"
+        return f"{self.model.name}, {kind} of {self.model.label_names[self.label]}"
+
     def __call__(self, masks: Bool[np.ndarray, "N n"], /) -> Float[np.ndarray, "N *K"]:
         """Values, float32, (N,) or (N, K), of masks, bool, (N, n); True keeps a feature.
 

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from spexjax.models import weights
-from spexjax.models.cli import feature_labels, main
+from spexjax.models.cli import main
+from spexjax.models.table import feature_labels
 
 TEXT = "Her acting never fails to impress"
 

@@ -1,0 +1,142 @@
+"""``spexjax explain``: one text to a table and a page, or many texts, one per line, to JSON."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # JAX takes seconds to import; a wrong argument should not wait for it
+    from spexjax.explanation import Explanation
+    from spexjax.models.classifier import TextClassifier
+    from spexjax.models.parallel import TextValue
+
+PAGE = "explanation.html"
+
+
+class CommandError(Exception):
+    """What the user can put right; shown in one line."""
+
+
+def add_parser(commands: Any) -> None:
+    """Adds ``explain`` to the sub-commands."""
+    parser = commands.add_parser(
+        "explain",
+        help="explain a classifier's answer to a text",
+        description="Masks words of a text, asks the model, and prints which words and which sets "
+        "of words move its answer. Writes a page to look at them.",
+    )
+    what = parser.add_argument_group("what to explain").add_argument
+    what("text", nargs="?", help="the text")
+    what("--file", metavar="F", help="read the text from this file (UTF-8)")
+    what("--per-line", action="store_true",
+         help="each line of --file is a text; needs --json; goes on after a stop")  # fmt: skip
+    what("--model", metavar="DIR_OR_ID", help="folder or Hugging Face id of a DistilBERT or BERT "
+         "sequence classifier (default: the embedded sentiment classifier)")  # fmt: skip
+    what("--features", choices=("words", "sentences", "tokens"), default="words",
+         help="what is masked (default: words)")  # fmt: skip
+    what("--replacement", choices=("unk", "mask", "pad", "delete"), default="unk",
+         help="what a masked feature becomes (default: unk, the model's [UNK])")  # fmt: skip
+    what("--label", metavar="CLASS", help="class to explain, by name or number (default: positive)")
+    what("--score", choices=("logit", "log-odds", "probability", "margin"), default="logit")
+
+    how = parser.add_argument_group("how").add_argument
+    how("--budget", type=_positive, default=2000, metavar="N", help="model calls (default: 2000)")
+    how("--method", default="auto", help="auto, exact, spex, … (default: auto)")
+    how("--seed", type=int, default=0)
+
+    show = parser.add_argument_group("what to show").add_argument
+    show("--index", default="FBII", help="interaction index, such as FBII, FSII, SII, SV, Moebius")
+    show("--order", type=_positive, metavar="L", help="order of the index (default: 5)")
+    show("--top", type=_positive, default=15, metavar="K", help="rows of the table (default: 15)")
+    show("--html", metavar="OUT", default=PAGE, help=f"write the page here (default: {PAGE})")
+    show("--no-html", dest="html", action="store_const", const=None, help="write no page")
+    show("--json", metavar="OUT", help="write the explanation to this file")
+    show("--debug", action="store_true", help="show tracebacks")
+
+
+def check(given: argparse.Namespace) -> None:
+    """Finds what is wrong with the arguments before anything slow is imported.
+
+    Raises:
+      CommandError: naming what the user can put right.
+    """
+    if (given.text is None) == (given.file is None):
+        raise CommandError("give either a text or --file F")
+    if given.per_line and (given.file is None or given.json is None):
+        raise CommandError("--per-line needs --file F and --json OUT")
+    for option, path in (("--html", given.html), ("--json", given.json)):
+        if path and not Path(path).absolute().parent.is_dir():
+            raise CommandError(f"no folder to write {option} {path!r} into")
+    given.content = _content(given)
+
+
+def run(given: argparse.Namespace) -> None:
+    """Explains what :func:`check` found in order, prints the table, writes the files."""
+    from spexjax.models.classifier import load_classifier
+
+    model = load_classifier(given.model)
+    label = None if given.label is None else _label(given.label, model.label_names)
+    if given.per_line:
+        from spexjax.models.per_line import explain_lines
+
+        explain_lines(given, model, label)
+        return
+    f, e = explain_text(given, model, label, given.content, progress=sys.stderr.isatty())
+    from spexjax.models.table import table
+
+    terms = e.interactions(given.index, max_order=given.order)
+    print(table(e, f, terms, given.index, given.top))
+    if given.json:
+        e.save(given.json)
+    if given.html:
+        order = given.order or e.max_order
+        e.to_html(given.html, index=given.index, max_order=order, text=f.source.text,
+                  spans=f.source.spans, model=f.description)  # fmt: skip
+        print(f"page          {given.html}")
+
+
+def explain_text(
+    given: argparse.Namespace,
+    model: "TextClassifier",
+    label: int | None,
+    text: str,
+    progress: bool = False,
+) -> tuple["TextValue", "Explanation"]:
+    """The value function of one text and its explanation, as the options say."""
+    from spexjax.explain import explain
+    from spexjax.models.parallel import value_function
+
+    f = value_function(model, text, given.features, label, given.score, given.replacement)
+    e = explain(f, f.n, budget=given.budget, method=given.method, seed=given.seed,
+                features=f.words, chunk_size=512, progress=progress)  # fmt: skip
+    return f, e
+
+
+def _content(given: argparse.Namespace) -> str:
+    text = given.text
+    if given.file is not None:
+        try:
+            text = Path(given.file).read_text(encoding="utf-8")
+        except UnicodeDecodeError as error:
+            raise CommandError(f"{given.file!r} is not UTF-8 text") from error
+        except OSError as error:
+            raise CommandError(f"cannot read {given.file!r}: {error.strerror}") from error
+    if not text.strip():
+        raise CommandError("the text is empty")
+    return text
+
+
+def _label(given: str, names: Sequence[str]) -> int:
+    lowered = [name.lower() for name in names]
+    if given.lower() in lowered:
+        return lowered.index(given.lower())
+    if given.isdecimal() and int(given) < len(names):
+        return int(given)
+    raise CommandError(f"--label must be one of {', '.join(names)} (or its number), got {given!r}")
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number from 1, got {text!r}")
+    return int(text)
