@@ -13,9 +13,11 @@ of one large matrix product, so it leaves out the attention products and the hea
 """
 
 import argparse
+import importlib.util
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from importlib import resources
 from typing import Any
 
@@ -43,24 +45,12 @@ def random_classifier(geometry: str, seed: int = 0) -> TextClassifier:
     return TextClassifier(config, params, load_classifier().tokenizer, geometry)
 
 
+WORDS = ("the", "film", "never", "fails", "to", "impress", "understated", "unforgettable")
+
+
 def sentence(words: int, seed: int = 0) -> str:
     """A text of so many words, some of several tokens."""
-    some = [
-        "the",
-        "film",
-        "never",
-        "fails",
-        "to",
-        "impress",
-        "with",
-        "acting",
-        "that",
-        "is",
-        "understated",
-        "and",
-        "unforgettable",
-    ]
-    return " ".join(np.random.default_rng(seed).choice(some, words))
+    return " ".join(np.random.default_rng(seed).choice(WORDS, words))
 
 
 def seconds(call: Callable[[], Any]) -> float:
@@ -125,50 +115,48 @@ class Torch:
         return out
 
 
+def compare(
+    model: TextClassifier, theirs: Torch | None, masks: np.ndarray, dtype: str, same: bool,
+    rows: int | None, rate: float,
+) -> str:  # fmt: skip
+    """One row of the table: with rows of one length (``same``), or each as long as it needs."""
+    f = value_function(model, sentence(masks.shape[1]), dtype=jnp.dtype(dtype), rows=rows)
+    longest = len(f.template.ids)
+    ours = partial(like_for_like, f, masks) if same else partial(f, masks)
+    spent = seconds(ours)
+    tokens = len(masks) * longest if same else int(row_lengths(f.template, masks).sum())
+    c = model.config
+    weight = c.n_layers * (4 * c.dim**2 + 2 * c.dim * c.hidden_dim)
+    share = 2 * weight * tokens / spent / rate
+    name = f"{dtype}, {'same length' if same else 'rows by length'}"
+    line = f"{name:26} {len(masks) / spent:8.1f} {share:8.0%}"
+    if theirs is None:
+        return line
+    call = partial(theirs, f, masks, f.rows, longest if same else None)
+    other = seconds(call)
+    gap = np.abs(ours() - call()).max()
+    return f"{line} {len(masks) / other:8.1f} {other / spent:6.2f} {gap:9.1e}"
+
+
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--masks", type=int, default=2048)
     parser.add_argument("--words", type=int, default=64)
     parser.add_argument("--geometry", choices=GEOMETRIES, default="base")
     parser.add_argument("--rows", type=int, help="masks per batch, for both")
-    parser.add_argument("--skip-bfloat16", action="store_true")
+    parser.add_argument("--dtypes", nargs="+", default=["float32", "bfloat16"])
     given = parser.parse_args(argv)
     model = random_classifier(given.geometry)
-    text = sentence(given.words)
-    gpu = jax.default_backend() != "cpu"
-    config = model.config
-    layer_weights = config.n_layers * (4 * config.dim**2 + 2 * config.dim * config.hidden_dim)
-    try:
-        import torch
-
-        peer = True
-        version = f"PyTorch {torch.__version__}, {torch.get_num_threads()} threads"
-    except ImportError:
-        peer, version = False, "PyTorch not installed"
-    print(f"{given.geometry}, {given.masks} masks of {given.words} words; jax on "
-          f"{jax.devices()[0].device_kind}; {version}")  # fmt: skip
-    print(f"{'':34} {'ours/s':>8} {'of rate':>8} {'torch/s':>8} {'ratio':>6} {'max diff':>9}")
     masks = np.random.default_rng(0).random((given.masks, given.words)) < 0.5
-    for dtype in ("float32",) if given.skip_bfloat16 else ("float32", "bfloat16"):
-        rate = matrix_rate(jnp.dtype(dtype), 8192 if gpu else 2048)
+    peer = importlib.util.find_spec("torch") is not None
+    print(f"{given.geometry}, {given.masks} masks of {given.words} words on "
+          f"{jax.devices()[0].device_kind}{'' if peer else '; PyTorch is not installed'}")  # fmt: skip
+    print(f"{'':26} {'ours/s':>8} {'of rate':>8} {'torch/s':>8} {'ratio':>6} {'max diff':>9}")
+    for dtype in given.dtypes:
+        rate = matrix_rate(jnp.dtype(dtype), 2048 if jax.default_backend() == "cpu" else 8192)
         theirs = Torch(model, dtype) if peer else None
-        for name, replacement in (("same length", "unk"), ("rows by length", "unk")):
-            f = value_function(model, text, replacement=replacement, dtype=jnp.dtype(dtype),
-                               rows=given.rows)  # fmt: skip
-            same = name == "same length"
-            ours = (lambda f=f: like_for_like(f, masks)) if same else (lambda f=f: f(masks))
-            spent = seconds(ours)
-            length = len(f.template.ids)
-            tokens = given.masks * length if same else int(row_lengths(f.template, masks).sum())
-            share = 2 * layer_weights * tokens / spent / rate
-            line = f"{dtype + ', ' + name:34} {given.masks / spent:8.1f} {share:8.0%}"
-            if theirs is not None:
-                rows = f.rows
-                limit = length if same else None
-                other = seconds(lambda f=f, r=rows, n=limit: theirs(f, masks, r, n))
-                gap = np.abs(ours() - theirs(f, masks, rows, limit)).max()
-                line += f" {given.masks / other:8.1f} {other / spent:6.2f} {gap:9.1e}"
-            print(line, flush=True)
+        for same in (True, False):
+            print(compare(model, theirs, masks, dtype, same, given.rows, rate), flush=True)
 
 
 if __name__ == "__main__":

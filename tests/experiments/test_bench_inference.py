@@ -1,0 +1,39 @@
+"""The benchmark of masked inference runs and measures the values that it should."""
+
+import numpy as np
+import pytest
+
+from spexjax.experiments import bench_inference
+from spexjax.models.parallel import value_function
+
+
+def test_table(capsys, monkeypatch):
+    monkeypatch.setitem(
+        bench_inference.GEOMETRIES, "small", {"dim": 16, "n_layers": 1, "n_heads": 2}
+    )
+    monkeypatch.setattr(bench_inference.importlib.util, "find_spec", lambda name: None)
+    bench_inference.main(["--geometry", "small", "--masks", "20", "--words", "9"])
+    rows = capsys.readouterr().out.splitlines()[2:]
+    assert [row.split(",")[0] for row in rows] == ["float32"] * 2 + ["bfloat16"] * 2
+    assert all(float(row[26:].split()[0]) > 0 for row in rows)
+
+
+def test_like_for_like_gives_the_same_values():
+    model = bench_inference.random_classifier("small")
+    f = value_function(model, bench_inference.sentence(40), replacement="delete", rows=8)
+    masks = np.random.default_rng(0).random((24, 40)) < 0.4
+    assert len(dict(f._batches(masks))) > 1 or len(f.template.ids) > 32
+    found = bench_inference.like_for_like(f, masks)
+    np.testing.assert_allclose(found, f(masks), atol=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_peer_computes_the_same():
+    pytest.importorskip("torch")
+    pytest.importorskip("transformers")
+    model = bench_inference.random_classifier("small")
+    f = value_function(model, bench_inference.sentence(12))
+    masks = np.random.default_rng(0).random((10, 12)) < 0.5
+    theirs = bench_inference.Torch(model, "float32")
+    for length in (None, len(f.template.ids)):
+        np.testing.assert_allclose(theirs(f, masks, 4, length), f(masks), atol=1e-4)
