@@ -149,8 +149,8 @@ def main(argv: list[str] | None = None) -> None:
     model = random_classifier(given.geometry)
     masks = np.random.default_rng(0).random((given.masks, given.words)) < 0.5
     peer = importlib.util.find_spec("torch") is not None
-    print(f"{given.geometry}, {given.masks} masks of {given.words} words on "
-          f"{jax.devices()[0].device_kind}{'' if peer else '; PyTorch is not installed'}")  # fmt: skip
+    device = jax.devices()[0].device_kind + ("" if peer else "; PyTorch is not installed")
+    print(f"{given.geometry}, {given.masks} masks of {given.words} words on {device}")
     print(f"{'':26} {'ours/s':>8} {'of rate':>8} {'torch/s':>8} {'ratio':>6} {'max diff':>9}")
     for dtype in given.dtypes:
         rate = matrix_rate(jnp.dtype(dtype), 2048 if jax.default_backend() == "cpu" else 8192)
