@@ -35,7 +35,7 @@ GEOMETRIES: dict[str, dict[str, int]] = {
     "base": {},
     "small": {"dim": 256, "n_layers": 4, "n_heads": 4, "hidden_dim": 1024},
 }
-REPEATS = 3
+REPEATS = 5
 
 
 def random_classifier(geometry: str, seed: int = 0) -> TextClassifier:
@@ -53,15 +53,21 @@ def sentence(words: int, seed: int = 0) -> str:
     return " ".join(np.random.default_rng(seed).choice(WORDS, words))
 
 
-def seconds(call: Callable[[], Any]) -> float:
-    """The median time of a call after one that compiles."""
-    call()
-    times = []
-    for _ in range(REPEATS):
-        start = time.perf_counter()
+def seconds(*calls: Callable[[], Any]) -> np.ndarray:
+    """Times of some calls, in turn since machines drift, after one each that compiles.
+
+    Returns:
+      (repeats, calls) seconds.
+    """
+    for call in calls:
         call()
-        times.append(time.perf_counter() - start)
-    return float(np.median(times))
+    times = np.zeros((REPEATS, len(calls)))
+    for row in times:
+        for i, call in enumerate(calls):
+            start = time.perf_counter()
+            call()
+            row[i] = time.perf_counter() - start
+    return times
 
 
 def like_for_like(f: TextValue, masks: np.ndarray) -> np.ndarray:
@@ -73,7 +79,7 @@ def matrix_rate(dtype: Any, size: int) -> float:
     """Operations per second of a product of two square matrices."""
     a = jnp.ones((size, size), dtype)
     product = jax.jit(lambda x: x @ x)
-    return 2 * size**3 / seconds(lambda: product(a).block_until_ready())
+    return 2 * size**3 / np.median(seconds(lambda: product(a).block_until_ready()))
 
 
 class Torch:
@@ -123,19 +129,22 @@ def compare(
     f = value_function(model, sentence(masks.shape[1]), dtype=jnp.dtype(dtype), rows=rows)
     longest = len(f.template.ids)
     ours = partial(like_for_like, f, masks) if same else partial(f, masks)
-    spent = seconds(ours)
+    calls = [ours]
+    if theirs is not None:
+        calls.append(partial(theirs, f, masks, f.rows, longest if same else None))
+    times = seconds(*calls)
+    spent = np.median(times, axis=0)
     tokens = len(masks) * longest if same else int(row_lengths(f.template, masks).sum())
     c = model.config
     weight = c.n_layers * (4 * c.dim**2 + 2 * c.dim * c.hidden_dim)
-    share = 2 * weight * tokens / spent / rate
+    share = 2 * weight * tokens / spent[0] / rate
     name = f"{dtype}, {'same length' if same else 'rows by length'}"
-    line = f"{name:26} {len(masks) / spent:8.1f} {share:8.0%}"
+    line = f"{name:26} {len(masks) / spent[0]:8.1f} {share:8.0%}"
     if theirs is None:
         return line
-    call = partial(theirs, f, masks, f.rows, longest if same else None)
-    other = seconds(call)
-    gap = np.abs(ours() - call()).max()
-    return f"{line} {len(masks) / other:8.1f} {other / spent:6.2f} {gap:9.1e}"
+    gap = np.abs(ours() - calls[1]()).max()
+    ratio = np.median(times[:, 1] / times[:, 0])
+    return f"{line} {len(masks) / spent[1]:8.1f} {ratio:6.2f} {gap:9.1e}"
 
 
 def main(argv: list[str] | None = None) -> None:

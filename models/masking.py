@@ -92,15 +92,15 @@ class MaskableText:
         return "".join([*out, self.text[at : self.cut[0][0] if self.cut else None]])
 
 
-def bucket(size: int, least: int = 8) -> int:
-    """``size`` rounded up to a power of two or one and a half of one, and to ``least``.
+def bucket(size: int, least: int = 8, parts: int = 2) -> int:
+    """``size`` rounded up to a step of a ladder, and to ``least``, so that compiled code is shared.
 
-    Lengths and numbers of features come from this ladder, so that texts share compiled code.
+    Between two powers of two the ladder has ``parts`` equal steps: 8, 12, 16, 24, 32, … for two.
     """
     if size <= least:
         return least
-    power = 1 << (size - 1).bit_length()
-    return 3 * power // 4 if size <= 3 * power // 4 else power
+    step = max((1 << (size - 1).bit_length()) // (2 * parts), 1)
+    return -(-size // step) * step
 
 
 def split_text(

@@ -39,7 +39,7 @@ from spexjax.typing import Array
 _TOKENS = {"cpu": 1 << 11}
 _TOKENS_ELSEWHERE = 1 << 16
 _SHARE_OF_MEMORY = 0.5
-_SHORTEST = 32  # shorter rows cost hardly less, and a program more
+_SHORTEST, _STEPS = 32, 4  # of the ladder of row lengths: a finer one costs more programs
 
 
 def default_rows(config: Config, length: int, device: jax.Device) -> int:
@@ -132,7 +132,7 @@ class TextValue:
         size = jax.local_device_count() * self.rows
         longest = len(self.template.ids)
         tokens = row_lengths(self.template, masks)
-        lengths = np.array([min(bucket(t, _SHORTEST), longest) for t in tokens.tolist()])
+        lengths = np.array([min(bucket(t, _SHORTEST, _STEPS), longest) for t in tokens.tolist()])
         waiting = np.zeros(0, np.int64)
         present = np.unique(lengths)
         for length in present:
