@@ -90,9 +90,10 @@ def run(given: argparse.Namespace) -> None:
     if given.json:
         e.save(given.json)
     if given.html:
-        order = given.order or e.max_order
-        e.to_html(given.html, index=given.index, max_order=order, text=f.source.text,
-                  spans=f.source.spans, model=f.description)  # fmt: skip
+        e.to_html(
+            given.html, f.source.text, f.source.spans, f.description,
+            index=given.index, max_order=given.order,
+        )  # fmt: skip
         print(f"page          {given.html}")
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 # Weights as safetensors only: pickled ones could run code.
 _FILES = ["*.json", "*.safetensors", "vocab.txt"]
-_ID = re.compile(r"[\w.-]+(/[\w.-]+)?", re.ASCII)
+_ID = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?", re.ASCII)
 
 
 def model_folder(name: str | Path) -> Path:
@@ -24,7 +24,7 @@ def model_folder(name: str | Path) -> Path:
     if folder.is_dir():
         return folder
     text = str(name)
-    if not _ID.fullmatch(text) or text in (".", ".."):
+    if not _ID.fullmatch(text):
         raise FileNotFoundError(f"No model folder {text!r}.")
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import LocalEntryNotFoundError, RepositoryNotFoundError

@@ -18,6 +18,8 @@ from spexjax.typing import Array, ArrayLike
 
 _FORMAT, _VERSION = "spexjax.explanation", 1
 _LARGEST_FILE = 1 << 30
+_LONGEST_NAME = 1000
+_FLOAT_MAX = float(np.finfo(np.float32).max)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,6 +102,18 @@ class Explanation:
         order = min(self.max_order, self.n) if max_order is None else max_order
         return interactions(self.spectrum, index, order, self.features)
 
+    def to_shapiq(self, index: str = "FBII", max_order: int | None = None):
+        """``shapiq.InteractionValues``; see :func:`spexjax.bridges.to_shapiq`."""
+        from spexjax.bridges import to_shapiq
+
+        return to_shapiq(self, index, max_order)
+
+    def to_shap(self):
+        """``shap.Explanation`` of Shapley values; see :func:`spexjax.bridges.to_shap`."""
+        from spexjax.bridges import to_shap
+
+        return to_shap(self)
+
     def __getitem__(self, output: int) -> "Explanation":
         """The explanation of one output of a vector-valued function."""
         if self.num_outputs is None:
@@ -117,6 +131,35 @@ class Explanation:
     def save(self, path: str | Path) -> None:
         """Writes the explanation as JSON (without ``info``)."""
         Path(path).write_text(json.dumps(self._to_json()), encoding="utf-8")
+
+    def to_html(
+        self,
+        path: str | Path,
+        text: str | None = None,
+        spans: Sequence[tuple[int, int]] | None = None,
+        model: str | None = None,
+        *,
+        index: str = "FBII",
+        max_order: int | None = None,
+    ) -> None:
+        """Writes a self-contained page to explore the explanation in a browser.
+
+        Args:
+          path: the file.
+          text: the text that was explained, to show it with its punctuation; else the features'
+            names are listed.
+          spans: the characters [start, end) of each feature in ``text``.
+          model: what was explained, such as "my classifier, logit of POSITIVE".
+          index, max_order: the interaction index, as in :meth:`interactions`.
+
+        Raises:
+          ValueError: if the function has several outputs (use ``e[i].to_html``), or text, spans
+            and features do not fit together.
+        """
+        from spexjax.report import render
+
+        page = render(self, text, spans, model, index=index, max_order=max_order)
+        Path(path).write_text(page, encoding="utf-8")
 
     @staticmethod
     def load(path: str | Path) -> "Explanation":
@@ -182,54 +225,97 @@ def _numbers(x: ArrayLike) -> Any:
     return plain(float(flat)) if flat.ndim == 0 else [plain(v) for v in flat.tolist()]
 
 
-def _array(x: Any) -> np.ndarray:
-    def number(v: Any) -> float:
-        return math.nan if v is None else float(v)
+def _array(x: Any, K: int | None) -> np.ndarray:
+    """The inverse of :func:`_numbers`, for one output (K None) or K of them."""
 
-    return np.asarray([number(v) for v in x] if isinstance(x, list) else number(x), np.float32)
+    def number(v: Any) -> float:
+        if v is None or v in ("inf", "-inf"):
+            return math.nan if v is None else float(v)
+        return _real(v)
+
+    if isinstance(x, list) != (K is not None) or (K is not None and len(x) != K):
+        raise ValueError(f"a number per output was expected, got {str(x)[:50]}.")
+    return np.asarray([number(v) for v in x] if K is not None else number(x), np.float32)
+
+
+def _real(v: Any) -> float:
+    if type(v) not in (int, float) or not abs(v) <= _FLOAT_MAX:
+        raise ValueError(f"a finite number was expected, got {str(v)[:50]}.")
+    return float(v)
+
+
+def _count(name: str, v: Any, least: int = 0) -> int:
+    if type(v) is not int or not least <= v < 2**63:
+        raise ValueError(f"{name} must be an int from {least}, got {str(v)[:50]}.")
+    return v
+
+
+def _seed(v: Any) -> int | tuple[int, ...]:
+    if isinstance(v, list):
+        return tuple(_count("seed", s) for s in v)
+    return _count("seed", v, -(2**63))
 
 
 def _from_json(raw: dict[str, Any]) -> Explanation:
     if raw["format"] != _FORMAT:
-        raise ValueError(f"format must be {_FORMAT!r}, got {raw['format']!r}.")
+        raise ValueError(f"format must be {_FORMAT!r}, got {str(raw['format'])[:50]!r}.")
     if raw["version"] != _VERSION:
         raise ValueError(f"version {raw['version']!r} is unknown; this library reads {_VERSION}.")
-    n, features = raw["n"], raw["features"]
-    if type(n) is not int or not 1 <= n <= 10**7 or len(features) != n:
-        raise ValueError(f"n must be the number of features, got {n!r}.")
+    n, features, method = _count("n", raw["n"], 1), raw["features"], raw["method"]
+    if not isinstance(features, list) or not all(isinstance(label, str) for label in features):
+        raise ValueError("features must be a list of texts.")
+    if len(features) != n:
+        raise ValueError(f"n must be the number of features, got {n} and {len(features)}.")
+    if not isinstance(method, str) or len(method) > _LONGEST_NAME:
+        raise ValueError("method must be a name.")
     if raw["outputs"] not in ("one", "shared", "own"):
         raise ValueError(f"outputs must be 'one', 'shared' or 'own', got {raw['outputs']!r}.")
-    parts = []
-    for part in raw["terms"]:
-        bits = np.zeros((len(part["supports"]), n), bool)
-        for row, members in zip(bits, part["supports"], strict=True):
-            index = np.asarray(members, np.int64)
-            if index.ndim != 1 or np.any((index < 0) | (index >= n)):
-                raise ValueError(f"a support must list features below {n}, got {members!r}.")
-            row[index] = True
-        coefficients = np.asarray(part["coefficients"], np.float32)
-        wanted = 2 if raw["outputs"] == "shared" else 1
-        if coefficients.ndim != wanted or coefficients.shape[-1] != len(bits):
-            raise ValueError("coefficients must be one number per support and output.")
-        if not np.isfinite(coefficients).all():
-            raise ValueError("coefficients must be finite.")
-        packed = gf2.pack_numpy(bits, gf2.num_words(n))
-        parts.append(spectrum.from_terms(packed, coefficients, n))
+    parts = [_terms(part, n, raw["outputs"] == "shared") for part in _list(raw["terms"])]
     if not parts or (raw["outputs"] != "own" and len(parts) != 1):
         raise ValueError(f"terms must hold one entry per support, got {len(parts)}.")
-    low, high = raw["faithfulness_interval"]
-    seed = raw["seed"]
+    found = spectrum.stack(parts) if raw["outputs"] == "own" else parts[0]
+    K = found.num_outputs
+    low, high = _list(raw["faithfulness_interval"])
     return Explanation(
-        spectrum=spectrum.stack(parts) if raw["outputs"] == "own" else parts[0],
+        spectrum=found,
         n=n,
-        method=str(raw["method"]),
-        calls=int(raw["calls"]),
-        full=_array(raw["full"]),
-        empty=_array(raw["empty"]),
-        faithfulness=_array(raw["faithfulness"]),
-        faithfulness_interval=(_array(low), _array(high)),
-        features=tuple(str(label) for label in features),
-        budget=int(raw["budget"]),
-        seed=tuple(int(s) for s in seed) if isinstance(seed, list) else int(seed),
-        max_order=int(raw["max_order"]),
+        method=method,
+        calls=_count("calls", raw["calls"]),
+        full=_array(raw["full"], K),
+        empty=_array(raw["empty"], K),
+        faithfulness=_array(raw["faithfulness"], K),
+        faithfulness_interval=(_array(low, K), _array(high, K)),
+        features=tuple(features),
+        budget=_count("budget", raw["budget"]),
+        seed=_seed(raw["seed"]),
+        max_order=_count("max_order", raw["max_order"], 1),
     )
+
+
+def _terms(part: Any, n: int, shared: bool) -> Spectrum:
+    """The spectrum of one entry of ``terms``."""
+    supports = _list(part["supports"])
+    if len(supports) * n > _LARGEST_FILE:
+        raise ValueError(f"{len(supports)} supports of {n} features are too many.")
+    bits = np.zeros((len(supports), n), bool)
+    for row, members in zip(bits, supports, strict=True):
+        if not all(type(i) is int and 0 <= i < n for i in _list(members)):
+            raise ValueError(f"a support must list features below {n}, got {str(members)[:50]}.")
+        row[members] = True
+        if row.sum() != len(members):
+            raise ValueError(f"a support names a feature twice: {str(members)[:50]}.")
+    packed = gf2.pack_numpy(bits, gf2.num_words(n))
+    if len(np.unique(packed, axis=0)) != len(packed):
+        raise ValueError("a support occurs twice.")
+    rows = _list(part["coefficients"]) if shared else [part["coefficients"]]
+    if not rows or any(len(_list(row)) != len(bits) for row in rows):
+        raise ValueError("coefficients must be one number per support and output.")
+    table = np.asarray([[_real(v) for v in row] for row in rows], np.float32)
+    table = table.reshape(len(rows), len(bits))
+    return spectrum.from_terms(packed, table if shared else table[0], n)
+
+
+def _list(x: Any) -> list[Any]:
+    if not isinstance(x, list):
+        raise ValueError(f"a list was expected, got {str(x)[:50]}.")
+    return x

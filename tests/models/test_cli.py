@@ -19,7 +19,8 @@ TEXT = "Her acting never fails to impress"
 
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path, monkeypatch):
-    """No test writes into the user's cache or leaves the setting behind."""
+    """No test writes into the user's cache or folder, or leaves the setting behind."""
+    monkeypatch.chdir(tmp_path)
     names = (
         "jax_compilation_cache_dir",
         "jax_persistent_cache_min_compile_time_secs",
@@ -61,6 +62,9 @@ def test_the_first_line_of_the_manual(capsys, tmp_path):
     assert "R² = 1" in printed
     saved = json.loads(out.read_text())
     assert saved["features"] == TEXT.split()
+    page = (tmp_path / "explanation.html").read_text()
+    assert "page          explanation.html" in printed
+    assert "impress" in page and "embedded sentiment classifier" in page
 
 
 def test_values_are_those_of_the_definition(capsys, folder):
@@ -90,8 +94,12 @@ def test_a_sampled_explanation_of_a_file(capsys, folder, tmp_path):
     code, printed, errors = run(capsys, *arguments)
     assert (code, errors) == (0, "")
     assert "300 calls" in printed
+    assert ">forget<" in (tmp_path / "explanation.html").read_text()
     assert "held-out masks" in printed
     assert len(printed.split("\n\n")[0].splitlines()) == 5
+    (tmp_path / "explanation.html").unlink()
+    assert "page" not in run(capsys, *arguments, "--no-html")[1]
+    assert not (tmp_path / "explanation.html").exists()
     assert run(capsys, *arguments)[1] == printed
     code, printed, _ = run(capsys, "--file", path, "--model", folder, "--features", "sentences")
     assert code == 0
@@ -112,7 +120,9 @@ def test_a_text_that_is_too_long_is_reported(capsys, folder):
         (["x", "--file", "y"], 2, "give either a text or --file"),
         ([" \n"], 2, "the text is empty"),
         (["--file", "absent.txt"], 2, "cannot read 'absent.txt'"),
-        (["x", "--model", "absent"], 2, "no model folder 'absent'"),
+        (["x", "--model", "./absent"], 1, "No model folder './absent'"),
+        (["x", "--html", "absent/e.html"], 2, "no folder to write"),
+        (["x", "--per-line"], 2, "--per-line needs"),
         (["x", "--json", "absent/e.json"], 2, "no folder to write"),
         (["\u200b"], 1, "nothing to explain"),
         (["x", "--label", "angry"], 2, "--label must be one of NEGATIVE, POSITIVE"),

@@ -259,3 +259,29 @@ def test_a_stored_padding_and_truncation_are_switched_off(tokenizer, tmp_path):
         load_tokenizer(tmp_path)
     with pytest.raises(FileNotFoundError, match=r"tokenizer\.json"):
         load_tokenizer(tmp_path / "nowhere")
+
+
+def test_a_folder_with_a_vocabulary_only(tmp_path):
+    """As older models are published; ``transformers`` converts it."""
+    words = [
+        "[PAD]",
+        "[UNK]",
+        "[CLS]",
+        "[SEP]",
+        "[MASK]",
+        "never",
+        "fail",
+        "##s",
+        "to",
+        "bor",
+        "##e",
+    ]
+    (tmp_path / "vocab.txt").write_text("\n".join(words) + "\n")
+    (tmp_path / "tokenizer_config.json").write_text(
+        '{"tokenizer_class": "BertTokenizer", "do_lower_case": true}'
+    )
+    (tmp_path / "config.json").write_text('{"model_type": "bert"}')
+    tokenizer = load_tokenizer(tmp_path)
+    assert tokenizer.encode("Never fails to bore").ids == [2, 5, 6, 7, 8, 9, 10, 3]
+    source = split_text("Never fails to bore", tokenizer)
+    assert source.words == ("Never", "fails", "to", "bore")

@@ -1,0 +1,12 @@
+"""Pictures of an explanation: ``text``, ``bar``, ``network`` and ``upset``.
+
+Each takes an explanation of one output, draws into the axes given or into a new figure, and
+returns the axes. Matplotlib is imported when the first picture is drawn.
+"""
+
+from spexjax.plot.bar import bar
+from spexjax.plot.network import network
+from spexjax.plot.text import text
+from spexjax.plot.upset import upset
+
+__all__ = ["bar", "network", "text", "upset"]

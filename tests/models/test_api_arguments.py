@@ -1,0 +1,79 @@
+"""The options of the command for models behind an API."""
+
+import argparse
+
+import numpy as np
+import pytest
+from fake_endpoint import FakeEndpoint
+
+from spexjax.models import api_arguments
+from spexjax.models.api import AnswerLogprob, LogOdds, SampledShare
+
+
+def parse(*options, **other):
+    parser = argparse.ArgumentParser()
+    api_arguments.add_arguments(parser)
+    given = parser.parse_args(options)
+    vars(given).update({"features": "words", "replacement": "unk"} | other)
+    return given
+
+
+NEEDED = ("--api-base", "http://x/v1", "--api-model", "m", "--question", "Why?")
+
+
+def test_without_an_endpoint_nothing_changes():
+    api_arguments.check(parse())
+    assert not api_arguments.wanted(parse()) and api_arguments.wanted(parse(*NEEDED))
+
+
+@pytest.mark.parametrize(
+    "options,scorer",
+    [
+        ((), LogOdds("True", "False")),
+        (("--answers", "yes, no"), LogOdds("yes", "no")),
+        (("--continuation", " Yes"), AnswerLogprob(" Yes")),
+        (("--samples", "5", "--answers", "A,B"), SampledShare("A", 5)),
+    ],
+)
+def test_the_options_make_a_value_function(options, scorer):
+    given = parse(*NEEDED, "--concurrency", "3", "--timeout", "7", "--max-calls", "9",
+                  "--max-tokens", "11", "--api-extra", '{"seed": 0}', *options,
+                  replacement="mask")  # fmt: skip
+    api_arguments.check(given)
+    f = api_arguments.value_of(given, "One two.")
+    assert f.scorer == scorer and f.extra == {"seed": 0}
+    e = f.endpoint
+    assert (e.base_url, e.model, e.concurrency, e.timeout) == ("http://x/v1", "m", 3, 7)
+    assert (e.max_calls, e.max_tokens) == (9, 11)
+    assert f.source.prompt(np.array([True, False, True])) == "One [MASK].\n\nWhy?"
+
+
+@pytest.mark.parametrize(
+    "options,other,message",
+    [
+        (("--question", "Q"), {}, "--question needs --api-base URL"),
+        (("--api-extra", "{}"), {}, "--api-extra needs --api-base URL"),
+        (("--api-base", "http://x"), {}, "needs --api-model NAME and --question Q"),
+        ((*NEEDED, "--continuation", "a", "--samples", "3"), {}, "either --continuation or"),
+        ((*NEEDED, "--answers", "yes"), {}, "--answers must be two words"),
+        ((*NEEDED, "--answers", "yes,"), {}, "--answers must be two words"),
+        ((*NEEDED, "--samples", "0"), {}, "--samples must be above 0"),
+        ((*NEEDED, "--max-calls", "-1"), {}, "--max-calls must be above 0"),
+        ((*NEEDED, "--timeout", "nan"), {}, "--timeout must be above 0"),
+        ((*NEEDED, "--api-extra", "{"), {}, "--api-extra is not JSON"),
+        ((*NEEDED, "--api-extra", "[1]"), {}, "must be a JSON object"),
+        (NEEDED, {"features": "tokens"}, "--features tokens needs the model's tokenizer"),
+        (NEEDED, {"replacement": "pad"}, "--replacement pad needs a local model"),
+    ],
+)
+def test_what_is_wrong_is_named(options, other, message):
+    with pytest.raises(ValueError, match=message):
+        api_arguments.check(parse(*options, **other))
+
+
+def test_the_options_reach_the_endpoint():
+    pytest.importorskip("openai")
+    with FakeEndpoint() as server:
+        given = parse("--api-base", server.url, "--api-model", "m", "--question", "Really?")
+        f = api_arguments.value_of(given, "w0 w1 w2")
+        assert f(np.array([[True, True, False]]))[0] == pytest.approx(-0.5, abs=1e-5)

@@ -1,0 +1,264 @@
+"""The page holds what the explanation says, needs nothing else, and lets no text act."""
+
+import base64
+import hashlib
+import html.parser
+import json
+import re
+
+import numpy as np
+import pytest
+
+import spexjax as sx
+from spexjax import report
+
+NASTY = (
+    "</script><script>window.hacked=1</script>", "<img src=x onerror=window.hacked=1>", "{{data}}",
+    '" onmouseover="window.hacked=1', "$x$ & y", "\ud800\x00\u202e", "<!--", "]]>",
+)  # fmt: skip
+
+
+class Page(html.parser.HTMLParser):
+    """Tags, attributes and the text of each element that holds raw text."""
+
+    def __init__(self, page):
+        super().__init__(convert_charrefs=True)
+        self.tags, self.raw, self.words, self.text = [], [], {}, ""
+        self._word = self._raw = None
+        self.feed(page)
+
+    def handle_starttag(self, tag, attributes):
+        given = dict(attributes)
+        self.tags.append((tag, given))
+        if tag in ("script", "style"):
+            self._raw = ""
+        if "data-i" in given:
+            self._word = int(given["data-i"])
+            self.words[self._word] = ""
+
+    def handle_endtag(self, tag):
+        if tag in ("script", "style"):
+            self.raw.append((*self.tags[-1], self._raw))
+            self._raw = None
+        if tag == "span":
+            self._word = None
+
+    def handle_data(self, data):
+        if self._raw is not None:
+            self._raw += data
+            return
+        self.text += data
+        if self._word is not None:
+            self.words[self._word] += data
+
+    def data(self):
+        (found,) = (d for _, given, d in self.raw if given.get("id") == "data")
+        return json.loads(found)
+
+
+def explanation(terms, n, features=None, **changes):
+    settings = {
+        "method": "spex", "calls": 500, "full": np.float32(1.5), "empty": np.float32(-0.25),
+        "faithfulness": np.float32(0.9),
+        "faithfulness_interval": (np.float32(0.85), np.float32(0.94)),
+    } | changes  # fmt: skip
+    e = sx.Explanation(spectrum=sx.Spectrum.from_dict(terms, n), n=n, **settings)
+    return e.labelled(features, 7, 600, 4)
+
+
+def some_terms(n, count, seed=0):
+    rng = np.random.default_rng(seed)
+    terms = {(): 0.3} | {(i,): float(rng.normal()) for i in range(n)}
+    while len(terms) < count:
+        size = int(rng.integers(2, 5))
+        terms[tuple(sorted(rng.choice(n, size, replace=False).tolist()))] = float(rng.normal())
+    return terms
+
+
+@pytest.fixture(scope="module")
+def nasty():
+    e = explanation(some_terms(8, 30), 8, NASTY)
+    return e, report.render(e, model=NASTY[0])
+
+
+def unflattened(sets):
+    at, out = 0, {}
+    for size, value in zip(sets["sizes"], sets["values"], strict=True):
+        out[tuple(sets["members"][at : at + size])] = value
+        at += size
+    assert at == len(sets["members"])
+    return out
+
+
+def test_nothing_is_loaded(nasty):
+    page = Page(nasty[1])
+    tags = {tag for tag, _ in page.tags}
+    assert not tags & {"link", "img", "iframe", "object", "embed", "base", "form", "audio", "video"}
+    for tag, given in page.tags:
+        for name, value in given.items():
+            assert name not in ("src", "action", "srcdoc")
+            assert not name.startswith("on")
+            if name in ("href", "xlink:href"):
+                assert value.startswith("#"), tag
+            assert "url(" not in (value or "") or "url(#" in value
+
+
+def test_only_the_pages_own_script_may_run(nasty):
+    page = Page(nasty[1])
+    scripts = [(given, data) for tag, given, data in page.raw if tag == "script"]
+    assert len(scripts) == sum(tag == "script" for tag, _ in page.tags) == 2
+    (policy,) = (
+        given["content"]
+        for tag, given in page.tags
+        if tag == "meta" and given.get("http-equiv") == "Content-Security-Policy"
+    )
+    rules = dict(rule.split(" ", 1) for rule in policy.split("; "))
+    assert rules["default-src"] == "'none'"
+    (code,) = (data for given, data in scripts if given.get("type") != "application/json")
+    digest = base64.b64encode(hashlib.sha256(code.encode()).digest()).decode()
+    assert rules["script-src"] == f"'sha256-{digest}'"
+
+
+def test_text_is_shown_and_not_obeyed(nasty):
+    e, source = nasty
+    page = Page(source)
+    expected = [*NASTY[:5], "\ufffd\ufffd\ufffd", *NASTY[6:]]
+    assert [page.words[i] for i in range(8)] == expected == page.data()["names"]
+    assert NASTY[0] in page.text  # the model's name
+    assert "window.hacked" not in "".join(d for _, given, d in page.raw if "id" not in given)
+    source.encode("utf-8")
+    running = " ".join(NASTY)
+    spans, at = [], 0
+    for name in NASTY:
+        spans.append((at, at + len(name)))
+        at += len(name) + 1
+    page = Page(report.render(e, running, spans))
+    assert [page.words[i] for i in range(8)] == expected
+    assert " ".join(expected) in page.text
+
+
+def test_the_page_evaluates_the_surrogate(nasty, key):
+    e, source = nasty
+    terms = unflattened(Page(source).data()["terms"])
+    masks = np.random.default_rng(1).random((20, 8)) < 0.5
+    values = [sum(c * (-1) ** int(m[list(k)].sum()) for k, c in terms.items()) for m in masks]
+    np.testing.assert_allclose(values, e.predict(masks), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(("index", "order"), [("FBII", None), ("FSII", 2), ("SV", None)])
+def test_all_sets_are_there(index, order):
+    e = explanation(some_terms(8, 30), 8)
+    data = Page(report.render(e, index=index, max_order=order)).data()
+    expected = {s: v for s, v in e.interactions(index, order) if s}
+    assert unflattened(data["sets"]) == pytest.approx(expected)
+    alone = [expected.get((i,), 0.0) for i in range(8)]
+    assert data["alone"] == pytest.approx(alone)
+
+
+def test_facts_are_stated(nasty):
+    text = " ".join(Page(nasty[1]).text.split())
+    for fact in (
+        "R² = 0.900 on masks that nothing was fitted to (95 %: 0.850 to 0.940)", "seed7",
+        "500 calls of the model made, 600 allowed", "methodspex", "FBII up to order 4",
+        "30 coefficients", "+1.500 for all features kept, −0.250 with all 8 features masked",
+    ):  # fmt: skip
+        assert fact in text
+    exact = report.render(explanation({(0,): 1.0}, 2, method="exact"))
+    assert "every mask was tried" in exact
+    unknown = np.float32(np.nan)
+    poor = explanation(
+        {(0,): 1.0}, 2, faithfulness=unknown, faithfulness_interval=(unknown, unknown),
+        empty=unknown,
+    )  # fmt: skip
+    page = Page(report.render(poor))
+    assert "not measured" in page.text and page.data()["empty"] is None
+
+
+def test_running_text_keeps_its_punctuation():
+    text = "Well — “don't”,\nthey said."
+    spans = [(0, 4), (8, 13), (16, 20), (21, 25)]
+    e = explanation(some_terms(4, 8), 4, [text[a:b] for a, b in spans])
+    page = Page(report.render(e, text, spans))
+    assert text in page.text
+    assert page.words == dict(enumerate(text[a:b] for a, b in spans))
+    assert "The text" in page.text and "with all 4 words masked" in page.text
+
+
+@pytest.mark.parametrize(
+    ("text", "spans", "message"),
+    [
+        ("one two", None, "go together"),
+        (None, [(0, 3), (4, 7)], "go together"),
+        ("one two", [(0, 3)], "2 features, got 1"),
+        ("one two", [(4, 7), (0, 3)], "in order"),
+        ("one two", [(0, 5), (4, 7)], "in order"),
+        ("one two", [(0, 3), (4, 8)], "within"),
+        ("one two", [(0, 0), (4, 7)], "is not"),
+    ],
+)
+def test_text_and_spans_must_fit(text, spans, message):
+    with pytest.raises(ValueError, match=message):
+        report.render(explanation({(0, 1): 1.0}, 2), text, spans)
+
+
+def test_one_output_is_needed():
+    e = explanation({(0, 1): 1.0}, 2)
+    pair = [np.ones(2)] * 4
+    many = sx.Explanation(
+        sx.spectrum.stack([e.spectrum] * 2), 2, "spex", 9, *pair[:3], (pair[0], pair[1])
+    )
+    with pytest.raises(ValueError, match=r"pass e\[i\]"):
+        report.render(many)
+
+
+def test_what_is_left_out_is_said(monkeypatch):
+    monkeypatch.setattr(report, "MOST_TERMS", 10)
+    monkeypatch.setattr(report, "MOST_SETS", 12)
+    monkeypatch.setattr(report, "MOST_NAMES", 5)
+    e = explanation(some_terms(8, 30), 8)
+    page = Page(report.render(e))
+    terms = unflattened(page.data()["terms"])
+    spectrum = e.spectrum.to_dict()
+    assert () in terms and len(terms) == 11
+    assert min(abs(c) for k, c in terms.items() if k) >= max(
+        abs(c) for k, c in spectrum.items() if k not in terms
+    ) * (1 - 1e-6)
+    # The error stated is the root mean square over all masks.
+    bits = np.arange(256)[:, None] >> np.arange(8) & 1
+    signs = {k: (-1.0) ** bits[:, list(k)].sum(axis=1) for k in spectrum}
+    off = sum(c * signs[k] for k, c in spectrum.items() if k not in terms)
+    stated = re.search(r"off by ([\d.e-]+)", page.text)
+    assert float(stated[1]) == pytest.approx(np.sqrt((off**2).mean()), rel=0.06)
+    assert len(unflattened(page.data()["sets"])) == 12
+    assert "12 strongest of" in page.text
+    assert len(page.words) == 5 and "Of 8 features, the 5" in page.text
+    monkeypatch.undo()
+    assert "strongest of" not in Page(report.render(e)).text
+
+
+def test_pictures_follow_the_pages_colours(nasty):
+    page = Page(nasty[1])
+    figures = [given for tag, given in page.tags if tag == "figure"]
+    assert len(figures) == sum(tag == "svg" for tag, _ in page.tags) - 1 == 3
+    styles = " ".join(given.get("style", "") for tag, given in page.tags if tag != "span")
+    assert "var(--positive)" in styles and "var(--negative)" in styles and "var(--ink)" in styles
+    ids = [given["id"] for _, given in page.tags if "id" in given]
+    assert len(ids) == len(set(ids))
+
+
+@pytest.mark.parametrize("terms", [{}, {(): 1.0}, {(0,): 1.0}, {(0,): 0.0, (): 1.0}])
+def test_little_to_show(terms):
+    page = Page(report.render(explanation(terms, 1)))
+    assert len(page.words) == 1
+
+
+def test_the_same_explanation_gives_the_same_page(tmp_path):
+    e = explanation(some_terms(40, 60), 40)
+    e.to_html(tmp_path / "a.html", model="a model", index="FSII", max_order=2)
+    page = (tmp_path / "a.html").read_text(encoding="utf-8")
+    assert page == report.render(e, model="a model", index="FSII", max_order=2)
+
+
+def test_the_page_stays_small():
+    e = explanation(some_terms(400, 700), 400)
+    assert len(report.render(e)) < 400_000
