@@ -1,4 +1,4 @@
-"""The ``spexjax`` command: which words, and which sets of words, move a classifier's answer."""
+"""The ``spexjax`` command: which words, and which sets of words, move a model's answer."""
 
 import argparse
 import os
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 
-from spexjax.models import explain_command
+from spexjax.models import explain_command, store_command
 from spexjax.models.explain_command import CommandError
 
 OK, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
@@ -17,7 +17,7 @@ def build_parser() -> argparse.ArgumentParser:
     """The arguments of the command."""
     parser = argparse.ArgumentParser(prog="spexjax", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    for command in (explain_command,):
+    for command in (explain_command, store_command):
         command.add_parser(commands)
     return parser
 
@@ -26,14 +26,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command and returns its exit code: 0, 1 (failed), 2 (usage) or 130 (interrupted)."""
     given = build_parser().parse_args(arguments)
     try:
+        if given.command == "store":
+            return store_command.run(given)
         explain_command.check(given)
         import jax
 
         use_compilation_cache(jax)
         explain_command.run(given)
         return OK
-    except KeyboardInterrupt:
-        print("spexjax: interrupted", file=sys.stderr)
+    except KeyboardInterrupt as stop:  # may say what was kept
+        print(f"spexjax: {str(stop) or 'interrupted'}", file=sys.stderr)
         return INTERRUPTED
     except Exception as error:
         if given.debug:

@@ -6,12 +6,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from spexjax.models import api_arguments, store_command
+
 if TYPE_CHECKING:  # JAX takes seconds to import; a wrong argument should not wait for it
     from spexjax.explanation import Explanation
+    from spexjax.models.api import ApiValue
     from spexjax.models.classifier import TextClassifier
     from spexjax.models.parallel import TextValue
 
 PAGE = "explanation.html"
+CHUNK = 512  # masks per call of a local model
+_ROUNDS = 4  # masks per request at once, of an endpoint: what a sudden end may lose
 
 
 class CommandError(Exception):
@@ -44,6 +49,8 @@ def add_parser(commands: Any) -> None:
     how("--budget", type=_positive, default=2000, metavar="N", help="model calls (default: 2000)")
     how("--method", default="auto", help="auto, exact, spex, … (default: auto)")
     how("--seed", type=int, default=0)
+    store_command.add_arguments(parser)
+    api_arguments.add_arguments(parser.add_argument_group("a model behind an API"))
 
     show = parser.add_argument_group("what to show").add_argument
     show("--index", default="FBII", help="interaction index, such as FBII, FSII, SII, SV, Moebius")
@@ -68,25 +75,42 @@ def check(given: argparse.Namespace) -> None:
     for option, path in (("--html", given.html), ("--json", given.json)):
         if path and not Path(path).absolute().parent.is_dir():
             raise CommandError(f"no folder to write {option} {path!r} into")
+    try:
+        api_arguments.check(given)
+    except ValueError as error:
+        raise CommandError(str(error)) from error
+    if given.per_line and (api_arguments.wanted(given) or given.dry_run):
+        raise CommandError("--per-line takes neither --api-base nor --dry-run")
     given.content = _content(given)
 
 
 def run(given: argparse.Namespace) -> None:
     """Explains what :func:`check` found in order, prints the table, writes the files."""
-    from spexjax.models.classifier import load_classifier
+    from spexjax.indices import interactions
+    from spexjax.spectrum import Spectrum
 
-    model = load_classifier(given.model)
-    label = None if given.label is None else _label(given.label, model.label_names)
+    interactions(Spectrum.from_dict({(): 0.0}, 1), given.index)  # is there such an index?
+    model, label = None, None
+    if not api_arguments.wanted(given):
+        from spexjax.models.classifier import load_classifier
+
+        model = load_classifier(given.model)
+        label = None if given.label is None else _label(given.label, model.label_names)
     if given.per_line:
         from spexjax.models.per_line import explain_lines
 
+        assert model is not None
         explain_lines(given, model, label)
         return
-    f, e = explain_text(given, model, label, given.content, progress=sys.stderr.isatty())
+    f = value_of(given, model, label, given.content)
+    if not store_command.announce(f, given, _chunk_size(given)):
+        return
+    e = explain_text(given, f, progress=sys.stderr.isatty())
     from spexjax.models.table import table
 
-    terms = e.interactions(given.index, max_order=given.order)
-    print(table(e, f, terms, given.index, given.top))
+    print(table(e, f, e.interactions(given.index, max_order=given.order), given.index, given.top))
+    if api_arguments.wanted(given):
+        print(f.report())
     if given.json:
         e.save(given.json)
     if given.html:
@@ -97,21 +121,31 @@ def run(given: argparse.Namespace) -> None:
         print(f"page          {given.html}")
 
 
-def explain_text(
-    given: argparse.Namespace,
-    model: "TextClassifier",
-    label: int | None,
-    text: str,
-    progress: bool = False,
-) -> tuple["TextValue", "Explanation"]:
-    """The value function of one text and its explanation, as the options say."""
-    from spexjax.explain import explain
+def value_of(
+    given: argparse.Namespace, model: "TextClassifier | None", label: int | None, text: str
+) -> Any:
+    """The value function of one text as the options say: of a model, or of an endpoint."""
+    if model is None:
+        return api_arguments.value_of(given, text)
     from spexjax.models.parallel import value_function
 
-    f = value_function(model, text, given.features, label, given.score, given.replacement)
-    e = explain(f, f.n, budget=given.budget, method=given.method, seed=given.seed,
-                features=f.words, chunk_size=512, progress=progress)  # fmt: skip
-    return f, e
+    return value_function(model, text, given.features, label, given.score, given.replacement)
+
+
+def explain_text(
+    given: argparse.Namespace, f: "TextValue | ApiValue", progress: bool = False
+) -> "Explanation":
+    """The explanation of one text as the options say."""
+    from spexjax.explain import explain
+
+    return explain(
+        f, f.n, budget=given.budget, method=given.method, seed=given.seed, features=f.words,
+        chunk_size=_chunk_size(given), store=given.store, progress=progress,
+    )  # fmt: skip
+
+
+def _chunk_size(given: argparse.Namespace) -> int:
+    return _ROUNDS * given.concurrency if api_arguments.wanted(given) else CHUNK
 
 
 def _content(given: argparse.Namespace) -> str:

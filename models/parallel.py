@@ -33,6 +33,7 @@ from spexjax.models.masking import (
 )
 from spexjax.models.scoring import Attention, Hidden, Score, outputs
 from spexjax.models.spans import Span
+from spexjax.models.store_key import text_store_key
 from spexjax.typing import Array
 
 # Tokens per device and batch: on CPUs what the caches hold, elsewhere what keeps the device busy.
@@ -68,6 +69,7 @@ class TextValue:
       kind: what the value is.
       template: the text's tokens, padded to the bucket of its length.
       rows: masks per device and batch.
+      dtype: computed in.
       program: one batch, compiled once per length, shared by texts of one bucket.
     """
 
@@ -77,6 +79,7 @@ class TextValue:
     kind: Score | Hidden | Attention
     template: Template
     rows: int
+    dtype: Any
     program: Callable[..., Array]
 
     @property
@@ -96,6 +99,20 @@ class TextValue:
         if not isinstance(kind, str) or kind == "logits":
             return f"{self.model.name}, {kind}"
         return f"{self.model.name}, {kind} of {self.model.label_names[self.label]}"
+
+    @property
+    def store_key(self) -> str:
+        """What a journal of calls knows this function by: all that its values depend on."""
+        return text_store_key(
+            self.model,
+            f"{self.description}: {self.source.text[:40]}",
+            text=self.source.text,
+            spans=self.source.spans,
+            template=self.template,
+            label=self.label,
+            kind=self.kind,
+            dtype=str(self.dtype),
+        )
 
     def __call__(self, masks: Bool[np.ndarray, "N n"], /) -> Float[np.ndarray, "N *K"]:
         """Values, float32, (N,) or (N, K), of masks, bool, (N, n); True keeps a feature.
@@ -203,6 +220,7 @@ def value_function(
         kind=score,
         template=template(source, model.tokenizer, replacement, length),
         rows=rows,
+        dtype=jnp.dtype(dtype),
         program=_program(model.config, jnp.dtype(dtype), score),
     )
 

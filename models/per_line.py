@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from spexjax.models.classifier import TextClassifier
-from spexjax.models.explain_command import CommandError, explain_text
+from spexjax.models.explain_command import CommandError, explain_text, value_of
 
 _SETTINGS = (
     *("model", "features", "replacement", "label", "score", "budget", "method", "seed"),
@@ -55,7 +55,8 @@ def explain_lines(given: argparse.Namespace, model: TextClassifier, label: int |
 def _explained(
     given: argparse.Namespace, model: TextClassifier, label: int | None, text: str
 ) -> dict[str, Any]:
-    f, e = explain_text(given, model, label, text)
+    f = value_of(given, model, label, text)
+    e = explain_text(given, f)
     terms = e.interactions(given.index, max_order=given.order)
     rows = sorted(((s, v) for s, v in terms if s), key=lambda t: (-abs(t[1]), t[0]))
     return {

@@ -4,12 +4,13 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from spexjax.explanation import Explanation
+from spexjax.models.api import ApiValue
 from spexjax.models.parallel import TextValue
 
 
 def table(
     e: Explanation,
-    f: TextValue,
+    f: TextValue | ApiValue,
     terms: Iterable[tuple[tuple[int, ...], float]],
     index: str,
     top: int,
@@ -35,7 +36,7 @@ def table(
         f"seed {e.seed})",
         f"faithfulness  {faithfulness(e)}",
     ]
-    if f.source.cut:
+    if isinstance(f, TextValue) and f.source.cut:
         lines.append(
             f"note          {len(f.source.cut)} more lie beyond the model's "
             f"{f.model.config.max_position_embeddings} positions and have no influence"
@@ -46,7 +47,7 @@ def table(
 
 
 def feature_labels(words: Sequence[str], limit: int = 40) -> list[str]:
-    """Printable names of features: repeated ones are numbered by position, long ones cut.
+    """Printable names of features: repeated ones get their position from 0, long ones are cut.
 
     Control characters are replaced, so that a text cannot steer the terminal.
     """
@@ -55,7 +56,7 @@ def feature_labels(words: Sequence[str], limit: int = 40) -> list[str]:
     for i, word in enumerate(words):
         name = "".join(c if c.isprintable() else "\ufffd" for c in " ".join(word.split()))
         name = name if len(name) <= limit else name[: limit - 1] + "…"
-        out.append(f"{name}#{i + 1}" if count[word] > 1 else name)
+        out.append(f"{name}@{i}" if count[word] > 1 else name)
     return out
 
 

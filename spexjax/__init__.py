@@ -20,11 +20,14 @@ from spexjax import (
     transforms,
     values,
 )
+from spexjax.cost import preview
 from spexjax.explain import explain
 from spexjax.explanation import Explanation
+from spexjax.fingerprint import fingerprint
 from spexjax.peeling import PeelConfig
 from spexjax.spectrum import Spectrum
 from spexjax.spex import Spex
+from spexjax.store import Store, StoreError, StoreWarning
 from spexjax.values import ValueFunctionError
 
 __version__ = "0.1.0"
@@ -34,10 +37,14 @@ __all__ = [
     "PeelConfig",
     "Spectrum",
     "Spex",
+    "Store",
+    "StoreError",
+    "StoreWarning",
     "ValueFunctionError",
     "bch",
     "chase",
     "explain",
+    "fingerprint",
     "gf2",
     "gf2m",
     "indices",
@@ -45,6 +52,7 @@ __all__ = [
     "metrics",
     "peeling",
     "plot",
+    "preview",
     "regression",
     "spex",
     "transforms",

@@ -2,6 +2,7 @@
 
 import numbers
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -10,6 +11,7 @@ import jax.numpy as jnp
 from spexjax.explanation import Explanation
 from spexjax.methods import resolve
 from spexjax.purchase import Caller
+from spexjax.store import Store, opened
 from spexjax.typing import ValueFunction
 from spexjax.values import OnDevice
 
@@ -25,6 +27,9 @@ def explain(
     features: Sequence[str] | None = None,
     chunk_size: int = 512,
     progress: bool = False,
+    store: str | Path | Store | None = None,
+    store_key: str | None = None,
+    store_join: bool = False,
 ) -> Explanation:
     """Finds which sets of n inputs a value function depends on, from at most ``budget`` calls.
 
@@ -42,7 +47,16 @@ def explain(
       seed: an int or a JAX key; the same seed gives the same masks and the same answer.
       features: n labels.
       chunk_size: masks per call of f at most.
-      progress: show a bar while f works, if the output is a terminal.
+      progress: show a bar while f works; where stderr is no terminal, one line after the first
+        chunk that says how long the rest will take.
+      store: a file (:mod:`spexjax.store`) that is asked before f is, and in which every chunk of
+        values is kept as soon as f returns it: what was paid for in an earlier run, by another
+        method, budget or process, is not paid for again. ``calls`` counts all masks used.
+      store_key: names f in the store; must differ whenever f's values would. Taken from
+        ``f.store_key`` if f has one, as this library's own value functions do.
+      store_join: also fit to stored values of masks that this budget does not ask for ("auto",
+        "spex", "proxyspex", "linear"; the baselines have their own masks). The answer then
+        depends on what else is in the store.
 
     Returns:
       The :class:`~spexjax.explanation.Explanation`. Its ``method`` says what was done: "auto" and
@@ -53,13 +67,17 @@ def explain(
       ValueError: if an argument is out of range, a method's name is unknown, or the budget is
         under what the method needs; the message names what would do.
       ValueFunctionError: if f fails or returns something unusable; it holds what was paid for.
+      StoreError: if the store cannot be used, or f has no ``store_key``.
     """
     n, budget = _whole("n", n), _whole("budget", budget)
     max_order, chunk_size = _whole("max_order", max_order), _whole("chunk_size", chunk_size)
     if features is not None and len(features) != n:
         raise ValueError(f"features must have n = {n} labels, got {len(features)}.")
     config, run = resolve(method)
-    found = run(Caller(f, n, chunk_size, progress), budget, config, max_order, _key(seed))
+    key = seed_key(seed)
+    with opened(store, f, n, store_key) as journal:
+        call = Caller(f, n, chunk_size, progress, journal, store_join)
+        found = run(call, budget, config, max_order, key)
     return found.labelled(features, seed, budget, max_order)
 
 
@@ -71,7 +89,8 @@ def _whole(name: str, value: Any) -> int:
     return int(value)
 
 
-def _key(seed: int | jax.Array) -> jax.Array:
+def seed_key(seed: int | jax.Array) -> jax.Array:
+    """The key that a seed stands for: itself, or the threefry key of an int."""
     if isinstance(seed, jax.Array) and jnp.issubdtype(seed.dtype, jax.dtypes.prng_key):
         return seed
     if isinstance(seed, bool) or not isinstance(seed, numbers.Integral):

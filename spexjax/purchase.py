@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float, UInt32
 
 from spexjax import gf2, masks, metrics, values
 from spexjax.explanation import Explanation
+from spexjax.journal import Journal
 from spexjax.masks import CodedDesign, Plan
 from spexjax.peeling import Info
 from spexjax.spectrum import Spectrum
@@ -25,9 +26,22 @@ class Caller(NamedTuple):
     n: int
     chunk_size: int = 512
     progress: bool = False
+    journal: Journal | None = None
+    """Values paid for before; asked first and added to."""
+    join: bool = False
+    """Whether the fits may use stored values that the plan did not ask for."""
 
     def __call__(self, packed: UInt32[np.ndarray, "N W"]) -> ArrayLike:
-        return values.evaluate(self.f, packed, self.n, self.chunk_size, self.progress)
+        return values.evaluate(self.f, packed, self.n, self.chunk_size, self.progress, self.journal)
+
+    def others(self, packed: UInt32[np.ndarray, "N W"]) -> tuple[np.ndarray, np.ndarray] | None:
+        """Stored masks not among ``packed``, and their values; None if these are not to be used."""
+        if self.journal is None or not self.join:
+            return None
+        stored, answers = self.journal.everything()
+        _, place = masks.unique_rows(np.concatenate([packed, stored]))
+        fresh = place[len(packed) :] > place[: len(packed)].max()
+        return stored[fresh], answers[fresh]
 
 
 class Samples(NamedTuple):
@@ -74,7 +88,9 @@ def buy(call: Caller, plan: Plan, key: Key) -> Purchase:
     if n < 63:
         fresh = min(fresh, 2**n - len(bought))
     uniform = masks.fresh_uniform(key, n, fresh, bought)
-    answers = np.asarray(call(np.concatenate([bought, uniform])), np.float32)
+    asked = np.concatenate([bought, uniform])
+    answers = np.asarray(call(asked), np.float32)
+    joined = call.others(asked)
     scalar = answers.ndim == 1
     answers = answers.reshape(len(answers), -1)
 
@@ -89,8 +105,19 @@ def buy(call: Caller, plan: Plan, key: Key) -> Purchase:
         values=answers[rows],
         held_out=(drawn >= 0) & (drawn < plan.held_out),
     )
+    if joined is not None:
+        samples = _append(samples, *joined)
     empty = answers[1] if plan.budget > 1 else np.full_like(answers[0], np.nan)
     return Purchase(n, design, samples, answers[0], empty, len(answers), scalar)
+
+
+def _append(samples: Samples, rows: np.ndarray, answers: np.ndarray) -> Samples:
+    """The samples with further rows, none of them held out."""
+    return samples._replace(
+        rows=np.concatenate([samples.rows, rows]),
+        values=np.concatenate([samples.values, answers.reshape(len(rows), -1)]),
+        held_out=np.concatenate([samples.held_out, np.zeros(len(rows), bool)]),
+    )
 
 
 def measured(

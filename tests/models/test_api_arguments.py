@@ -77,3 +77,24 @@ def test_the_options_reach_the_endpoint():
         given = parse("--api-base", server.url, "--api-model", "m", "--question", "Really?")
         f = api_arguments.value_of(given, "w0 w1 w2")
         assert f(np.array([[True, True, False]]))[0] == pytest.approx(-0.5, abs=1e-5)
+
+
+def test_the_command_with_an_endpoint(tmp_path, monkeypatch, capsys):
+    from fake_endpoint import FakeEndpoint
+
+    from spexjax.models.cli import main
+
+    monkeypatch.setattr("spexjax.models.cli.use_compilation_cache", lambda jax: None)
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-very-secret-0123456789")
+    monkeypatch.chdir(tmp_path)
+    with FakeEndpoint(key="sk-very-secret-0123456789") as server:
+        code = main([
+            "explain", "w0 and w1 or w2", "--api-base", server.url, "--api-model", "tiny",
+            "--question", "Is that so? Answer True or False.", "--store", "calls.sqlite",
+        ])  # fmt: skip
+    out, err = capsys.readouterr()
+    assert code == 0, err
+    assert "32 calls for 5 words" in out
+    page = (tmp_path / "explanation.html").read_text()
+    assert "w0" in page and "tiny" in page
+    assert "very-secret" not in out + err + page

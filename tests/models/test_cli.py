@@ -49,7 +49,8 @@ def run(capsys, *arguments):
 def test_the_first_line_of_the_manual(capsys, tmp_path):
     out = tmp_path / "e.json"
     code, printed, errors = run(capsys, TEXT, "--json", out)
-    assert (code, errors) == (0, "")
+    assert code == 0
+    assert errors.count("\n") == 1 and "64 model calls" in errors  # what it will cost
     head, *rows = printed.split("\n\n")[0].splitlines()
     assert head.split() == ["FBII", "order", "set"]
     assert 1 <= len(rows) <= 15
@@ -80,7 +81,7 @@ def test_values_are_those_of_the_definition(capsys, folder):
     want = [values[masks[:, i]].mean() - values[~masks[:, i]].mean() for i in range(4)]
     rows = re.findall(r"^\s*([-+]\d\.\d{3})\s+1\s+(\S+)$", printed, re.M)
     found = {name: float(value) for value, name in rows}
-    labels = ["bad#1", "acting", ",", "bad#4"]
+    labels = ["bad@0", "acting", ",", "bad@3"]
     assert found.keys() == set(labels)
     np.testing.assert_allclose([found[name] for name in labels], want, atol=6e-4)
 
@@ -91,10 +92,10 @@ def test_a_sampled_explanation_of_a_file(capsys, folder, tmp_path):
         "Her acting never fails to impress, and it's a film I don't want to forget. \n"
         "The plot isn't good; the ending was bad!", encoding="utf-8")  # fmt: skip
     arguments = ("--file", path, "--model", folder, "--budget", 300, "--seed", 3, "--top", 4)
-    code, printed, errors = run(capsys, *arguments)
-    assert (code, errors) == (0, "")
+    code, printed, _ = run(capsys, *arguments)
+    assert code == 0
     assert "300 calls" in printed
-    assert ">forget<" in (tmp_path / "explanation.html").read_text()
+    assert "forget" in (tmp_path / "explanation.html").read_text()
     assert "held-out masks" in printed
     assert len(printed.split("\n\n")[0].splitlines()) == 5
     (tmp_path / "explanation.html").unlink()
@@ -138,6 +139,7 @@ def test_one_line_per_mistake(capsys, tmp_path, monkeypatch, arguments, code, me
     assert errors.startswith("spexjax: error: ")
     assert message in errors
     assert errors.count("\n") == 1
+    assert not (tmp_path / "explanation.html").exists()
 
 
 @pytest.mark.parametrize("budget", ["0", "-3", "many", "1.5"])
@@ -172,7 +174,7 @@ def test_a_file_that_is_no_text(capsys, tmp_path):
 def test_feature_labels():
     words = ["a", "b", "a", "\x1b[31mred", "two\nlines", "x" * 50]
     labels = feature_labels(words)
-    assert labels == ["a#1", "b", "a#3", "\ufffd[31mred", "two lines", "x" * 39 + "…"]
+    assert labels == ["a@0", "b", "a@2", "\ufffd[31mred", "two lines", "x" * 39 + "…"]
 
 
 def test_the_process(tmp_path):
@@ -187,3 +189,28 @@ def test_the_process(tmp_path):
     assert "4 calls for 2 words" in done.stdout
     assert "Traceback" not in done.stderr
     assert any((tmp_path / "spexjax" / "xla").iterdir())
+
+
+def test_nothing_is_paid_twice(capsys, folder, tmp_path):
+    arguments = ("Her acting isn't bad", "--model", folder, "--store", tmp_path / "calls.sqlite")
+    code, printed, errors = run(capsys, *arguments, "--dry-run")
+    assert (code, printed) == (0, "")
+    assert "16 model calls" in errors
+    code, first, _ = run(capsys, *arguments)
+    assert code == 0
+    code, again, errors = run(capsys, *arguments)
+    assert (code, again) == (0, first)
+    assert "16 of them stored" in errors or "0 model calls" in errors or "already" in errors
+    assert main(["store", "info", str(tmp_path / "calls.sqlite")]) == 0
+    info = capsys.readouterr().out
+    assert "16 values" in info and "Her acting isn't bad" in info
+    code, other, errors = run(capsys, *arguments, "--label", "negative")
+    assert code == 0 and other != first
+    assert main(["store", "info", str(tmp_path / "calls.sqlite")]) == 0
+    assert "2 value functions" in capsys.readouterr().out
+
+
+def test_a_model_behind_an_api_needs_a_question(capsys):
+    code, _, errors = run(capsys, "x", "--api-base", "http://localhost:1/v1")
+    assert code == 2
+    assert "--api-model NAME and --question" in errors

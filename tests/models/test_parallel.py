@@ -214,3 +214,20 @@ def test_four_devices_agree_with_one(tmp_path):
     )  # fmt: skip
     f = value_function(load_classifier(), TEXT)
     np.testing.assert_allclose(np.load(out), f(random_masks(700, f.n)), atol=2e-5, rtol=1e-5)
+
+
+def test_store_keys_differ_where_values_may(classifier):
+    f = value_function(classifier, TEXT)
+    assert f.store_key == value_function(classifier, TEXT).store_key
+    others = [
+        value_function(classifier, TEXT + " Good."),
+        value_function(classifier, TEXT, label=0),
+        value_function(classifier, TEXT, score="margin"),
+        value_function(classifier, TEXT, score=Hidden(1)),
+        value_function(classifier, TEXT, score=Hidden(2)),
+        value_function(classifier, TEXT, replacement="mask"),
+        value_function(classifier, TEXT, "sentences"),
+        value_function(classifier, TEXT, "tokens"),
+        value_function(classifier, TEXT, dtype="bfloat16"),
+    ]
+    assert len({g.store_key for g in [f, *others]}) == 10

@@ -48,12 +48,13 @@ def test_stopped_and_started_again(tmp_path, monkeypatch, capsys):
     whole = (tmp_path / "out.jsonl").read_bytes()
     lines = whole.splitlines(keepends=True)
     asked = []
-    real = per_line.explain_text
-    monkeypatch.setattr(
-        per_line,
-        "explain_text",
-        lambda g, m, label, text: asked.append(text) or real(g, m, label, text),
-    )
+    real = per_line.value_of
+
+    def counted(given, model, label, text):
+        asked.append(text)
+        return real(given, model, label, text)
+
+    monkeypatch.setattr(per_line, "value_of", counted)
     (tmp_path / "out.jsonl").write_bytes(lines[0] + lines[1] + lines[2][:20])
     assert run() == 0
     assert asked == ["\u200b", "Her acting never fails"]

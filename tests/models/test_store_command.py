@@ -112,9 +112,7 @@ def test_the_cost_is_what_the_run_then_asks_for(method):
     )
     assert (found.masks, found.stored, found.calls, found.chunks) == (1000, 0, 1000, 2)
     assert found.memory > 1000 * 40
-    assert str(found).startswith(
-        "1,000 model calls for 40 features in 2 chunks of up to 512; about"
-    )
+    assert str(found).startswith("1,000 model calls for 40 features, up to 512 at once; about")
     assert cost.preview(5, budget=1000).calls == 32
     with pytest.raises(ValueError, match="budget must be at least 2\\^n"):
         cost.preview(40, budget=100, method="exact")

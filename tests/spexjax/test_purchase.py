@@ -1,0 +1,235 @@
+"""What a budget asks for, counted: with a journal no mask is paid for twice."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from spexjax import Explanation, gf2, masks, purchase, values
+from spexjax.explain import explain
+from spexjax.store import Store, StoreError, opened
+
+N = 40
+
+
+class Counted:
+    """Remembers the masks that it was asked for, one list per run."""
+
+    store_key = "counted"
+
+    def __init__(self, n=N):
+        self.weights = np.sin(np.arange(n))
+        self.runs = []
+
+    def __call__(self, bits):
+        self.runs[-1].extend(map(bytes, np.packbits(bits, axis=1)))
+        return bits @ self.weights
+
+
+@pytest.fixture
+def f():
+    return Counted()
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "calls.sqlite"
+
+
+def buy(f, path, key, budget, n=N, join=False, **plan):
+    """One run of the purchase; returns it and the set of masks of its plan."""
+    f.runs.append([])
+    plan = masks.plan_budget(n, budget, **plan)
+    with opened(path, f, n) as journal:
+        bought = purchase.buy(purchase.Caller(f, n, 128, journal=journal, join=join), plan, key)
+    assert bought.calls <= budget
+    rows = [gf2.unpack_numpy(bought.samples.rows[: len(bought.samples.rows)], n)]
+    if bought.design is not None:
+        rows.append(bought.design.masks())
+    return bought, set(map(bytes, np.packbits(np.concatenate(rows), axis=1)))
+
+
+def paid(f, run=-1):
+    assert len(set(f.runs[run])) == len(f.runs[run])
+    return set(f.runs[run])
+
+
+def smallest(b, t=2):
+    """The smallest budget that affords 2^b bins."""
+    budget = masks.design_cost(N, b, t)
+    while masks.plan_budget(N, budget, t).b != b:
+        budget += 1
+    return budget
+
+
+def test_growing_by_one_bit_pays_for_the_new_masks_only(f, path, key):
+    small, large = smallest(3), smallest(4)
+    first, asked = buy(f, path, key, small, t=2)
+    assert (first.design.b, first.calls, paid(f)) == (3, small, asked)
+    second, wanted = buy(f, path, key, large, t=2)
+    assert (second.design.b, second.calls) == (4, large)
+    assert paid(f) == wanted - asked
+    # All coded masks are reused, and of the uniform ones as many as the larger plan has.
+    coded = set(map(bytes, np.packbits(first.design.masks(), axis=1)))
+    assert coded <= wanted and asked - wanted <= asked - coded
+    again, _ = buy(f, path, key, large, t=2)
+    assert paid(f) == set()
+    np.testing.assert_array_equal(again.samples.coded, second.samples.coded)
+    np.testing.assert_array_equal(again.samples.values, second.samples.values)
+
+
+def test_uniform_masks_keep_their_prefix_as_the_coded_part_grows(f, path, key):
+    _, asked = buy(f, path, key, smallest(3) + 200, t=2)
+    _, wanted = buy(f, path, key, 2 * smallest(4) + 400, t=2)
+    assert asked <= wanted  # more uniform masks than before: none of the old is dropped
+    assert len(paid(f)) == len(wanted) - len(asked)
+
+
+def test_a_longer_uniform_stream_pays_for_its_end_only(f, path, key):
+    _, asked = buy(f, path, key, 1000, coded=False)
+    _, wanted = buy(f, path, key, 4000, coded=False)
+    assert (len(asked), len(paid(f)), len(wanted)) == (1000, 3000, 4000)
+    assert asked < wanted
+
+
+def test_methods_share_what_they_have_in_common(f, path, key):
+    _, uniform = buy(f, path, key, 600, coded=False)
+    _, coded = buy(f, path, key, smallest(3) + 100, t=2)
+    assert paid(f) == coded - uniform
+    assert len(coded & uniform) > 100
+
+
+def test_small_cubes_run_out_of_masks(tmp_path, key):
+    f = Counted(10)
+    path = tmp_path / "calls.sqlite"
+    union = set()
+    for budget in (100, 500, 1000, 1024):
+        _, wanted = buy(f, path, key, budget, n=10, t=2, b=3)
+        assert paid(f) == wanted - union
+        union |= wanted
+    assert len(union) == 1024
+
+
+def test_the_values_are_those_of_a_run_without_a_journal(f, path, key):
+    buy(f, path, key, 500, coded=False)
+    stored, _ = buy(f, path, key, smallest(3), t=2)
+    plan = masks.plan_budget(N, smallest(3), 2)
+    plain = purchase.buy(purchase.Caller(f, N, 128), plan, key)
+    for name in ("coded", "rows", "values", "held_out"):
+        np.testing.assert_array_equal(getattr(stored.samples, name), getattr(plain.samples, name))
+    assert stored.calls == plain.calls and stored.scalar
+
+
+def test_stored_values_join_if_asked_and_cost_nothing(f, path, key):
+    buy(f, path, key, 1000, coded=False)
+    plain, asked = buy(f, path, key, smallest(3), t=2)
+    joined, rows = buy(f, path, key, smallest(3), t=2, join=True)
+    assert paid(f) == set()
+    assert joined.calls == plain.calls == smallest(3)
+    assert len(rows) == len(asked | set(f.runs[0])) > len(asked)
+    old = len(plain.samples.rows)
+    np.testing.assert_array_equal(joined.samples.rows[:old], plain.samples.rows)
+    assert not joined.samples.held_out[old:].any()
+    np.testing.assert_array_equal(
+        joined.samples.values[old:, 0],
+        np.float32(gf2.unpack_numpy(joined.samples.rows[old:], N) @ f.weights),
+    )
+
+
+def test_explain_asks_the_store_first(path):
+    calls = []
+
+    def f(bits):
+        calls.append(len(bits))
+        return np.stack([bits[:, 0] * bits[:, 1], bits.sum(axis=1)], axis=1)
+
+    first = explain(f, 6, budget=64, store=path, store_key="f", chunk_size=20)
+    again = explain(f, 6, budget=64, store=str(path), store_key="f")
+    with Store(path) as store:
+        third = explain(f, 6, budget=64, store=store, store_key="f")
+        assert [tuple(entry)[1:] for entry in store.functions()] == [("f", 6, 2, 64)]
+    assert calls == [20, 20, 20, 4]
+    assert first.calls == again.calls == third.calls == 64
+    assert first[0].spectrum.to_dict() == again[0].spectrum.to_dict() == third[0].spectrum.to_dict()
+    with pytest.raises(StoreError, match="needs a store_key"):
+        explain(f, 6, budget=64, store=path)
+    with pytest.raises(StoreError, match="for a function of 6 features, not 7"):
+        explain(f, 7, budget=128, store=path, store_key="f")
+    with pytest.raises(values.ValueFunctionError, match=r"are stored under its store_key"):
+        explain(lambda bits: bits[:, 0] * 1.0, 5, budget=32, store=_with_pairs(path), store_key="g")
+
+
+def _with_pairs(path):
+    with Store(path) as store:
+        store.journal("g", 5).add(np.zeros((1, 1), np.uint32), np.zeros((1, 2), np.float32))
+    return path
+
+
+@pytest.mark.loose_promotion
+def test_joining_stored_values_helps_a_small_budget(path):
+    f = Counted(24)
+    f.runs.append([])
+    explain(f, 24, budget=300, method="linear", store=path)
+    plain, joined = (
+        explain(f, 24, budget=30, method="linear", seed=1, store=path, store_join=join)
+        for join in (False, True)
+    )
+    assert isinstance(joined, Explanation) and plain.calls == joined.calls == 30
+    bits = np.random.default_rng(1).random((200, 24)) < 0.5
+    error = [np.var(e.predict(bits) - bits @ f.weights) for e in (plain, joined)]
+    assert error[1] < 0.01 * error[0]
+
+
+def test_functions_on_the_device_are_stored_too(path):
+    calls = []
+
+    @values.on_device
+    def f(bits):
+        calls.append(bits.shape)
+        assert isinstance(bits, jax.Array)
+        return bits.astype(jnp.float32) @ jnp.arange(6, dtype=jnp.float32)
+
+    for _ in range(2):
+        e = explain(f, 6, budget=64, store=path, store_key="f", chunk_size=25)
+        assert e.spectrum.to_dict()[(5,)] == -2.5
+    assert calls == [(25, 6)] * 3
+
+
+def test_what_a_failing_run_paid_for_is_stored(path):
+    def f(bits):
+        out = bits.sum(axis=1).astype(float)
+        out[bits.all(axis=1)] = np.nan
+        return out
+
+    with pytest.raises(values.ValueFunctionError, match=r"63 values from before are in .*calls"):
+        explain(f, 6, budget=64, store=path, store_key="f")
+    repaired = []
+    explain(lambda bits: repaired.append(bits) or bits.sum(axis=1), 6, budget=64, store=path,
+            store_key="f")  # fmt: skip
+    assert len(repaired) == 1 and repaired[0].all() and repaired[0].shape == (1, 6)
+
+
+def test_ctrl_c_says_what_was_kept(path):
+    def f(bits):
+        if bits[0, 4]:
+            raise KeyboardInterrupt
+        return bits.sum(axis=1)
+
+    with pytest.raises(values.Interrupted, match=r"16 values from before are in .*calls.sqlite"):
+        explain(f, 6, budget=64, store=path, store_key="f", chunk_size=16)
+    with pytest.raises(KeyboardInterrupt) as caught:
+        explain(f, 6, budget=64, chunk_size=16)
+    assert "16 values from before are in the exception" in str(caught.value)
+    assert caught.value.values.shape == (16,)
+
+
+def test_a_function_that_breaks_off_keeps_what_it_has(path):
+    def f(bits):
+        out = np.where(bits[:, 0], 1.0, np.nan)
+        raise values.PartialValues(out, OSError("line went dead"))
+
+    with pytest.raises(values.ValueFunctionError, match="broke off: line went dead") as caught:
+        explain(f, 6, budget=64, store=path, store_key="f", chunk_size=16)
+    assert len(caught.value.values) == 8
+    with Store(path) as store:
+        assert store.functions()[0].values == 8
