@@ -80,8 +80,6 @@ def test_the_options_reach_the_endpoint():
 
 
 def test_the_command_with_an_endpoint(tmp_path, monkeypatch, capsys):
-    from fake_endpoint import FakeEndpoint
-
     from spexjax.models.cli import main
 
     monkeypatch.setattr("spexjax.models.cli.use_compilation_cache", lambda jax: None)

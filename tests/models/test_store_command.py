@@ -140,7 +140,7 @@ def test_a_dry_run_stops_there(tmp_path):
         vars(given).update(budget=300, method="linear", seed=0)
         out = io.StringIO()
         assert store_command.announce(Named(), given, 100, out) is going_on
-        assert out.getvalue().startswith("spexjax: 300 model calls for 40 features in 3 chunks")
+        assert out.getvalue().startswith("spexjax: 300 model calls for 40 features, up to 100")
 
 
 # Keys of texts
