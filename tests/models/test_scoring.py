@@ -41,7 +41,7 @@ def test_log_odds_do_not_saturate():
 
 
 def test_errors():
-    with pytest.raises(ValueError, match="'logits'"):
-        score(LOGITS, 0, "logits")
+    with pytest.raises(ValueError, match="'odds'"):
+        score(LOGITS, 0, "odds")
     with pytest.raises(ValueError, match="two classes"):
         score(LOGITS[..., :1], 0, "margin")
