@@ -47,7 +47,7 @@ def add_parser(commands: Any) -> None:
 
     how = parser.add_argument_group("how").add_argument
     how("--budget", type=_positive, default=2000, metavar="N", help="model calls (default: 2000)")
-    how("--method", default="auto", help="auto, exact, spex, … (default: auto)")
+    how("--method", default="auto", help="auto, exact, spex, proxyspex, … (default: auto)")
     how("--seed", type=int, default=0)
     store_command.add_arguments(parser)
     api_arguments.add_arguments(parser.add_argument_group("a model behind an API"))

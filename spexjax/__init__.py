@@ -6,7 +6,9 @@
 """
 
 from spexjax import (
+    baselines,
     bch,
+    boosting,
     chase,
     gf2,
     gf2m,
@@ -16,6 +18,7 @@ from spexjax import (
     peeling,
     plot,
     regression,
+    selection,
     spex,
     transforms,
     values,
@@ -24,7 +27,9 @@ from spexjax.cost import preview
 from spexjax.explain import explain
 from spexjax.explanation import Explanation
 from spexjax.fingerprint import fingerprint
+from spexjax.methods import Auto
 from spexjax.peeling import PeelConfig
+from spexjax.proxyspex import ProxySpex
 from spexjax.spectrum import Spectrum
 from spexjax.spex import Spex
 from spexjax.store import Store, StoreError, StoreWarning
@@ -33,15 +38,19 @@ from spexjax.values import ValueFunctionError
 __version__ = "0.1.0"
 
 __all__ = [
+    "Auto",
     "Explanation",
     "PeelConfig",
+    "ProxySpex",
     "Spectrum",
     "Spex",
     "Store",
     "StoreError",
     "StoreWarning",
     "ValueFunctionError",
+    "baselines",
     "bch",
+    "boosting",
     "chase",
     "explain",
     "fingerprint",
@@ -54,6 +63,7 @@ __all__ = [
     "plot",
     "preview",
     "regression",
+    "selection",
     "spex",
     "transforms",
     "values",

@@ -15,13 +15,14 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float, Int32, UInt32
 
-from spexjax import gf2, proximal, refit, spectrum, spex
+from spexjax import candidates, gf2, portfolio, proximal, refit, spectrum, spex
+from spexjax.candidates import SCHEMES, Wider
 from spexjax.masks import CodedDesign
 from spexjax.peeling import Info, PeelConfig
 from spexjax.purchase import Samples
 from spexjax.refit import METHODS, Problem, Rows
 from spexjax.spectrum import Spectrum
-from spexjax.typing import Array
+from spexjax.typing import Array, Key
 
 ROW_FOLDS = 5
 _ROW_BUCKET = 64
@@ -37,7 +38,7 @@ class Fit(NamedTuple):
     final: Spectrum
     """The same supports, fitted with them."""
     method: list[str]
-    """The method that cross-validation chose for each output, one of ``refit.METHODS``."""
+    """What cross-validation chose for each output: one of ``refit.METHODS``, or "wider"."""
     info: Info | None
     """Diagnostics of the search on all groups."""
 
@@ -49,6 +50,8 @@ def fit(
     config: PeelConfig,
     max_order: int,
     shared_support: bool = False,
+    wider: Wider | None = None,
+    key: Key | None = None,
 ) -> Fit:
     """Finds and fits a support for each output, or one for all.
 
@@ -60,12 +63,19 @@ def fit(
       max_order: sets of more members are not fitted.
       shared_support: one support, found from the summed energy, and one method and ridge strength
         for all outputs, chosen on their leading principal directions.
+      wider: what to propose besides the decoded sets, in each fold without it; not used with
+        ``shared_support``.
+      key: of ``wider``.
     """
     n_pad = gf2.num_words(n) * gf2.WORD
     rows = _pad_rows(samples, n, n_pad)
     values = jnp.asarray(rows.values)
     coded = None if design is None else jnp.asarray(samples.coded, jnp.float32)
     features, degree, info = _find(design, coded, values, config, max_order, shared_support)
+    leading, penalty = 1 + n_pad + degree.shape[2], None
+    if wider is not None and not shared_support:
+        features, penalty = _widen(rows, samples, design, features, wider, n, max_order, key)
+        degree = np.sum(features >= 0, axis=-1)
     allowed = np.zeros((*degree.shape[:2], 1 + n_pad + degree.shape[2]), bool)
     allowed[..., : 1 + n] = True
     allowed[..., 1 + n_pad :] = degree > 0
@@ -81,10 +91,15 @@ def fit(
     K = data.values.shape[0]
     features = jnp.asarray(np.broadcast_to(features, (K, *features.shape[1:])))
     columns = jnp.asarray(np.broadcast_to(allowed, (K, *allowed.shape[1:])))
-    errors, fits = _cross_validate(design, data, features, columns)
+    errors, fits = _cross_validate(design, data, features, columns, penalty, leading)
     everything = jnp.asarray(rows.weights)
     if basis is None:
         outcome = _settle_each(design, data, features[:, -1], errors, fits, everything)
+        if penalty is not None:
+            outcome = _settle_wider(
+                design, data, features[:, -1], columns[:, -1], penalty[:, -1], errors, fits,
+                everything, outcome,
+            )  # fmt: skip
     else:
         data = data._replace(values=values.T, coded=None if coded is None else coded.T)
         outcome = _settle_shared(
@@ -113,6 +128,76 @@ class _Outcome(NamedTuple):
     keep: Bool[np.ndarray, "K T"]
 
 
+_PLAIN = len(METHODS) * len(refit.RIDGE_STRENGTHS)
+"""The candidates of :mod:`spexjax.refit` come before those of :mod:`spexjax.portfolio`."""
+
+
+def _widen(
+    rows: "_PaddedRows",
+    samples: Samples,
+    design: CodedDesign | None,
+    given: Int32[np.ndarray, "K L S t"],
+    wider: Wider,
+    n: int,
+    max_order: int,
+    key: Key | None,
+) -> tuple[Int32[np.ndarray, "K L S_plus_Q t"], Float[Array, "K L P T"]]:
+    """The given sets and those proposed for each output, with their penalties."""
+    folds = given.shape[1] - 1
+    masks, values = rows.bits, rows.values
+    fold = np.where(rows.weights * ~rows.held_out > 0, np.arange(len(masks)) % folds, -1)
+    if design is not None:
+        coded = gf2.unpack_numpy(np.asarray(design.packed()), masks.shape[1])
+        masks = np.concatenate([coded, masks])
+        values = np.concatenate([np.asarray(samples.coded, np.float32), values])
+        # With one group only, every lane decodes it: it is no fold of its own.
+        group = np.arange(len(coded)) // (len(coded) // design.groups)
+        fold = np.concatenate([group if design.groups > 1 else np.full(len(coded), folds), fold])
+    width = max(given.shape[3], min(max_order, n))
+    given = np.pad(given, ((0, 0), (0, 0), (0, 0), (width - given.shape[3], 0)), constant_values=-1)
+    key = jax.random.key(0, impl="threefry2x32") if key is None else key
+    features, penalty = [], []
+    for output, sets in zip(values.T, given, strict=True):
+        found = candidates.propose(
+            masks, output, fold.astype(np.int32), folds, sets, wider, n, max_order, key
+        )
+        every = np.concatenate([sets, found.members], axis=1)
+        features.append(every)
+        penalty.append(candidates.penalties(every, found))
+    return np.stack(features), jnp.asarray(np.stack(penalty))
+
+
+def _settle_wider(
+    design, data, features, allowed, penalty, errors, fits, everything, plain: _Outcome
+) -> _Outcome:
+    """Replaces the outcome of those outputs for which a candidate of the portfolio won."""
+    errors, fits = np.asarray(errors), np.asarray(fits)
+    honest, final, keep = (np.array(x) for x in (plain.honest, plain.final, plain.keep))
+    for k in np.flatnonzero(np.asarray(plain.chosen) >= _PLAIN):
+        mixture, places = portfolio.choose(errors[k, _PLAIN:], len(SCHEMES))
+        parts = fits[k, _PLAIN + places]
+        coded = None if data.coded is None else data.coded[k]
+        polished = _polish_mixture(
+            design, data, data.values[k], coded, features[k], allowed[k], penalty[k],
+            everything, mixture, jnp.asarray(parts),
+        )  # fmt: skip
+        honest[k] = mixture.share @ parts
+        final[k] = np.asarray(polished)
+        keep[k] = honest[k] != 0
+    return _Outcome(plain.chosen, jnp.asarray(honest), jnp.asarray(final), keep)
+
+
+@jax.jit
+def _polish_mixture(
+    design, data: "_Stack", values, coded, features, allowed, penalty, everything, mixture, w
+) -> Float[Array, "T"]:
+    groups = None if design is None else jnp.ones(design.groups)
+    before = _problem(design, data, values, coded, features, allowed, data.training, groups)
+    level = portfolio.levels(before, penalty)
+    p = before._replace(rows=before.rows._replace(weights=everything))
+    return portfolio.polish(p, penalty, mixture, level, w)
+
+
 def _settle_each(design, data, features, errors, fits, everything) -> _Outcome:
     chosen = np.argmin(errors, axis=1)
     honest = fits[np.arange(len(chosen)), chosen]
@@ -133,10 +218,14 @@ def _settle_shared(design, data, features, allowed, errors, n_pad, everything) -
 
 
 def _method(candidate: int) -> str:
+    if candidate >= _PLAIN:
+        return "wider"
     return METHODS[int(candidate) // len(refit.RIDGE_STRENGTHS)]
 
 
 def _strength(candidate: int) -> float:
+    if candidate >= _PLAIN:
+        return refit.DEBIASING
     return refit.strength(_method(candidate), int(candidate) % len(refit.RIDGE_STRENGTHS))
 
 
@@ -230,19 +319,25 @@ def _problem(
     return refit.problem(design, coded, groups, rows, features, allowed)
 
 
-@jax.jit
+@functools.partial(jax.jit, static_argnames="leading")
 def _cross_validate(
     design: CodedDesign | None,
     data: _Stack,
     features: Int32[Array, "K folds_plus_1 S t"],
     allowed: Bool[Array, "K folds_plus_1 T"],
+    penalty: Float[Array, "K folds_plus_1 P T"] | None,
+    leading: int,
 ) -> tuple[Float[Array, "K candidates"], Float[Array, "K candidates T"]]:
-    """Held-out squared errors of all candidates, and their fits to all training rows."""
+    """Held-out squared errors of all candidates, and their fits to all training rows.
+
+    The candidates of :mod:`spexjax.refit` see the first ``leading`` columns only.
+    """
     folds = features.shape[1] - 1
-    sets = jnp.arange(allowed.shape[-1]) >= 1 + data.bits.shape[1]
+    T = allowed.shape[-1]
+    sets = jnp.arange(leading) >= 1 + data.bits.shape[1]
 
     def output(args):
-        values, coded, members, columns = args
+        values, coded, members, columns, penalty = args
 
         def one(fold):
             inside = jnp.where(data.fold == fold, 0.0, data.training)
@@ -252,7 +347,10 @@ def _cross_validate(
                 groups = data.actives[fold].astype(jnp.float32)
                 left = jnp.where(design.groups == 1, groups, 1.0 - groups)
             p = _problem(design, data, values, coded, members[fold], columns[fold], inside, groups)
-            w = refit.candidates(p, sets)
+            w = refit.candidates(refit.leading(p, leading), sets)
+            if penalty is not None:
+                w = jnp.pad(w, ((0, 0), (0, T - leading)))
+                w = jnp.concatenate([w, portfolio.candidates(p, penalty[fold])])
             test = p._replace(rows=p.rows._replace(weights=outside))
             if p.coded is not None:
                 test = test._replace(coded=p.coded._replace(weights=left))
@@ -261,7 +359,7 @@ def _cross_validate(
         errors, w = jax.lax.map(one, jnp.arange(folds + 1))
         return jnp.sum(errors[:folds], axis=0), w[folds]
 
-    return jax.lax.map(output, (data.values, data.coded, features, allowed))
+    return jax.lax.map(output, (data.values, data.coded, features, allowed, penalty))
 
 
 @jax.jit

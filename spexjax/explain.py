@@ -38,10 +38,12 @@ def explain(
         function marked by ``spexjax.values.on_device`` gets device arrays instead.
       n: number of inputs, from 1.
       budget: masks that f may be asked for; never exceeded, and used up unless 2^n is smaller.
-      method: "exact" (all 2^n masks), "spex" (Kang et al. 2025, with a refit), "linear" (ridge
-        on uniform masks), "auto" (exact where 2^n ≤ budget, else SPEX where its smallest design
-        is affordable, else linear), in any case, or a configuration such as
-        :class:`~spexjax.spex.Spex`.
+      method: a name in any case: "exact" (all 2^n masks), "spex" (Kang et al. 2025, with a
+        refit), "proxyspex" (Butler et al. 2025), "linear" (ridge on uniform masks), a baseline
+        ("lasso", "lime", "kernelshap", "banzhaf", "faith-banzhaf", "faith-shapley",
+        "shapley-taylor"), or "auto" (exact where 2^n ≤ budget, else decoded sets, trees' supports
+        and pairs, as far as the budget goes and cross-validation prefers); or a configuration
+        such as :class:`~spexjax.spex.Spex`.
       max_order: the largest set that may be fitted; also the degree that the code of SPEX
         corrects, so a smaller one makes masks cheaper. Ignored by "exact".
       seed: an int or a JAX key; the same seed gives the same masks and the same answer.

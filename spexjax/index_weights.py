@@ -107,12 +107,12 @@ def find(name: str) -> Index:
     Raises:
       ValueError: if there is none, naming the nearest.
     """
-    known = {_plain(key): index for key, index in INDICES.items()}
-    if isinstance(name, str) and _plain(name) in known:
-        return known[_plain(name)]
-    near = difflib.get_close_matches(_plain(str(name)), known, 1)
+    known = {plain(key): index for key, index in INDICES.items()}
+    if isinstance(name, str) and plain(name) in known:
+        return known[plain(name)]
+    near = difflib.get_close_matches(plain(str(name)), known, 1)
     hint = f" Did you mean {known[near[0]].name!r}?" if near else ""
-    raise ValueError(f"index must be one of {', '.join(INDICES)}, got {name!r}.{hint}")
+    raise ValueError(f"index must be one of {', '.join(INDICES)}, Joint-SV, got {name!r}.{hint}")
 
 
 def weights(index: Index, order: int, largest: int) -> Float[np.ndarray, "sizes supersets"]:
@@ -158,6 +158,7 @@ def bernoulli(j: int) -> Fraction:
     return -sum((comb(j + 1, i) * bernoulli(i) for i in range(j)), Fraction(0)) / (j + 1)
 
 
-def _plain(name: str) -> str:
+def plain(name: str) -> str:
+    """A name without case, hyphens and blanks."""
     plain = "".join(c for c in name.casefold() if c.isalnum())
     return plain.replace("möbius", "moebius").replace("mobius", "moebius")

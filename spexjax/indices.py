@@ -13,11 +13,12 @@ k-SII        SII aggregated to order ℓ = k
 STII         M(S) for |S| < ℓ; Σ_{T⊇S} M(T)/C(|T|,ℓ) for |S| = ℓ
 FSII, FBII   the weighted, and the plain least-squares fit of order ℓ
 Moebius      M(S); CoMoebius: Σ_{T⊇S} M(T); Fourier: F(S)
+Joint-SV     Σ_{T∩S=∅} q(|T|) (f(S∪T) − f(T)) (:mod:`spexjax.joint_shapley`)
 Sobol        F(S)²/Var; TotalSobol: Σ_{T∋i} F(T)²/Var; Influence: Σ_{T∋i} F(T)²
 ===========  =============================================================================
 
 On ∅: M(∅) for SV, k-SII, STII, FSII, Moebius; F(∅) for BV, BII, Fourier; Σ_{|T|≤ℓ} F(T) for FBII;
-Σ M(T)/(|T|+1) for SII; Σ M(T) for CoMoebius; nothing for the last row.
+Σ M(T)/(|T|+1) for SII; Σ M(T) for CoMoebius; nothing for the last two rows.
 """
 
 from collections.abc import Sequence
@@ -25,7 +26,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float, UInt32
 
-from spexjax import index_weights, supersets
+from spexjax import index_weights, joint_shapley, supersets
 from spexjax.index_weights import INDICES
 from spexjax.interactions import Interactions, from_members
 from spexjax.spectrum import Spectrum
@@ -38,22 +39,25 @@ def interactions(
     index: str = "FBII",
     max_order: int | None = None,
     features: Sequence[str] = (),
+    sets: Sequence[Sequence[int]] | None = None,
 ) -> Interactions:
     """An interaction index of the valid terms of a spectrum.
 
     Args:
       spectrum: of one output.
       index: a name of the table above; case and hyphens do not matter.
-      max_order: the order ℓ of FSII, FBII, STII and k-SII, and a cut for the others. None: the
-        largest degree in the spectrum.
+      max_order: the order ℓ of FSII, FBII, STII, k-SII and Joint-SV, and a cut for the others.
+        None: the largest degree in the spectrum.
       features: n labels; positions if not given.
+      sets: for Joint-SV, the sets of positions wanted; all of up to ℓ inputs if None.
 
     Returns:
-      The sets with a non-zero value, strongest first.
+      The sets with a non-zero value, strongest first; for Joint-SV all that are asked for.
 
     Raises:
       ValueError: if the spectrum has several outputs, the name is unknown, ``max_order`` is below
-        1, the labels are not n, or too many subsets would have to be enumerated.
+        1, the labels are not n, too many subsets would have to be enumerated, or ``sets`` are
+        given for another index than Joint-SV.
     """
     if spectrum.num_outputs is not None:
         raise ValueError("interactions need one output: pass spectrum[i].")
@@ -65,6 +69,7 @@ def interactions(
         index,
         max_order,
         features,
+        sets,
     )
 
 
@@ -75,6 +80,7 @@ def from_terms(
     index: str = "FBII",
     max_order: int | None = None,
     features: Sequence[str] = (),
+    sets: Sequence[Sequence[int]] | None = None,
 ) -> Interactions:
     """:func:`interactions` of Fourier coefficients in host arrays.
 
@@ -85,12 +91,20 @@ def from_terms(
       index: the index's name.
       max_order: ℓ.
       features: n labels; positions if not given.
+      sets: for Joint-SV, the sets wanted.
     """
-    chosen = index_weights.find(index)
+    joint = _is_joint(index)
+    if sets is not None and not joint:
+        raise ValueError(f"sets can be named for Joint-SV only, got index {index!r}.")
     if max_order is not None and max_order < 1:
         raise ValueError(f"max_order must be at least 1, got {max_order}.")
     if features and len(features) != n:
         raise ValueError(f"features must hold n = {n} labels, got {len(features)}.")
+    if joint:
+        degrees = np.bitwise_count(supports).sum(axis=1)
+        order = max(int(degrees.max(initial=0)), 1) if max_order is None else max_order
+        return joint_shapley.joint_shapley(supports, coefficients, n, order, sets, features)
+    chosen = index_weights.find(index)
     terms = supersets.by_size(np.asarray(supports, np.uint32), np.asarray(coefficients), n)
     if chosen.basis == "energy":
         terms = _energies(terms, chosen.relative)
@@ -100,6 +114,11 @@ def from_terms(
     sums = supersets.superset_sums(terms, table, n)
     shown = 1 if chosen.singles else order
     return from_members(list(sums.values()), n, chosen.name, shown, tuple(features))
+
+
+def _is_joint(name: str) -> bool:
+    """Joint-SV sums over all terms that a set meets, so it is no row of ``INDICES``."""
+    return isinstance(name, str) and index_weights.plain(name) == "jointsv"
 
 
 def _energies(terms: dict[int, supersets.Sets], relative: bool) -> dict[int, supersets.Sets]:

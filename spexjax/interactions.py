@@ -94,6 +94,26 @@ class Interactions:
         """{members: value}, strongest first."""
         return dict(self)
 
+    def to_dataframe(self):
+        """A pandas table, strongest first: ``members``, ``labels`` (tuples), ``order``, ``value``.
+
+        Raises:
+          ImportError: if pandas is not installed.
+        """
+        try:
+            import pandas
+        except ImportError as error:
+            raise ImportError("to_dataframe needs pandas: pip install pandas.") from error
+        sets = [members for members, _ in self]
+        return pandas.DataFrame(
+            {
+                "members": sets,
+                "labels": [self.labels(members) for members in sets],
+                "order": self.sizes(),
+                "value": self.values,
+            }
+        )
+
     def labels(self, members: tuple[int, ...]) -> tuple[str, ...]:
         """The labels of the features at these positions."""
         return tuple(self.features[i] for i in members)

@@ -5,14 +5,20 @@ import difflib
 from collections.abc import Callable
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
-from spexjax import crossfit, masks, spectrum, transforms
+from spexjax import crossfit, masks, published, spectrum, transforms
+from spexjax.baselines import BASELINES
+from spexjax.candidates import Wider
 from spexjax.explanation import Explanation
+from spexjax.proxyspex import ProxySpex
 from spexjax.purchase import Caller, buy, measured
 from spexjax.spex import JOINT_OUTPUTS, Spex
 from spexjax.typing import Key
+
+_TREES = 8  # the sub-stream of the key that the trees draw from
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,7 +33,19 @@ class Linear:
 
 @dataclasses.dataclass(frozen=True)
 class Auto:
-    """Exact where 2^n ≤ budget, else SPEX where its smallest design is affordable, else linear."""
+    """Exact where 2^n ≤ budget, else one purchase that feeds every way to find sets.
+
+    Coded masks are bought where the smallest design is affordable, uniform ones with the rest.
+    Sets that SPEX decodes, supports of boosted trees and screened pairs are fitted together, by
+    ridge and L1; cross-validation, honest about the search, chooses (:mod:`spexjax.crossfit`).
+
+    Attributes:
+      wider: what is proposed besides the decoded sets.
+      fewest: under this many masks to fit, only linear and SPEX are tried.
+    """
+
+    wider: Wider = Wider()  # noqa: RUF009 (frozen)
+    fewest: int = 100
 
 
 def affords_all(n: int, budget: int) -> bool:
@@ -73,20 +91,52 @@ def run_spex(call: Caller, budget: int, config: Spex, max_order: int, key: Key) 
 def run_auto(call: Caller, budget: int, config: Auto, max_order: int, key: Key) -> Explanation:
     if affords_all(call.n, budget):
         return run_exact(call, budget, Exact(), max_order, key)
-    return _fit(call, masks.plan_budget(call.n, budget, max_order), Spex(), max_order, key)
+    plan = masks.plan_budget(call.n, budget, max_order)
+    enough = plan.total - plan.held_out >= config.fewest
+    wider = config.wider if enough else None
+    return _fit(call, plan, Spex(), max_order, key, wider, "auto")
 
 
-def _fit(call: Caller, plan: masks.Plan, config: Spex, max_order: int, key: Key) -> Explanation:
+def run_proxyspex(
+    call: Caller, budget: int, config: ProxySpex, max_order: int, key: Key
+) -> Explanation:
+    if affords_all(call.n, budget):
+        return run_exact(call, budget, Exact(), max_order, key)
+    plan = masks.plan_budget(call.n, budget, coded=False)
+    if config.recipe == "paper":
+        bought = buy(call, plan, key)
+        found = published.fit(bought.samples, call.n, config, jax.random.fold_in(key, _TREES))
+        return measured(bought, found.honest, found.final, found.method, key)
+    if config.proxy == "lightgbm":
+        raise ValueError("proxy='lightgbm' needs recipe='paper'; recipe='cv' grows its own trees.")
+    wider = Wider(config.terms, pairs=False, depths=config.depths, boost=config.boost)
+    spex = Spex(shared_support=config.shared_support)
+    return _fit(call, plan, spex, max_order, key, wider, "proxyspex")
+
+
+def _fit(
+    call: Caller,
+    plan: masks.Plan,
+    config: Spex,
+    max_order: int,
+    key: Key,
+    wider: Wider | None = None,
+    wide_name: str = "",
+) -> Explanation:
     bought = buy(call, plan, key)
     shared = config.shared_support
     if shared is None:
         shared = len(bought.full) > JOINT_OUTPUTS
     fit = crossfit.fit(
         bought.samples, call.n, bought.design, config.peeling, max_order,
-        bool(shared) and not bought.scalar,
+        bool(shared) and not bought.scalar, wider, jax.random.fold_in(key, _TREES),
     )  # fmt: skip
-    linear = bought.design is None or all(m == "linear" for m in fit.method)
-    name = "linear" if linear else "spex"
+    if "wider" in fit.method:
+        name = wide_name
+    elif bought.design is None or all(m == "linear" for m in fit.method):
+        name = "linear"
+    else:
+        name = "spex"
     return measured(bought, fit.honest, fit.final, name, key, fit.info)
 
 
@@ -96,7 +146,9 @@ METHODS: dict[str, tuple[type, Run]] = {
     "auto": (Auto, run_auto),
     "exact": (Exact, run_exact),
     "spex": (Spex, run_spex),
+    "proxyspex": (ProxySpex, run_proxyspex),
     "linear": (Linear, run_linear),
+    **BASELINES,
 }
 """Name → (class of its configuration, function (call, budget, config, max_order, key))."""
 

@@ -27,7 +27,7 @@ from spexjax.typing import Array
 # to the strength at which every coefficient vanishes for L1.
 RIDGE_STRENGTHS = tuple(10.0 ** (-4 + 0.75 * i) for i in range(8))
 L1_STRENGTHS = tuple(10.0 ** (-0.45 * i) for i in range(8))
-_DEBIASING, _SHRINKING = 1e-6, 0.1
+DEBIASING, _SHRINKING = 1e-6, 0.1
 _DENSE_TERMS = 4096
 METHODS = ("linear", "ridge", "sparse", "shrunk")
 
@@ -110,6 +110,16 @@ def problem(
     if design is not None and coded_values is not None and group_weights is not None:
         coded = coded_part(design, coded_values, features, group_weights)
     return Problem(columns(rows.bits, features), rows, coded, allowed)
+
+
+def leading(p: Problem, count: int) -> Problem:
+    """The problem of the first ``count`` columns alone."""
+    coded = p.coded
+    if coded is not None:
+        coded = coded._replace(
+            bins=coded.bins[:, :count], shifts=coded.shifts[:, :count], signs=coded.signs[:count]
+        )
+    return Problem(p.columns[:, :count], p.rows, coded, p.allowed[:count])
 
 
 def total_weight(p: Problem) -> Float[Array, ""]:
@@ -202,16 +212,17 @@ def _adjoint(c: Coded, bins: Float[Array, "C B D L"]) -> Float[Array, "T L"]:
 def squared_error(p: Problem, w: Float[Array, "L T"]) -> Float[Array, "L"]:
     """The sum of squared residuals of L coefficient vectors over the masks that count."""
 
-    def one(v: Array) -> Array:
-        error = jnp.sum(p.rows.weights * (p.rows.values - p.columns @ v) ** 2)
-        if p.coded is not None:
-            B = p.coded.values.shape[1]
-            predicted = jnp.sqrt(jnp.float32(B)) * _forward(p.coded, v[:, None])[..., 0]
-            per_group = jnp.sum((p.coded.values - predicted) ** 2, axis=(1, 2))
-            error = error + p.coded.weights @ per_group
+    error = (p.rows.values - w @ p.columns.T) ** 2 @ p.rows.weights
+    c = p.coded
+    if c is None:
         return error
+    scale = jnp.sqrt(jnp.float32(c.values.shape[1]))
 
-    return jax.lax.map(one, w)
+    def on_coded(v: Array) -> Array:
+        predicted = scale * _forward(c, v[:, None])[..., 0]
+        return c.weights @ jnp.sum((c.values - predicted) ** 2, axis=(1, 2))
+
+    return error + jax.lax.map(on_coded, w)
 
 
 def candidates(p: Problem, sets: Bool[Array, "T"]) -> Float[Array, "candidates T"]:
@@ -256,4 +267,4 @@ def strength(method: str, place: int) -> float:
     """The ridge strength of a method's candidate."""
     if method in ("linear", "ridge"):
         return RIDGE_STRENGTHS[place]
-    return _DEBIASING if method == "sparse" else _SHRINKING
+    return DEBIASING if method == "sparse" else _SHRINKING

@@ -171,6 +171,21 @@ def cached_expected(name, n, order, terms):
     return expected(name, random_game(n, seed=n, terms=terms)[1], n, order)
 
 
+def joint_sv(f, n, order):
+    """Harris et al. by the random arrival of groups: P(T present before S arrives), recursively."""
+    q = [0.0] * n
+    for r in range(n):
+        groups = sum(comb(n - r, i) for i in range(1, min(order, n - r) + 1))
+        q[r] = (
+            1 if r == 0 else sum(comb(r, s) * q[s] for s in range(max(r - order, 0), r))
+        ) / groups
+    return {
+        s: sum(q[k] * (f[m | mask_of(s)] - f[m]) for k, m in coalitions(n, s))
+        for s in sets_up_to(n, order)
+        if s
+    }
+
+
 # --- tests -----------------------------------------------------------------------------------
 
 
@@ -300,6 +315,68 @@ def test_features_beyond_one_word():
     assert ix[(32, 9_999)] == 4 * 1.5
     assert ix[(9_999, 31)] == 4 and ix[(31, 32, 9_999)] == -8 and ix[32] == -3
     assert ix[()] == 2.5 and len(ix) == 9
+
+
+@pytest.mark.parametrize("n,order,terms", [(1, 1, None), (5, 5, None), (7, 2, None), (9, 3, 12)])
+def test_joint_shapley(n, order, terms):
+    fourier, f = random_game(n, seed=n, terms=terms)
+    right = joint_sv(f, n, order)
+    ix = compute(fourier, n, "Joint-SV", order)
+    assert ix.to_dict() == pytest.approx(right, abs=1e-5 * max(map(abs, right.values())))
+    assert sum(v for _, v in ix) == pytest.approx(f[-1] - f[0], abs=1e-4)  # efficient
+    bits = np.array([[i in s for i in range(n)] for s in fourier])
+    some = [s for s in right if len(s) == order][:3]
+    chosen = indices.from_terms(
+        gf2.pack_numpy(bits, 1), np.fromiter(fourier.values(), float), n, "joint sv", order,
+        sets=[s[::-1] for s in some],
+    )  # fmt: skip
+    assert chosen.to_dict() == pytest.approx({s: right[s] for s in some}, abs=1e-4)
+
+
+def test_joint_shapley_of_order_one_is_shapley():
+    """At n = 1 000 too, where the binomials leave float64's range."""
+    fourier = {(3,): 1.0, (3, 500, 999): -2.0, (31, 32): 0.5, (): 4.0}
+    joint = compute(fourier, 1000, "Joint-SV", 1)
+    shapley = compute(fourier, 1000, "SV").order(1).to_dict()
+    assert {s: v for s, v in joint if abs(v) > 1e-6} == pytest.approx(shapley, abs=1e-6)
+
+
+def test_joint_shapley_refuses():
+    with pytest.raises(ValueError, match="has 166,667,500 values for n = 1000, more than"):
+        compute({(0, 1, 2): 1.0}, 1000, "Joint-SV")
+    for sets in ([()], [(0, 1, 2)], [(7,)]):
+        with pytest.raises(ValueError, match="1 to 2 positions below 7"):
+            indices.from_terms(np.uint32([[1]]), np.ones(1), 7, "Joint-SV", 2, sets=sets)
+    with pytest.raises(ValueError, match="for Joint-SV only"):
+        indices.from_terms(np.uint32([[1]]), np.ones(1), 7, "FSII", 2, sets=[(0,)])
+    with pytest.raises(ValueError, match="at most 30 inputs, one has 31"):
+        compute({tuple(range(31)): 1.0}, 40, "Joint-SV", 1)
+
+
+@pytest.mark.parametrize(
+    "name", ["SV", "BV", "SII", "BII", "k-SII", "STII", "FSII", "FBII", "Moebius", "CoMoebius",
+             "Joint-SV"],
+)  # fmt: skip
+def test_peer(name):
+    """shapiq's exact computer on the same table of values."""
+    game_theory = pytest.importorskip("shapiq.game_theory.exact")
+    n, order = 6, 2
+    fourier, f = random_game(n, seed=11)
+    weights = 1 << np.arange(n)
+
+    def game(coalitions):
+        return f[np.asarray(coalitions, int) @ weights]
+
+    theirs = {"Moebius": "Moebius", "CoMoebius": "Co-Moebius", "Joint-SV": "JointSV"}.get(
+        name, name
+    )
+    computer = game_theory.ExactComputer(n_players=n, game=game)
+    right = computer(theirs, order=1 if name in ("SV", "BV") else order)
+    ours = compute(fourier, n, name, order)
+    scale = np.abs(f).max()
+    for s, value in right.interactions.items():
+        if 0 < len(s) <= (1 if name in ("SV", "BV") else order):
+            assert ours[s] == pytest.approx(value, abs=1e-5 * scale), s
 
 
 @pytest.mark.parametrize("name", ["fsii", "FSII", "F-S_I I"])

@@ -1,5 +1,7 @@
 """The container: order, look-up by position, labels, text."""
 
+import sys
+
 import numpy as np
 import pytest
 
@@ -73,3 +75,17 @@ def test_iteration_over_many_rows(monkeypatch):
     members = np.array([[i, i + 1] for i in range(11)])
     ix = from_members([(members, np.arange(11, 0, -1.0))], 12, "SII", 2)
     assert list(ix) == [((i, i + 1), 11.0 - i) for i in range(11)]
+
+
+def test_dataframe(ix):
+    pytest.importorskip("pandas")
+    table = ix.to_dataframe()
+    assert list(table.columns) == ["members", "labels", "order", "value"] and len(table) == 6
+    assert table.members[1] == (0, 6) and table.labels[1] == ("never", "bore")
+    assert table.order.tolist() == [1, 2, 1, 1, 0, 2] and table.value[0] == -3
+
+
+def test_dataframe_without_pandas(ix, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(ImportError, match="pip install pandas"):
+        ix.to_dataframe()

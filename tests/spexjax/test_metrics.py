@@ -1,10 +1,14 @@
-"""R² and its interval."""
+"""R² and its interval; sparsity, removal and recovery."""
+
+import itertools
 
 import jax
 import numpy as np
 import pytest
+from oracles import evaluate, planted_terms
 
 from spexjax import metrics
+from spexjax.spectrum import Spectrum
 
 
 def test_r2_is_the_definition():
@@ -46,3 +50,54 @@ def test_the_interval_of_outputs_is_that_of_each(key):
     both = metrics.r2_interval(key, f, g)
     one = jax.jit(metrics.r2_interval)(key, f[:, 1], g[:, 1])
     np.testing.assert_allclose([both[0][1], both[1][1]], one, rtol=1e-4)
+
+
+def test_sparsity_curve():
+    terms = planted_terms(12, 20, 0) | {(): 0.5}
+    masks = np.random.default_rng(0).random((300, 12)) < 0.5
+    values = evaluate(terms, masks)
+    curve = np.asarray(metrics.sparsity_curve(Spectrum.from_dict(terms, 12), masks, values))
+    strongest = sorted((s for s in terms if s), key=lambda s: -abs(terms[s]))
+    for s in (0, 1, 7, 20):
+        kept = {k: terms[k] for k in strongest[:s]} | {(): 0.5}
+        error = np.sum((values - evaluate(kept, masks)) ** 2)
+        right = 1 - error / np.sum((values - values.mean()) ** 2)
+        assert curve[s] == pytest.approx(right, abs=1e-5)
+    assert curve[-1] == pytest.approx(1, abs=1e-6) and len(curve) == 33
+
+
+def test_removal_curve():
+    terms = {(): 3.0, (0,): -1.0, (2, 3): 0.5, (4,): -0.25}
+    asked = []
+
+    def f(masks):
+        asked.append(np.array(masks))
+        return evaluate(terms, masks)
+
+    spectrum = Spectrum.from_dict(terms, 5)
+    for limit in (None, 10.0):
+        curve, chosen = metrics.removal_curve(f, spectrum, 7, time_limit=limit)
+        assert len(curve) == len(chosen) == 5  # no more than n
+        full = 3 + 1 + 0.5 + 0.25
+        assert curve[:2] == pytest.approx([2 / full, 3 / full])
+        assert chosen[0].members == (0,)
+        masks = asked.pop()
+        assert masks[-1].all() and (~masks[:-1]).sum(axis=1).tolist() == [1, 2, 3, 4, 5]
+    curve, chosen = metrics.removal_curve(f, spectrum, 2, mode="keep")
+    assert chosen[0].members == (0,) and asked[-1][0].tolist() == [True] + [False] * 4
+    assert curve[0] == pytest.approx(abs(full - (3 + 1 + 0.5 - 0.25)) / full)
+
+
+def test_recovery():
+    mobius = {(): 9.0, (0, 1): 4.0, (2,): -3.0, (3, 4): 2.0, (5,): 1.0}
+    fourier = {}
+    for big, value in mobius.items():
+        for size in range(len(big) + 1):
+            for small in itertools.combinations(big, size):
+                fourier[small] = fourier.get(small, 0) + (-1) ** size * value / 2 ** len(big)
+    spectrum = Spectrum.from_dict(fourier, 6)
+    marked = {0, 2, 3, 4}
+    for k, right in [(1, 0.5), (2, 0.75), (3, 2.5 / 3), (4, 2.5 / 4), (8, 2.5 / 8)]:
+        assert metrics.recovery_at_k(spectrum, marked, k) == pytest.approx(right)
+    with pytest.raises(ValueError, match="k must be at least 1"):
+        metrics.recovery_at_k(spectrum, marked, 0)

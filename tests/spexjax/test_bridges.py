@@ -1,0 +1,128 @@
+"""shapiq and shap: what we hand over, and our methods inside shapiq's explainers."""
+
+import sys
+
+import numpy as np
+import pytest
+
+import spexjax as sx
+from spexjax import bridges
+
+pytestmark = pytest.mark.loose_promotion
+WORDS = ["never", "fails", "to", "impress", "to", "bore"]
+
+
+def game(masks):
+    kept = np.asarray(masks, float)
+    return 1 + 2 * kept[:, 0] * kept[:, 1] - kept[:, 3] + 0.5 * kept[:, 2] * kept[:, 4] * kept[:, 5]
+
+
+@pytest.fixture(scope="module")
+def e():
+    return sx.explain(game, 6, budget=64, method="exact", features=WORDS)
+
+
+@pytest.mark.parametrize("index", list(bridges.SHAPIQ_NAMES.values()))
+def test_to_shapiq_agrees_with_the_exact_computer(e, index):
+    shapiq = pytest.importorskip("shapiq")
+    from shapiq.game_theory.exact import ExactComputer
+
+    order = 1 if index in ("SV", "BV") else 2
+    found = e.to_shapiq(index, 2)
+    right = ExactComputer(n_players=6, game=game)(index, order=order)
+    assert isinstance(found, shapiq.InteractionValues)
+    assert found.index == right.index == index
+    assert found.max_order == order and found.n_players == 6 and not found.estimated
+    for members, value in found.interactions.items():
+        assert type(value) is float and members == tuple(sorted(members))
+        assert all(type(i) is int for i in members)
+    for members, value in right.interactions.items():
+        if len(members) <= order and members:
+            assert found[members] == pytest.approx(value, abs=1e-5), members
+    if index not in ("BV", "BII", "SII", "FBII", "FSII"):
+        assert found.baseline_value == pytest.approx(right.baseline_value, abs=1e-5)
+
+
+def test_plots_of_shapiq_accept_it(e):
+    pytest.importorskip("shapiq")
+    matplotlib = pytest.importorskip("matplotlib")
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+    from shapiq import plot
+
+    values = e.to_shapiq("k-SII", 2)
+    plot.network_plot(interaction_values=values, feature_names=WORDS, show=False)
+    plot.force_plot(values, feature_names=np.array(WORDS), show=False)
+    pyplot.close("all")
+
+
+def test_explain_takes_a_game():
+    shapiq = pytest.importorskip("shapiq")
+
+    class Impress(shapiq.Game):
+        def __init__(self):
+            super().__init__(n_players=6, normalize=True, normalization_value=1.0)
+
+        def value_function(self, coalitions):
+            return game(coalitions)
+
+    found = sx.explain(Impress(), 6, budget=64)
+    assert found.interactions("Moebius")[(0, 1)] == pytest.approx(2, abs=1e-5)
+    assert float(found.empty) == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    "index,method", [("k-SII", "auto"), ("FSII", "faith-shapley"), ("SV", "kernelshap")]
+)
+def test_approximator_inside_an_explainer(index, method):
+    shapiq = pytest.importorskip("shapiq")
+    data = np.random.default_rng(0).standard_normal((50, 6))
+    order = 1 if index == "SV" else 2
+    ours = bridges.approximator(6, order, index, method=method, random_state=3)
+    explainer = shapiq.TabularExplainer(
+        lambda x: x[:, 0] * x[:, 1] + x[:, 2], data, imputer="baseline", index=index,
+        max_order=order, approximator=ours,
+    )  # fmt: skip
+    theirs = shapiq.TabularExplainer(
+        lambda x: x[:, 0] * x[:, 1] + x[:, 2], data, imputer="baseline", index=index,
+        max_order=order,
+    )  # fmt: skip
+    a, b = explainer.explain(data[0], budget=64), theirs.explain(data[0], budget=64)
+    assert a.index == index and ours.explanation.calls == 64
+    for members, value in b.interactions.items():
+        if members:
+            assert a[members] == pytest.approx(value, abs=1e-4), members
+
+
+def test_to_shap(e):
+    shap = pytest.importorskip("shap")
+    found = e.to_shap()
+    assert isinstance(found, shap.Explanation)
+    np.testing.assert_allclose(found.values, [1, 1, 1 / 6, -1, 1 / 6, 1 / 6], atol=1e-5)
+    assert found.base_values == pytest.approx(1) and found.feature_names == WORDS
+
+    def two(masks):
+        return np.stack([game(masks), -game(masks)], axis=1)
+
+    both = sx.explain(two, 6, budget=64).to_shap()
+    np.testing.assert_allclose(both.values[:, 1], -found.values, atol=1e-5)
+    np.testing.assert_allclose(both.base_values, [1, -1], atol=1e-5)
+
+
+def test_without_the_packages(e, monkeypatch):
+    monkeypatch.setitem(sys.modules, "shapiq", None)
+    monkeypatch.setitem(sys.modules, "shapiq.approximator.base", None)
+    monkeypatch.setitem(sys.modules, "shap", None)
+    bridges._approximator_class.cache_clear()
+    with pytest.raises(ImportError, match="pip install shapiq"):
+        e.to_shapiq()
+    with pytest.raises(ImportError, match="pip install shapiq"):
+        bridges.approximator(6)
+    with pytest.raises(ImportError, match="pip install shap"):
+        e.to_shap()
+
+
+def test_unknown_index(e):
+    pytest.importorskip("shapiq")
+    with pytest.raises(ValueError, match="index must be one of SV, BV"):
+        e.to_shapiq("Sobol")

@@ -1,0 +1,228 @@
+"""ProxySPEX, and ``auto``, which weighs what trees, decoding and screening propose."""
+
+import numpy as np
+import oracles
+import pytest
+
+from spexjax import (
+    Auto,
+    ProxySpex,
+    candidates,
+    lightgbm_trees,
+    portfolio,
+    published,
+    tree_spectrum,
+)
+from spexjax.boosting import BoostConfig
+from spexjax.candidates import SCHEMES, Proposal, Wider
+from spexjax.explain import explain
+from spexjax.supersets import Sets
+
+pytestmark = pytest.mark.loose_promotion
+N_FEATURES, BUDGET = 24, 500
+# Small trees and few sets: what is tested is that they are found and fitted.
+SMALL = BoostConfig(trees=60, patience=15)
+AUTO = Auto(wider=Wider(sets=120, depths=(3,), boost=SMALL))
+PROXY = ProxySpex(terms=120, depths=(3,), boost=SMALL)
+
+
+def hierarchical(seed=0):
+    """Sets with all their subsets, as in ProxySPEX's premise."""
+    rng = np.random.default_rng(seed)
+    terms = {(): 1.0}
+    for big in ((0, 3, 7), (1, 4), (2, 9, 11)):
+        for mask in range(1, 2 ** len(big)):
+            small = tuple(m for i, m in enumerate(big) if mask >> i & 1)
+            terms[small] = float(rng.choice([-1, 1]) * rng.uniform(0.5, 2))
+    return terms
+
+
+def function(terms, sigma=0.0):
+    rng = np.random.default_rng(5)
+
+    def f(bits):
+        return oracles.evaluate(terms, bits) + sigma * rng.standard_normal(len(bits))
+
+    return f
+
+
+def fresh(count=1000):
+    return np.random.default_rng(9).random((count, N_FEATURES)) < 0.5
+
+
+def held_out_r2(e, terms):
+    truth = oracles.evaluate(terms, fresh())
+    return 1 - np.mean((truth - np.asarray(e.predict(fresh()))) ** 2) / np.var(truth)
+
+
+@pytest.fixture(scope="module")
+def explained():
+    terms = hierarchical()
+    return {m.__class__.__name__: explain(function(terms, 0.3), N_FEATURES, budget=BUDGET, method=m)
+            for m in (PROXY, AUTO)}  # fmt: skip
+
+
+@pytest.mark.parametrize("name,method", [("ProxySpex", "proxyspex"), ("Auto", "auto")])
+def test_planted_hierarchies_are_found(explained, name, method):
+    e, terms = explained[name], hierarchical()
+    assert e.method == method and e.calls == BUDGET
+    found = e.spectrum.to_dict()
+    assert all(abs(found.get(k, 0.0) - v) < 0.15 for k, v in terms.items())
+    assert held_out_r2(e, terms) > 0.98
+    assert float(e.faithfulness) > 0.9
+
+
+def test_the_same_seed_gives_the_same_bits(explained):
+    again = explain(function(hierarchical(), 0.3), N_FEATURES, budget=BUDGET, method=AUTO)
+    np.testing.assert_array_equal(
+        again.spectrum.coefficients, explained["Auto"].spectrum.coefficients
+    )
+
+
+def test_auto_finds_pairs_without_trees():
+    rng = np.random.default_rng(1)
+    pairs = {(i, i + 1): float(rng.uniform(0.5, 1.0)) for i in range(0, 20, 2)}
+    config = Auto(wider=Wider(sets=120, depths=()))
+    e = explain(function(pairs, 0.1), N_FEATURES, budget=300, method=config)
+    assert e.method == "auto"
+    assert held_out_r2(e, pairs) > 0.95
+
+
+def test_noise_is_reported_as_such():
+    for method in (AUTO, PROXY):
+        e = explain(function({(): 1.0}, 1.0), N_FEATURES, budget=BUDGET, method=method)
+        assert abs(float(e.faithfulness)) < 0.15
+        assert float(e.spectrum.energy()) < 0.1
+
+
+def test_max_order_bounds_the_sets():
+    e = explain(function(hierarchical()), N_FEATURES, budget=BUDGET, method=PROXY, max_order=2)
+    assert max(map(len, e.spectrum.to_dict())) == 2
+
+
+def test_vector_values_equal_scalar_runs(explained):
+    parts = [hierarchical(), hierarchical(3)]
+    noise = function({}, 0.3)
+
+    def both(bits):
+        extra = noise(bits)
+        return np.stack([oracles.evaluate(p, bits) + extra for p in parts], axis=1)
+
+    e = explain(both, N_FEATURES, budget=BUDGET, method=PROXY)
+    assert e.num_outputs == 2 and e.faithfulness.shape == (2,)
+    expected = explained["ProxySpex"].spectrum.to_dict()
+    found = e[0].spectrum.to_dict()
+    assert set(found) == set(expected)
+    assert all(abs(found[k] - v) < 1e-3 for k, v in expected.items())
+
+
+def test_few_masks_are_fitted_linearly():
+    e = explain(function(hierarchical()), N_FEATURES, budget=60)
+    assert e.method == "linear"
+
+
+def test_screening_ranks_pairs_by_correlation():
+    rng = np.random.default_rng(0)
+    bits = rng.random((300, 6)) < 0.5
+    signs, residual = 1.0 - 2.0 * bits, rng.standard_normal((2, 300))
+    found = candidates._screen(
+        signs.astype(np.float32), residual.astype(np.float32), np.ones((2, 6), np.float32),
+        np.int32(5), 10,
+    )  # fmt: skip
+    for lane in range(2):
+        size = {
+            (i, j): abs(np.sum(residual[lane] * signs[:, i] * signs[:, j]))
+            for i in range(5)
+            for j in range(i + 1, 5)
+        }
+        expected = sorted(size, key=lambda pair: -size[pair])
+        assert [tuple(p) for p in np.asarray(found)[lane].tolist()] == expected
+
+
+def test_sets_take_turns_and_occur_once():
+    given = np.array([[-1, 0, 1], [-1, -1, -1]], np.int32)
+    sets = np.array([[-1, 0, 1], [2, 3, 4], [-1, 2, 3]], np.int32)
+    pairs = np.array([[2, 3], [1, 4], [0, 1]], np.int32)
+    sizes = np.array([3.0, 2.0, 1.0], np.float32)
+    members, strength = candidates._rank(given, sets, sizes, pairs, 5)
+    rows = [tuple(m for m in row if m >= 0) for row in members.tolist()]
+    assert sorted(rows[:3]) == [(1, 4), (2, 3), (2, 3, 4)] and rows[3:] == [(), ()]
+    assert rows[0] == (2, 3)
+    known = dict(zip(rows, strength[2:].tolist(), strict=True))
+    assert strength[:2].tolist() == [3.0, 0.0]
+    assert known[(2, 3)] == 1.0 and known[(2, 3, 4)] == 2.0 and known[(1, 4)] == 0.0
+
+
+def test_penalties_are_those_of_their_definitions():
+    members = np.array([[[-1, 0, 1], [0, 1, 2]]], np.int32)
+    proposal = Proposal(members, np.array([[0.0, 4.0]]), np.array([[1.0, 2.0, 4.0, 0.0]]))
+    found = dict(zip(SCHEMES, candidates.penalties(members, proposal)[0], strict=True))
+    assert all(row[0] == 0 for row in found.values())
+    np.testing.assert_allclose(found["plain"][1:], 1)
+    np.testing.assert_allclose(found["degree"][1:], [1, 1, 1, 1, 2, 3])
+    # The median of 1, 2, 4 and 4 is 3.
+    np.testing.assert_allclose(found["trees"][6], np.sqrt(3 / 4.3), rtol=1e-5)
+    # In units of their median 2, inputs 0 and 1 have strengths 1/2 and 1.
+    expected = (np.sqrt(0.5) + 0.05) ** -0.5 * np.sqrt(2)
+    np.testing.assert_allclose(found["heredity"][5], expected, rtol=1e-4)
+
+
+def test_close_schemes_are_averaged():
+    A = len(portfolio.STRENGTHS)
+    errors = np.full((2, 4, A), 9.0)
+    errors[0, 2, 5], errors[0, 1, 7], errors[0, 0, 3] = 1.0, 1.04, 1.5
+    mixture, places = portfolio.choose(errors.ravel(), 4)
+    assert mixture.scheme.tolist() == [2, 1, 0] and mixture.strength.tolist() == [5, 7, 3]
+    np.testing.assert_allclose(mixture.share, [0.5, 0.5, 0.0])
+    assert places.tolist() == [2 * A + 5, A + 7, 3] and not mixture.relaxed.any()
+    errors[1, 3, 0] = 0.5
+    mixture, places = portfolio.choose(errors.ravel(), 4)
+    assert mixture.relaxed.all() and places[0] == 7 * A and mixture.share[0] == 1
+
+
+def test_the_published_rule_keeps_95_percent_of_the_energy():
+    sets = {
+        0: Sets(np.zeros((1, 0), int), np.array([100.0])),
+        1: Sets(np.array([[0], [3]]), np.array([1.0, -3.0])),
+        2: Sets(np.array([[1, 2]]), np.array([2.0])),
+    }
+    expected = tree_spectrum.pack(np.array([[-1, 3], [1, 2], [-1, 0]]), 5)
+    np.testing.assert_array_equal(published.strongest(sets, 5), expected)
+    sets[1] = Sets(sets[1].members, np.array([0.1, -3.0]))
+    np.testing.assert_array_equal(published.strongest(sets, 5), expected[:2])
+
+
+@pytest.mark.parametrize("proxy", ["jax", "lightgbm"])
+def test_the_published_recipe(proxy, monkeypatch):
+    if proxy == "lightgbm":
+        pytest.importorskip("lightgbm")
+    monkeypatch.setattr(published, "TREES", (20, 60))
+    monkeypatch.setattr(published, "DEPTHS", (3, None))
+    terms = hierarchical()
+    e = explain(
+        function(terms), N_FEATURES, budget=BUDGET, method=ProxySpex(recipe="paper", proxy=proxy)
+    )
+    assert e.method == ("proxyspex-paper" if proxy == "lightgbm" else "proxyspex-paper-depth6")
+    assert held_out_r2(e, terms) > 0.9
+
+
+def test_lightgbm_is_expanded_exactly():
+    pytest.importorskip("lightgbm")
+    n = 8
+    bits = np.random.default_rng(0).random((400, n)) < 0.5
+    values = oracles.evaluate(oracles.planted_terms(n, 9, 0), bits)
+    booster = lightgbm_trees.train(bits, values, None, 0.1, 20)
+    table = booster.predict(oracles.all_masks(n).astype(np.float32))
+    expected = oracles.fourier(table, n)
+    sets = lightgbm_trees.terms(booster, n)
+    found = tree_spectrum.to_spectrum(sets, n).to_dict()
+    assert all(abs(found.get(k, 0.0) - v) < 1e-4 for k, v in expected.items())
+
+
+def test_settings_are_checked():
+    with pytest.raises(ValueError, match="recipe must be one of cv, paper"):
+        ProxySpex(recipe="book")
+    with pytest.raises(ValueError, match="proxy must be one of"):
+        ProxySpex(proxy="xgboost")
+    with pytest.raises(ValueError, match="needs recipe='paper'"):
+        explain(function({}), N_FEATURES, budget=50, method=ProxySpex(proxy="lightgbm"))
