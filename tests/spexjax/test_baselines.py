@@ -179,11 +179,12 @@ def test_held_out_masks_do_not_train_the_fit_that_is_measured(config):
     assert float(e.faithfulness) < 0.1 < float(clean.faithfulness) + 0.2
 
 
-def test_orders():
+def test_orders(monkeypatch):
+    monkeypatch.setattr(baselines, "_MOST_CELLS", 1 << 21)
     f = game(30, 8)
     for method, budget, order in [
         ("faith-banzhaf", 300, 1), ("faith-banzhaf", 1100, 2), ("faith-shapley", 1100, 2),
-        ("lasso", 300, 3), ("shapley-taylor", 300, 1), ("shapley-taylor", 1200, 2),
+        ("lasso", 300, 2), ("shapley-taylor", 300, 1), ("shapley-taylor", 1200, 2),
     ]:  # fmt: skip
         e = sx.explain(f, 30, budget=budget, method=method)
         assert np.bitwise_count(np.asarray(e.spectrum.supports)).sum(axis=1).max() == order
@@ -214,7 +215,8 @@ def test_refuses():
 
 @pytest.mark.parametrize("name", list(baselines.BASELINES))
 @pytest.mark.parametrize("n,budget", [(1, 1), (1, 2), (2, 3), (20, 2), (20, 5)])
-def test_tiny_budgets(name, n, budget):
+def test_tiny_budgets(name, n, budget, monkeypatch):
+    monkeypatch.setattr(baselines, "_MOST_CELLS", 1 << 14)  # low orders: quick
     f = game(n, 10, terms=3)
     if budget == 1 and name in ("kernelshap", "faith-shapley", "shapley-taylor"):
         return

@@ -11,7 +11,7 @@ from spexjax import gf2, shapley_masks
 
 
 def ints(rows, n):
-    return [int("".join("01"[b] for b in row), 2) for row in gf2.unpack_numpy(rows, n)]
+    return [int("".join("01"[int(b)] for b in row), 2) for row in gf2.unpack_numpy(rows, n)]
 
 
 @pytest.mark.parametrize("n", [2, 3, 7, 12, 40])
@@ -30,7 +30,8 @@ def test_plan(n, paired):
         # What is sampled is proportional to the kernel.
         sampled = ~plan.complete & (plan.expected > 0)
         ratio = plan.expected[sampled] / shapley_masks.kernel_mass(n)[sampled]
-        assert np.ptp(ratio) <= 1e-9 * ratio.max(initial=1)
+        if len(ratio):
+            assert np.ptp(ratio) <= 1e-9 * ratio.max()
 
 
 def test_counts_are_the_expectation_on_average():

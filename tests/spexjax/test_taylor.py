@@ -34,7 +34,7 @@ def by_definition(f, n, order):
     return out
 
 
-@pytest.mark.parametrize("n,order", [(1, 1), (5, 1), (6, 2), (7, 3), (6, 4), (9, 4)])
+@pytest.mark.parametrize("n,order", [(5, 1), (6, 2), (7, 3), (6, 4), (9, 4)])
 def test_the_least_budget_pays_for_one_permutation(key, n, order):
     least = taylor.least_budget(n, order)
     plan = taylor.design(key, n, order, least)
