@@ -8,6 +8,7 @@ import pytest
 from oracles import evaluate, planted_terms
 
 from spexjax import metrics
+from spexjax.experiments import bench_coverage
 from spexjax.spectrum import Spectrum
 
 
@@ -50,6 +51,36 @@ def test_the_interval_of_outputs_is_that_of_each(key):
     both = metrics.r2_interval(key, f, g)
     one = jax.jit(metrics.r2_interval)(key, f[:, 1], g[:, 1])
     np.testing.assert_allclose([both[0][1], both[1][1]], one, rtol=1e-4)
+
+
+def test_the_interval_of_a_surrogate_that_explains_nothing(key):
+    f = np.float32(np.random.default_rng(0).standard_normal(100) + 7)
+    low, high = metrics.r2_interval(key, f, np.full(100, f.mean() + 0.1, np.float32))
+    assert -0.2 < low < float(metrics.r2(f, np.full(100, f.mean() + 0.1, np.float32)))
+    assert 0 <= high < 0.05
+
+
+def test_the_interval_where_there_is_nothing_to_estimate(key):
+    f = np.float32(np.random.default_rng(0).standard_normal(50))
+    assert [float(x) for x in metrics.r2_interval(key, f, f)] == [1.0, 1.0]
+    ones = np.ones(50, np.float32)
+    assert [float(x) for x in metrics.r2_interval(key, ones, ones)] == [1.0, 1.0]
+    assert [float(x) for x in metrics.r2_interval(key, ones, 2 * ones)] == [-np.inf, -np.inf]
+
+
+@pytest.mark.parametrize("name,r2", [("gaussian", 0.0), ("heavy", 0.5)])
+def test_the_interval_covers(name, r2):
+    share = bench_coverage.coverage(bench_coverage.DRAWS[name], r2, 64, simulations=100)
+    assert 0.88 <= share <= 0.99
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("held_out", [64, 250, 1000])
+@pytest.mark.parametrize("r2", [-0.2, 0.0, 0.1, 0.5, 0.95, 0.99])
+@pytest.mark.parametrize("name", ["gaussian", "heavy"])
+def test_the_interval_covers_what_it_promises(name, r2, held_out):
+    share = bench_coverage.coverage(bench_coverage.DRAWS[name], r2, held_out)
+    assert 0.91 <= share <= 0.98
 
 
 def test_sparsity_curve():
