@@ -17,7 +17,6 @@ _KEYS = {
     "hidden_dim": "intermediate_size",
     "norm_eps": "rms_norm_eps",
     "max_position_embeddings": "max_position_embeddings",
-    "mlp_bias": "mlp_bias",
     "bos_token_id": "bos_token_id",
     "pad_token_id": "pad_token_id",
 }
@@ -125,29 +124,42 @@ def config_from_dict(raw: Mapping[str, Any]) -> LlamaConfig:
     family: Any = raw.get("model_type")
     if family not in get_args(Family):
         raise ValueError(f"model_type must be one of {get_args(Family)}, got {family!r}.")
-    for name, want in (("hidden_act", "silu"), ("pretraining_tp", 1), ("is_decoder", True)):
-        if raw.get(name, want) not in (want, None, False if name == "is_decoder" else want):
-            raise ValueError(f"{name} = {raw[name]!r} is not supported, only {want!r}.")
+    architectures = raw.get("architectures") or [_ARCHITECTURES[family]]
+    if _ARCHITECTURES[family] not in architectures:
+        raise ValueError(
+            f"architectures = {architectures} is not supported, only {_ARCHITECTURES[family]!r}."
+        )
     if raw.get("quantization_config"):
-        raise ValueError("quantised checkpoints are not read; load full weights and quantise them.")
+        raise ValueError("quantization_config: stored quantised weights are not read, only full.")
     values = dict(_DEFAULTS[family])
     values |= {ours: raw[key] for ours, key in _KEYS.items() if raw.get(key) is not None}
     base = LlamaConfig()
-    values.setdefault("dim", base.dim)
-    values.setdefault("n_heads", base.n_heads)
-    values.setdefault("n_kv_heads", values["n_heads"])
-    values.setdefault("head_dim", values["dim"] // values["n_heads"])
+    values.setdefault("n_kv_heads", values.get("n_heads", base.n_heads))
+    values.setdefault(
+        "head_dim", values.get("dim", base.dim) // values.get("n_heads", base.n_heads)
+    )
     rope = dict(raw.get("rope_parameters") or raw.get("rope_scaling") or {})
+    for name, found, want in (
+        ("hidden_act", raw.get("hidden_act"), "silu"),
+        ("partial_rotary_factor", rope.get("partial_rotary_factor"), 1.0),
+        ("partial_rotary_factor", raw.get("partial_rotary_factor"), 1.0),
+    ):
+        if found not in (want, None):
+            raise ValueError(f"{name} = {found!r} is not supported, only {want!r}.")
     values["rope_theta"] = float(rope.get("rope_theta") or raw.get("rope_theta") or 10000.0)
-    values["rope_scaling"] = _rope_scaling(rope, values.get("max_position_embeddings", 2048))
+    positions = values.get("max_position_embeddings", base.max_position_embeddings)
+    values["rope_scaling"] = _rope_scaling(rope, positions)
     values["tie_embeddings"] = bool(raw.get("tie_word_embeddings", False))
-    bias = bool(raw.get("attention_bias", False))
+    bias = bool(raw.get("attention_bias", False)) and family in ("llama", "qwen3")
     values["attention_bias"] = bias or family == "qwen2"
-    values["out_bias"] = bias and family in ("llama", "qwen3")
+    values["out_bias"] = bias
+    values["mlp_bias"] = bool(raw.get("mlp_bias", False)) and family == "llama"
     values["qk_norm"] = family == "qwen3"
     eos = raw.get("eos_token_id")
     values["eos_token_ids"] = () if eos is None else tuple(eos if isinstance(eos, list) else [eos])
-    return LlamaConfig(family=family, **values, **_window(raw, family))
+    return LlamaConfig(
+        family=family, **values, **_window(raw, family, values.get("n_layers", base.n_layers))
+    )
 
 
 def config_to_dict(config: LlamaConfig) -> dict[str, Any]:
@@ -159,13 +171,14 @@ def config_to_dict(config: LlamaConfig) -> dict[str, Any]:
         "model_type": c.family,
         "hidden_act": "silu",
         "tie_word_embeddings": c.tie_embeddings,
-        "attention_bias": c.attention_bias and c.family != "qwen2",
+        "attention_bias": c.out_bias,
+        "mlp_bias": c.mlp_bias,
         "rope_theta": c.rope_theta,
         "rope_scaling": None,
-        "eos_token_id": list(c.eos_token_ids) if len(c.eos_token_ids) != 1 else c.eos_token_ids[0],
+        "eos_token_id": list(c.eos_token_ids) if c.eos_token_ids[1:] else None,
     }
-    if not c.eos_token_ids:
-        raw["eos_token_id"] = None
+    if len(c.eos_token_ids) == 1:
+        raw["eos_token_id"] = c.eos_token_ids[0]
     if c.rope_scaling is not None:
         s = c.rope_scaling
         raw["rope_scaling"] = {"rope_type": s.kind, "factor": s.factor}
@@ -200,14 +213,17 @@ def _rope_scaling(rope: Mapping[str, Any], positions: int) -> RopeScaling | None
     raise ValueError(f"rope_type = {kind!r} is not supported, only default, linear and llama3.")
 
 
-def _window(raw: Mapping[str, Any], family: str) -> dict[str, Any]:
+def _window(raw: Mapping[str, Any], family: str, n_layers: int) -> dict[str, int]:
     """Sliding windows: of every layer (Mistral), or of the later ones where asked for (Qwen)."""
-    window = raw.get("sliding_window", 4096 if family == "mistral" else None)
-    if family == "llama" or window is None:
+    window = raw.get("sliding_window", 4096 if family in ("mistral", "qwen2", "qwen3") else None)
+    used = family == "mistral" or (family != "llama" and raw.get("use_sliding_window", False))
+    if window is None or not used:
         return {}
-    if family == "mistral":
-        return {"sliding_window": int(window)}
-    if not raw.get("use_sliding_window", False):
-        return {}
-    first = int(raw.get("max_window_layers", 28))
+    first = 0 if family == "mistral" else int(raw.get("max_window_layers", 28))
+    kinds = raw.get("layer_types")
+    if kinds and family != "mistral":
+        slides = [kind == "sliding_attention" for kind in kinds]
+        first = n_layers - sum(slides)
+        if slides != [i >= first for i in range(n_layers)]:
+            raise ValueError("layer_types: windows are supported in the last layers only.")
     return {"sliding_window": int(window), "first_windowed_layer": first}

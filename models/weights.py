@@ -128,7 +128,7 @@ def read_config(folder: str | Path) -> Config:
     path = Path(folder) / "config.json"
     if not path.is_file():
         raise FileNotFoundError(f"No config.json in {str(folder)!r}.")
-    return config_from_dict(_read_json(path))
+    return config_from_dict(read_json(path))
 
 
 def read_tensors(folder: str | Path) -> dict[str, np.ndarray]:
@@ -143,7 +143,7 @@ def read_tensors(folder: str | Path) -> dict[str, np.ndarray]:
         return _read_file(folder / SINGLE)
     if not (folder / INDEX).is_file():
         raise FileNotFoundError(f"No {SINGLE} (nor {INDEX}) in {str(folder)!r}.")
-    where = _read_json(folder / INDEX).get("weight_map", {})
+    where = read_json(folder / INDEX).get("weight_map", {})
     tensors: dict[str, np.ndarray] = {}
     for shard in sorted(set(where.values())):
         if not (folder / shard).is_file():
@@ -195,7 +195,12 @@ def _read_file(path: Path) -> dict[str, np.ndarray]:
         raise ValueError(f"{str(path)!r} is not a safetensors file: {error}.") from error
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, Any]:
+    """The JSON object in a file.
+
+    Raises:
+      ValueError: if it holds something else.
+    """
     try:
         raw = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:

@@ -2,14 +2,14 @@
 
 A world is a list of sentences in random order,
 
-    The violinist lives in Brno. Leeds sells fine wool. The clerk comes from Leeds. Brno lies in …
+    The violinist lives in Brno. Leeds sells fine wool. The clerk works in Leeds. Brno lies in …
 
-in which people live in a town or come from one, and towns lie in a region or sell something. Who
+in which people live in a town or work in one, and towns lie in a region or sell something. Who
 lives where is drawn anew for every world, so that nothing can be known but from the sentences.
-One-hop questions ask for the object of a fact ("Where does the violinist live?"), two-hop
-questions for that of a fact about the object of another ("Which region does the violinist live
-in?"). The other sentences distract: they are of the same kinds, and most are chains themselves. A
-question whose fact is missing or masked has the answer "unknown".
+One-hop questions ask for the object of a fact ("Where does the violinist live today?"), two-hop
+questions for that of a fact about the object of another ("What does the town where the violinist
+lives sell?"). The other sentences distract: they are of the same kinds, and many are chains
+themselves. A question whose fact is missing or masked has the answer "unknown".
 
 A fact is *held out* if the numbers of its subject and of its object add up to a multiple of 8:
 training never shows it, tests ask only for such facts.
@@ -28,25 +28,25 @@ UNKNOWN = "unknown"
 # tokens after the subject. So what a model learns about facts helps it to read questions.
 FACTS = (
     "The {0} lives in {1} .",
-    "The {0} comes from {1} .",
+    "The {0} works in {1} .",
     "{0} lies in {1} .",
     "{0} sells fine {1} .",
 )
-# One hop from a person, one hop from a town, two hops: through where one lives or comes from.
+# One hop from a person, one hop from a town, two hops: through where one lives or works.
 QUESTIONS = (
     "Where does the {0} live today ?",
-    "Where does the {0} come from ?",
-    "Which region does {0} lie in ?",
-    "What does {0} sell abroad ?",
-    "Which region does the {0} live in ?",
-    "What is sold where the {0} lives today ?",
-    "Which region does the {0} come from ?",
-    "What is sold where the {0} comes from ?",
+    "Where does the {0} work today ?",
+    "Where does {0} now lie ?",
+    "What does {0} now sell ?",
+    "Where does the town where the {0} lives lie ?",
+    "What does the town where the {0} lives sell ?",
+    "Where does the town where the {0} works lie ?",
+    "What does the town where the {0} works sell ?",
 )
 TWO_HOPS = 4  # the first of QUESTIONS that takes two
-QUESTION_LENGTH = 9
+QUESTION_LENGTH = 10
 SENTENCE_LENGTH = 6
-_HELD_OUT = 8
+HELD_OUT = 8
 _SPREAD = 0.7  # subjects per fact: each could have two
 
 
@@ -80,7 +80,7 @@ class Worlds(NamedTuple):
       held_out: bool, (rows, n), facts that training must not show.
       people: int32, (rows, h), their tokens.
       towns: int32, (rows, k), likewise.
-      home: int32, (rows, h, 2), the number among ``towns`` of where one lives and comes from.
+      home: int32, (rows, h, 2), the number among ``towns`` of where one lives and works.
       person_fact: int32, (rows, h, 2), the sentence that says so, −1 if none does.
       town_fact: int32, (rows, k, 2), the sentence of a town's region and of its good, or −1.
       objects: int32, (rows, k, 2), tokens of the region and of the good.
@@ -151,7 +151,7 @@ def draw_worlds(rng: np.random.Generator, rows: int, n: int) -> Worlds:
         kind = np.array(kinds)[pairs % 2]
         subject = np.take_along_axis(subjects, pairs // 2, 1)
         thing = np.take_along_axis(objects.reshape(rows, -1), pairs, 1)
-        return pairs, np.stack([kind, subject, thing, (subject + thing) % _HELD_OUT == 0], -1)
+        return pairs, np.stack([kind, subject, thing, (subject + thing) % HELD_OUT == 0], -1)
 
     their_pairs, theirs = facts(people, their_towns, (0, 1), about_people)
     town_pairs, of_towns = facts(towns, objects, (2, 3), about_towns)
@@ -225,7 +225,7 @@ def choose(questions: Questions, chosen: np.ndarray) -> Questions:
 
 
 def question_tokens(questions: Questions) -> np.ndarray:
-    """Token ids, (rows, number, 9), [PAD] in front."""
+    """Token ids, (rows, number, 10), [PAD] in front."""
     return _filled(_QUESTION_TOKENS[questions.kind], questions.subject, questions.answer)
 
 

@@ -1,0 +1,238 @@
+"""The line between one host and the others: a child process that holds JAX's coordination client.
+
+JAX's coordination service ends a process from C++, without a Python error, when the coordinator
+is lost or a member does not come. So the client lives in a child of each host, which may die
+without taking anything along: the host then says who is missing. The child passes bytes to and
+fro through the coordinator's key-value store, shows every second that its host is there, and
+says when the host has ended, however it ended, since its standard input then closes.
+
+:mod:`spexjax.models.hosts` runs this file as a script. On standard input and output it takes and
+gives pickled tuples; the child sees nothing else of its host, and no device.
+"""
+
+import os
+import pickle
+import queue
+import signal
+import sys
+import threading
+import time
+from typing import Any, BinaryIO, NamedTuple
+
+import jax
+
+_BEAT_SECONDS = 1.0
+_LOOK_SECONDS = 0.25
+_LINGER_SECONDS = 15.0  # the coordinator waits this long for others to hear why it ends
+_NEVER = 10**6  # seconds; this module looks for lost members itself, and sooner
+
+
+class Settings(NamedTuple):
+    """What :func:`hosts.initialize` was told."""
+
+    coordinator: str | None
+    num_processes: int | None
+    process_id: int | None
+    bind: str | None
+    name: str
+    """What errors call this host, beside its number."""
+    patience: float
+    """Seconds without a sign of life after which a host counts as lost."""
+    start_limit: float
+    """Seconds within which all processes must have come."""
+
+
+def join(settings: Settings) -> tuple[Any, int, int]:
+    """Joins the run; the key-value client, this process's number and the number of processes.
+
+    The one place that touches JAX's internals: its key-value store has no public name.
+    """
+    from jax._src import distributed
+
+    jax.distributed.initialize(
+        settings.coordinator,
+        settings.num_processes,
+        settings.process_id,
+        coordinator_bind_address=settings.bind,
+        initialization_timeout=int(settings.start_limit),
+        heartbeat_timeout_seconds=_NEVER,
+    )
+    state = distributed.global_state
+    return state.client, state.process_id, state.num_processes
+
+
+class Messenger:
+    """Serves one host until it ends or another is lost.
+
+    Args:
+      client: JAX's key-value client.
+      me: this process's number.
+      count: the number of processes.
+      settings: patience and name.
+      out: where answers go.
+    """
+
+    def __init__(self, client: Any, me: int, count: int, settings: Settings, out: BinaryIO):
+        self.client, self.me, self.count, self.settings, self.out = client, me, count, settings, out
+        self.rounds = 0
+        self.commands: queue.Queue[tuple] = queue.Queue()
+        self.ended = threading.Event()  # the host's end of the pipe is closed
+        self.lost: tuple[int, str] | None = None
+        self.told = False
+        self.lock = threading.Lock()  # of what follows the next line
+        self.gathering = False
+        now = time.monotonic()
+        self.beats: dict[str, tuple[bytes, float]] = {}
+        self.names: dict[str, str] = {}
+        self.begun, self.answered = now, now
+
+    def run(self, source: BinaryIO) -> None:
+        """Takes commands until the host ends."""
+        self.client.key_value_set(f"name/{self.me}", self.settings.name)
+        threading.Thread(target=self._read, args=(source,), daemon=True).start()
+        threading.Thread(target=self._live, daemon=True).start()
+        self._say("ready", self.me, self.count)
+        while True:
+            what, *rest = self.commands.get()
+            if what == "gather" and self.lost is None:
+                self._gather(*rest)
+            elif what == "check" and self.lost is None:
+                self._say("here")
+            elif what in ("leave", "ended"):
+                self._leave(what)
+                return
+
+    def _read(self, source: BinaryIO) -> None:
+        while True:
+            try:
+                self.commands.put(pickle.load(source))
+            except (EOFError, OSError, pickle.UnpicklingError):
+                self.ended.set()
+                self.commands.put(("ended",))
+                return
+
+    def _say(self, *answer: Any) -> None:
+        try:
+            pickle.dump(answer, self.out)
+            self.out.flush()
+        except OSError:
+            self.ended.set()
+
+    def _live(self) -> None:
+        """Shows that the host is there and looks whether the others are."""
+        for beat in range(sys.maxsize):
+            try:
+                self.client.key_value_set_bytes(f"beat/{self.me}", b"%d" % beat, True)
+                self._look()
+                self.answered = time.monotonic()
+            except jax.errors.JaxRuntimeError:
+                pass  # `_missing` sees for how long
+            with self.lock:
+                if not self.gathering:
+                    self._tell_lost()
+            time.sleep(_BEAT_SECONDS)
+
+    def _look(self) -> None:
+        now = time.monotonic()
+        for key, value in self.client.key_value_dir_get_bytes("beat/"):
+            if self.beats.get(key, (None, 0.0))[0] != value:
+                self.beats[key] = value, now
+        self.names = dict(self.client.key_value_dir_get("name/"))
+        if self.lost is None:
+            self.lost = self._missing(dict(self.client.key_value_dir_get("left/")), now)
+
+    def _missing(self, left: dict[str, str], now: float) -> tuple[int, str] | None:
+        """The first process that has left or is silent, and how it was lost."""
+        for other in range(self.count):
+            if other == self.me:
+                continue
+            if f"left/{other}" in left:
+                return other, left[f"left/{other}"]
+            silent = now - self.beats.get(f"beat/{other}", (b"", self.begun))[1]
+            if silent > self.settings.patience:
+                return other, f"has shown no sign of life for {silent:.0f} s"
+        return None
+
+    def _tell_lost(self) -> None:
+        silent = time.monotonic() - self.answered
+        if self.lost is None and silent > self.settings.patience:
+            self.lost = 0, f"does not answer; it coordinates the run, and was silent for {silent:.0f} s"
+        if self.lost is not None and not self.told:
+            self.told = True
+            number, how = self.lost
+            self._say("lost", number, self.names.get(f"name/{number}", ""), how)
+
+    def _gather(self, mine: bytes) -> None:
+        """Everyone's bytes of this round, in order of number, to the host."""
+        with self.lock:
+            self.gathering = True
+        found: list[bytes] | None = []
+        try:
+            self.client.key_value_set_bytes(f"part/{self.rounds}/{self.me}", mine)
+            for other in range(self.count):
+                part = mine if other == self.me else self._part(other)
+                if part is None:
+                    found = None
+                    break
+                found.append(part)
+            if found is not None and self.rounds:
+                # Whoever has sent a part of this round has read all of the one before.
+                self.client.key_value_delete(f"part/{self.rounds - 1}/{self.me}")
+        except jax.errors.JaxRuntimeError as error:
+            self.lost = self.lost or (0, f"does not answer; it coordinates the run ({_short(error)})")
+            found = None
+        self.rounds += 1
+        with self.lock:
+            self.gathering = False
+            if found is not None:
+                self._say("all", found)
+            elif not self.ended.is_set():
+                self._tell_lost()
+
+    def _part(self, other: int) -> bytes | None:
+        """Another's bytes of this round; None if it will not send any, or the host has ended."""
+        key = f"part/{self.rounds}/{other}"
+        while not self.ended.is_set():
+            stop = self.lost is not None  # seen before the last look for the part
+            try:
+                return self.client.blocking_key_value_get_bytes(key, int(1000 * _LOOK_SECONDS))
+            except jax.errors.JaxRuntimeError as error:
+                if "DEADLINE_EXCEEDED" not in str(error):
+                    raise
+            if stop or time.monotonic() - self.answered > self.settings.patience:
+                return None
+        return None
+
+    def _leave(self, what: str) -> None:
+        """Tells the others; the coordinator stays until they have heard."""
+        how = "has left the run" if what == "leave" else "has ended"
+        self.client.key_value_set(f"left/{self.me}", how)
+        deadline = time.monotonic() + _LINGER_SECONDS
+        while self.me == 0 and time.monotonic() < deadline:
+            left = dict(self.client.key_value_dir_get("left/"))
+            if all(f"left/{other}" in left for other in range(self.count)):
+                return
+            time.sleep(_LOOK_SECONDS / 5)
+
+
+def _short(error: Exception) -> str:
+    return str(error).splitlines()[0][:100]
+
+
+def main() -> None:
+    """Reads settings, joins, serves; never waits at JAX's own barrier when it ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # ctrl-C is for the host
+    out = sys.stdout.buffer
+    try:
+        settings = Settings(*pickle.load(sys.stdin.buffer))
+        client, me, count = join(settings)
+        Messenger(client, me, count, settings, out).run(sys.stdin.buffer)
+    except Exception as error:
+        pickle.dump(("failed", f"{type(error).__name__}: {_short(error)}"), out)
+        out.flush()
+    finally:
+        os._exit(0)
+
+
+if __name__ == "__main__":
+    main()

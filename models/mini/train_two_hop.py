@@ -1,0 +1,330 @@
+"""Trains the embedded two-hop model: ``python -m spexjax.models.mini.train_two_hop``.
+
+A small Llama learns to look up facts in its context and to look up what it found. What makes this
+quick enough for one CPU core:
+
+- Every context gets several questions, each of which sees the context and itself; the context is
+  read once. Only answers (and the end after them) are learnt.
+- All layers but the first share their weights while training, so that the second hop is learnt
+  with the first. Stored are ordinary layers.
+- The start: heads of the first layer look 1, 2, 3, … tokens back (their biases make a rotary
+  kernel), in the other layers queries and keys start out equal and values are handed on, so that
+  tokens attend to their likes (mimetic initialisation, Trockman and Kolter 2023).
+- The hidden matrices are trained with Muon (Jordan et al. 2024), the rest with Adam.
+- A curriculum: few sentences first.
+
+Sentences are masked in half of the contexts, and a question whose facts are masked or missing has
+the answer "unknown". Targets are smoothed, which gives all wrong answers about the same
+log-probability. So f(m) = log p(answer | context masked by m) is nearly an AND of the supporting
+sentences.
+"""
+
+import argparse
+import json
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from spexjax.models.llama import Llama, LlamaConfig, init_params, rotary, unembed
+from spexjax.models.llama_weights import save_llama
+from spexjax.models.mini.facts import BOS, EOS, PAD, VOCABULARY, held_out_examples
+from spexjax.models.mini.word_level import save_word_tokenizer, word_tokenizer
+from spexjax.models.mini.worlds import Batch, context_length, draw_batch
+from spexjax.typing import Array
+
+
+class Stage(NamedTuple):
+    """Steps on worlds of so many sentences: drawn from ``least`` to ``most`` each step."""
+
+    steps: int
+    least: int
+    most: int
+    rows: int
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything that a run depends on."""
+
+    stages: tuple[Stage, ...] = (Stage(600, 4, 8, 32), Stage(400, 6, 16, 32), Stage(1000, 8, 32, 16))
+    dim: int = 128
+    n_layers: int = 3
+    n_heads: int = 4
+    hidden_dim: int = 128
+    rope_theta: float = 1e5
+    positions: int = 512
+    questions: int = 12
+    two_hops: float = 0.7
+    mask_rows: float = 0.5
+    smoothing: float = 0.05
+    kernel: float = 4.0
+    kernel_pairs: int = 5
+    copy: float = 0.5
+    muon_rate: float = 0.01
+    adam_rate: float = 2e-3
+    warmup: int = 50
+    decay: float = 0.4
+    seed: int = 0
+
+    @property
+    def steps(self) -> int:
+        """Of all stages together."""
+        return sum(stage.steps for stage in self.stages)
+
+
+def geometry(s: Settings) -> LlamaConfig:
+    """The model's configuration."""
+    return LlamaConfig(
+        vocab_size=-(-len(VOCABULARY) // 32) * 32, dim=s.dim, n_layers=s.n_layers,
+        n_heads=s.n_heads, n_kv_heads=s.n_heads, head_dim=s.dim // s.n_heads,
+        hidden_dim=s.hidden_dim, norm_eps=1e-5, rope_theta=s.rope_theta,
+        max_position_embeddings=s.positions, tie_embeddings=True, attention_bias=True,
+        out_bias=True, bos_token_id=BOS, eos_token_ids=(EOS,), pad_token_id=PAD,
+    )  # fmt: skip
+
+
+def first_weights(config: LlamaConfig, s: Settings) -> dict[str, Any]:
+    """Where training starts: the layers "first" and "later", the embedding, the last norm."""
+    full = init_params(config, jax.random.key(s.seed))
+    first, later = full["layer_0"], full["layer_1"]
+    # Head h looks h + 1 tokens back: a key's bias is constant, a query's is that of h + 1 earlier.
+    pairs = np.arange(config.head_dim // 2) < s.kernel_pairs
+    cos, sin = rotary(config, jnp.arange(1, config.n_heads + 1)[:, None])
+    zero = jnp.zeros_like(cos[:, 0])
+    key = s.kernel * jnp.concatenate([zero + pairs, zero], axis=-1)
+    query = s.kernel * jnp.concatenate([cos[:, 0] * pairs, -sin[:, 0] * pairs], axis=-1)
+    attention = first["attention"]
+    for name, bias in (("query", query), ("key", key)):
+        attention[name] = {"kernel": 0.3 * attention[name]["kernel"], "bias": bias.reshape(-1)}
+    attention["out"]["kernel"] += s.copy * attention["value"]["kernel"].T
+    attention = later["attention"]
+    attention["key"]["kernel"] = attention["query"]["kernel"]
+    attention["out"]["kernel"] = (
+        0.5 * attention["value"]["kernel"].T + 0.1 * attention["out"]["kernel"]
+    )
+    for layer in (first, later):
+        layer["down"]["kernel"] = 0.2 * layer["down"]["kernel"]
+    return {
+        "embedding": full["embedding"] * config.dim**0.5,
+        "first": first,
+        "later": later,
+        "norm": {"scale": full["norm"]["scale"] * config.dim**-0.5},
+    }
+
+
+def unshared(config: LlamaConfig, weights: dict[str, Any]) -> dict[str, Any]:
+    """The parameters of the model: every later layer has the same weights."""
+    layers = {f"layer_{i}": weights["later"] for i in range(1, config.n_layers)}
+    kept = {"embedding": weights["embedding"], "norm": weights["norm"]}
+    return kept | {"layer_0": weights["first"]} | layers
+
+
+def answer_logits(config: LlamaConfig, params: Any, context: Array, questions: Array) -> Array:
+    """Logits of what follows the last two tokens of each question, (number, 2, V).
+
+    Args:
+      config, params: the model.
+      context: int32, (S,), [PAD] behind.
+      questions: int32, (number, L), [PAD] in front; each sees the context and itself.
+    """
+    apply = partial(Llama(config).apply, {"params": params})
+    _, cache = apply(context[None], valid=context[None] != PAD)
+    hidden, _ = apply(questions, valid=questions != PAD, cache=cache)
+    return unembed(config, params, hidden[:, -2:])
+
+
+def loss(config: LlamaConfig, s: Settings, weights: Any, batch: Batch) -> tuple[Array, Array]:
+    """Mean cross-entropy with smoothed targets; and which answers are right, (rows, number)."""
+    logits = jax.vmap(partial(answer_logits, config, unshared(config, weights)))(
+        batch.context, batch.questions
+    )
+    log_p = jax.nn.log_softmax(logits)
+    target = jnp.take_along_axis(log_p, batch.answers[..., None], -1)[..., 0]
+    cost = -(1 - s.smoothing) * target - s.smoothing * log_p.mean(-1)
+    return cost.mean(), jnp.argmax(logits[:, :, 0], -1) == batch.answers[..., 0]
+
+
+def optimizer(s: Settings) -> optax.GradientTransformation:
+    """Muon for the matrices of the layers, Adam for the rest; warm-up, constant, down to 0."""
+
+    def schedule(step: Any) -> Any:
+        left = (s.steps - step) / (s.decay * s.steps)
+        return jnp.clip(jnp.minimum((step + 1) / s.warmup, left), 0.0, 1.0)
+
+    def matrices(weights: Any) -> Any:
+        return jax.tree_util.tree_map_with_path(
+            lambda path, _: optax.contrib.MuonDimensionNumbers()
+            if path[-1].key == "kernel" else None, weights
+        )  # fmt: skip
+
+    return optax.chain(
+        optax.clip_by_global_norm(1.0),
+        optax.contrib.muon(
+            lambda step: s.muon_rate * schedule(step),
+            adam_learning_rate=lambda step: s.adam_rate * schedule(step),
+            muon_weight_dimension_numbers=matrices,
+        ),
+    )
+
+
+def batches(s: Settings, start: int) -> Iterator[Batch]:
+    """The batches of all steps from ``start``; each depends on the seed and its step only."""
+    step = 0
+    for stage in s.stages:
+        for _ in range(stage.steps):
+            if step >= start:
+                rng = np.random.default_rng([s.seed, step])
+                n = int(rng.integers(stage.least, stage.most + 1))
+                # Two lengths per stage, so that few programs are compiled.
+                room = next(m for m in (stage.most // 2, stage.most) if m >= n)
+                yield draw_batch(
+                    rng, stage.rows, n, s.questions, context_length(room), s.two_hops, s.mask_rows
+                )
+            step += 1
+
+
+def fit(
+    config: LlamaConfig,
+    s: Settings,
+    checkpoint: Path,
+    keep_every: float,
+    save: Callable[[Any], None],
+    log: Callable[[str], None],
+) -> Any:
+    """Trains and returns the weights; goes on from ``checkpoint`` if that is there.
+
+    Args:
+      config, s: what to train.
+      checkpoint: an .npz file with the state.
+      keep_every: seconds from one checkpoint to the next.
+      save: gets the parameters at each checkpoint and at the end.
+      log: gets lines of text.
+    """
+    weights = first_weights(config, s)
+    update = optimizer(s)
+    state = (weights, update.init(weights), jnp.zeros((), jnp.int32), jnp.zeros(()))
+    leaves, tree = jax.tree.flatten(state)
+    if checkpoint.exists():
+        with np.load(checkpoint) as stored:
+            leaves = [jnp.asarray(stored[str(i)], leaf.dtype) for i, leaf in enumerate(leaves)]
+        state = jax.tree.unflatten(tree, leaves)
+        log(f"goes on from step {int(state[2])}")
+
+    @partial(jax.jit, donate_argnums=0)
+    def step(state: Any, batch: Batch) -> tuple:
+        weights, memory, count, seconds = state
+        (value, right), grads = jax.value_and_grad(partial(loss, config, s), has_aux=True)(
+            weights, batch
+        )
+        updates, memory = update.update(grads, memory, weights)
+        return (optax.apply_updates(weights, updates), memory, count + 1, seconds), value, right
+
+    began = kept = time.perf_counter()
+    recent: list[tuple] = []
+    for batch in batches(s, int(state[2])):
+        state, value, right = step(state, batch)
+        recent.append((value, right, batch.known, batch.two_hops))
+        if len(recent) == 25:
+            log(f"step {int(state[2])} of {s.steps}, {_summary(recent)}, "
+                f"{time.perf_counter() - began:.0f} s")  # fmt: skip
+            recent = []
+        now = time.perf_counter()
+        if now - kept > keep_every or int(state[2]) == s.steps:
+            state = (*state[:3], state[3] + (now - kept))
+            kept = now
+            part = checkpoint.with_suffix(".part.npz")
+            arrays = {str(i): np.asarray(a) for i, a in enumerate(jax.tree.leaves(state))}
+            np.savez(part, **arrays)
+            part.replace(checkpoint)
+            save(unshared(config, state[0]))
+    log(f"{float(state[3]):.0f} s of training in all")
+    return unshared(config, state[0])
+
+
+def _summary(recent: list[tuple]) -> str:
+    values, right, known, two = (
+        np.concatenate([np.asarray(a).reshape(-1) for a in part])
+        for part in zip(*recent, strict=True)
+    )
+    kinds = {"one hop": known & ~two, "two hops": known & two, "unknown": ~known}
+    parts = [f"{name} {right[which].mean():.3f}" for name, which in kinds.items()]
+    return ", ".join([f"loss {values.mean():.3f}", *parts])
+
+
+def accuracy(config: LlamaConfig, params: Any, n: int, hops: int, count: int) -> float:
+    """The share of held-out questions whose likeliest next token is the answer.
+
+    Prompts are tokenized texts, as any user of the model would write them.
+
+    Args:
+      config, params: the model.
+      n: sentences per world.
+      hops: 1 or 2.
+      count: number of questions.
+    """
+    tokenizer = word_tokenizer()
+    right = 0
+    examples = list(islice(held_out_examples(0, n, hops), count))
+    for start in range(0, count, 32):
+        part = examples[start : start + 32]
+        ids = np.zeros((32, context_length(n) + 10), np.int32)
+        for row, e in zip(ids, part, strict=False):
+            tokens = tokenizer.encode(f"{e.context} {e.question}").ids
+            row[len(row) - len(tokens) :] = tokens
+        said = np.asarray(_next(config, params, ids))[: len(part)]
+        right += sum(VOCABULARY[t] == e.answer for t, e in zip(said.tolist(), part, strict=True))
+    return right / count
+
+
+@partial(jax.jit, static_argnums=0)
+def _next(config: LlamaConfig, params: Any, ids: Array) -> Array:
+    hidden, _ = Llama(config).apply({"params": params}, ids, valid=ids != PAD)
+    return jnp.argmax(unembed(config, params, hidden[:, -1]), -1)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Reads the command line, trains, prints the figures."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "two_hop")
+    parser.add_argument("--checkpoint", type=Path, default=Path("two_hop.npz"),
+                        help="the state, to go on from (default: two_hop.npz)")  # fmt: skip
+    parser.add_argument("--keep-every", type=float, default=180, metavar="SECONDS")
+    parser.add_argument("--stages", metavar="STEPS:LEAST:MOST:ROWS,…",
+                        help="the curriculum: steps, sentences, worlds per step")  # fmt: skip
+    parser.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE",
+                        help="other settings than the defaults")  # fmt: skip
+    parser.add_argument("--count", type=int, default=500, help="questions to test with, each kind")
+    given = parser.parse_args(arguments)
+    s = Settings()
+    types = {k: type(v) for k, v in vars(s).items()}
+    s = replace(s, **{k: types[k](v) for k, v in (item.split("=", 1) for item in given.set)})
+    if given.stages:
+        stages = (Stage(*map(int, part.split(":"))) for part in given.stages.split(","))
+        s = replace(s, stages=tuple(stages))
+    config = geometry(s)
+
+    def save(params: Any) -> None:
+        save_llama(given.out, config, params)
+        save_word_tokenizer(given.out, s.positions)
+
+    log = partial(print, flush=True)
+    log(str(s))
+    params = fit(config, s, given.checkpoint, given.keep_every, save, log)
+    found = {
+        f"{n} sentences, {hops} hops": accuracy(config, params, n, hops, given.count)
+        for n in (8, 16, 32) for hops in (1, 2)
+    }  # fmt: skip
+    log(json.dumps(found, indent=2))
+
+
+if __name__ == "__main__":
+    main()
