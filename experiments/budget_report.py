@@ -103,9 +103,9 @@ def calls_needed(rows: list[Row]) -> dict[str, int | None]:
         found[case] = None
         for (other, calls, name), ours in sorted(scores.items(), key=lambda item: -item[0][1]):
             seeds = ours.keys() & theirs.keys()
-            if (other, name) == (case, "auto") and seeds:
-                if np.mean([ours[s] - theirs[s] for s in seeds]) >= 0:
-                    found[case] = calls
+            reached = (other, name) == (case, "auto") and bool(seeds)
+            if reached and np.mean([ours[s] - theirs[s] for s in seeds]) >= 0:
+                found[case] = calls
     return found
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from spexjax import metrics
-from spexjax.experiments import command, figures, runner, summary
+from spexjax.experiments import command, compare, figures, runner, summary
 from spexjax.experiments.protocol import Protocol
 from spexjax.experiments.results import Result
 from spexjax.experiments.runner import Case
@@ -67,7 +67,7 @@ def run(config: Config) -> Result:
 
 def section(result: Result) -> Section:
     """R² by group, b and method; SPEX against LIME, pair by pair; the published figures."""
-    tables = [_scores(result)]
+    tables = [compare.scores(result, R2)]
     if {"spex", "lime"} <= set(summary.distinct(result, "method")):
         tables.append(_against_lime(result))
     if set(summary.distinct(result, "group")) & set(PUBLISHED):
@@ -81,29 +81,13 @@ def section(result: Result) -> Section:
     )
 
 
-def _scores(result: Result) -> Table:
-    methods = summary.distinct(result, "method")
-    rows, strong = [], set()
-    for group in summary.distinct(result, "group"):
-        for b in sorted({c.b for c in summary.select(result, group=group)}):
-            found = [
-                summary.over_items(result, R2, group=group, b=b, method=method)
-                for method in methods
-            ]
-            best = max((m.mean for m in found if m.count), default=None)
-            strong |= {(len(rows), 3 + j) for j, m in enumerate(found) if m.mean == best}
-            count = max(m.count for m in found)
-            rows.append((group, str(b), str(count), *map(str, found)))
-    return Table(("group", "b", "items", *methods), tuple(rows), "", frozenset(strong))
-
-
 def _against_lime(result: Result) -> Table:
     rows = []
     for group in summary.distinct(result, "group"):
         for b in sorted({c.b for c in summary.select(result, group=group)}):
             gain = summary.paired(result, R2, "spex", "lime", group=group, b=b)
-            if gain.count > 1:
-                rows.append((group, str(b), str(gain.count), f"{gain.mean:+.4f}",
+            if gain.items > 1:
+                rows.append((group, str(b), str(gain.items), f"{gain.mean:+.4f}",
                              f"{gain.error:.4f}", verdict(gain)))  # fmt: skip
     return Table(
         ("group", "b", "items", "spex − lime", "standard error", "verdict"),
@@ -123,7 +107,7 @@ def first_above(result: Result, group: str) -> int | None:
     """The smallest b from which the paired difference is above twice its standard error."""
     for b in sorted({c.b for c in summary.select(result, group=group)}):
         gain = summary.paired(result, R2, "spex", "lime", group=group, b=b)
-        if gain.count > 1 and verdict(gain) == "above":
+        if gain.items > 1 and verdict(gain) == "above":
             return b
     return None
 
@@ -142,7 +126,7 @@ def _published(result: Result) -> Table:
         pairs = "not run" if theirs.pairs is None else f"{theirs.pairs:.3f}"
         first = first_above(result, group)
         rows.append(
-            (group, f"b = {b}", *(f"{m.mean:.3f}" if m.count else "–" for m in ours),
+            (group, f"b = {b}", *(f"{m.mean:.3f}" if m.items else "–" for m in ours),
              f"{theirs.soft:.3f}", f"{theirs.hard:.3f}", f"{theirs.lime:.3f}", pairs,
              "–" if first is None else str(first), str(theirs.passes))
         )  # fmt: skip
@@ -169,20 +153,8 @@ def _exact(result: Result) -> list[str]:
 def draw(result: Result) -> "Figure":
     """R² against b, a panel for each group."""
 
-    def lines(group: str) -> list[figures.Line]:
-        found = []
-        for method in summary.distinct(result, "method"):
-            points = [
-                (b, summary.over_items(result, R2, group=group, b=b, method=method))
-                for b in sorted(summary.distinct(result, "b"))
-            ]
-            points = [(b, m) for b, m in points if m.count]
-            if points:
-                x, m = zip(*points, strict=True)
-                found.append(figures.Line(method, x, [p.mean for p in m], [p.error for p in m]))
-        return found
-
     groups = summary.distinct(result, "group")
+    lines = compare.along_b(result, R2)
     return figures.panels(groups, lines, "b (log₂ of the bins)", "R² on fresh masks", floor=0.0)
 
 

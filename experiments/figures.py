@@ -50,6 +50,7 @@ def panels(
     ylabel: str,
     *,
     log: bool = False,
+    log_y: bool = False,
     floor: float | None = None,
 ) -> "Figure":
     """A panel for every name, on common axes, with one legend.
@@ -58,7 +59,7 @@ def panels(
       names: the panels' titles.
       lines: the lines of a panel.
       xlabel, ylabel: of all panels.
-      log: a logarithmic x axis.
+      log, log_y: logarithmic axes.
       floor: where the y axis begins if a line falls below it.
     """
     from matplotlib.figure import Figure
@@ -76,7 +77,9 @@ def panels(
         style.quiet_text(ax.set_title(name, loc="left"), 10)
         dress(ax)
         if log:
-            ax.set_xscale("log")
+            ax.set_xscale("log", base=2)
+        if log_y:
+            ax.set_yscale("log")
     for ax in grid[len(names) :]:
         ax.set_visible(False)
     if floor is not None and lowest < floor:

@@ -18,10 +18,10 @@ class Mean(NamedTuple):
     mean: float
     error: float
     """Standard error; NaN for one item."""
-    count: int
+    items: int
 
     def __str__(self) -> str:
-        if not self.count:
+        if not self.items:
             return "–"
         return (
             f"{self.mean:.3f}" if math.isnan(self.error) else f"{self.mean:.3f} ± {self.error:.3f}"

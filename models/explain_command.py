@@ -6,16 +6,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from spexjax.models import api_arguments, store_command
+from spexjax.models import api_arguments, question_arguments, store_command
 
 if TYPE_CHECKING:  # JAX takes seconds to import; a wrong argument should not wait for it
     from spexjax.explanation import Explanation
     from spexjax.models.api import ApiValue
     from spexjax.models.classifier import TextClassifier
+    from spexjax.models.language_value import LanguageValue
     from spexjax.models.parallel import TextValue
 
 PAGE = "explanation.html"
 CHUNK = 512  # masks per call of a local model
+_SCORES = ("logit", "log-odds", "probability", "margin")
 _ROUNDS = 4  # masks per request at once, of an endpoint: what a sudden end may lose
 
 
@@ -27,7 +29,7 @@ def add_parser(commands: Any) -> None:
     """Adds ``explain`` to the sub-commands."""
     parser = commands.add_parser(
         "explain",
-        help="explain a classifier's answer to a text",
+        help="explain a model's answer to a text or to a question",
         description="Masks words of a text, asks the model, and prints which words and which sets "
         "of words move its answer. Writes a page to look at them.",
     )
@@ -38,18 +40,20 @@ def add_parser(commands: Any) -> None:
          help="each line of --file is a text; needs --json; goes on after a stop")  # fmt: skip
     what("--model", metavar="DIR_OR_ID", help="folder or Hugging Face id of a DistilBERT or BERT "
          "sequence classifier (default: the embedded sentiment classifier)")  # fmt: skip
-    what("--features", choices=("words", "sentences", "tokens"), default="words",
-         help="what is masked (default: words)")  # fmt: skip
+    what("--features", choices=("words", "sentences", "tokens"),
+         help="what is masked (default: words; of --task qa, sentences)")  # fmt: skip
     what("--replacement", choices=("unk", "mask", "pad", "delete"), default="unk",
          help="what a masked feature becomes (default: unk, the model's [UNK])")  # fmt: skip
     what("--label", metavar="CLASS", help="class to explain, by name or number (default: positive)")
-    what("--score", choices=("logit", "log-odds", "probability", "margin"), default="logit")
+    what("--score", choices=(*_SCORES, *question_arguments.SCORES),
+         help="the value (default: logit; of --task qa, log-probability)")  # fmt: skip
 
     how = parser.add_argument_group("how").add_argument
     how("--budget", type=_positive, default=2000, metavar="N", help="model calls (default: 2000)")
     how("--method", default="auto", help="auto, exact, spex, proxyspex, … (default: auto)")
     how("--seed", type=int, default=0)
     store_command.add_arguments(parser)
+    question_arguments.add_arguments(parser.add_argument_group("a question about a context"))
     api_arguments.add_arguments(parser.add_argument_group("a model behind an API"))
 
     show = parser.add_argument_group("what to show").add_argument
@@ -68,7 +72,16 @@ def check(given: argparse.Namespace) -> None:
     Raises:
       CommandError: naming what the user can put right.
     """
-    if (given.text is None) == (given.file is None):
+    asked = question_arguments.wanted(given)
+    given.features = given.features or ("sentences" if asked else "words")
+    given.score = given.score or (question_arguments.SCORES if asked else _SCORES)[0]
+    if given.score not in (question_arguments.SCORES if asked else _SCORES):
+        raise CommandError(f"--score {given.score} is not one of --task {given.task}")
+    try:
+        question_arguments.check(given)
+    except ValueError as error:
+        raise CommandError(str(error)) from error
+    if not asked and (given.text is None) == (given.file is None):
         raise CommandError("give either a text or --file F")
     if given.per_line and (given.file is None or given.json is None):
         raise CommandError("--per-line needs --file F and --json OUT")
@@ -76,7 +89,8 @@ def check(given: argparse.Namespace) -> None:
         if path and not Path(path).absolute().parent.is_dir():
             raise CommandError(f"no folder to write {option} {path!r} into")
     try:
-        api_arguments.check(given)
+        if not asked:
+            api_arguments.check(given)
     except ValueError as error:
         raise CommandError(str(error)) from error
     if given.per_line and (api_arguments.wanted(given) or given.dry_run):
@@ -91,7 +105,7 @@ def run(given: argparse.Namespace) -> None:
 
     interactions(Spectrum.from_dict({(): 0.0}, 1), given.index)  # is there such an index?
     model, label = None, None
-    if not api_arguments.wanted(given):
+    if not api_arguments.wanted(given) and not question_arguments.wanted(given):
         from spexjax.models.classifier import load_classifier
 
         model = load_classifier(given.model)
@@ -124,7 +138,9 @@ def run(given: argparse.Namespace) -> None:
 def value_of(
     given: argparse.Namespace, model: "TextClassifier | None", label: int | None, text: str
 ) -> Any:
-    """The value function of one text as the options say: of a model, or of an endpoint."""
+    """The value function of one text as the options say: of a model, a question, an endpoint."""
+    if question_arguments.wanted(given):
+        return question_arguments.value_of(given, text)
     if model is None:
         return api_arguments.value_of(given, text)
     from spexjax.models.parallel import value_function
@@ -133,7 +149,7 @@ def value_of(
 
 
 def explain_text(
-    given: argparse.Namespace, f: "TextValue | ApiValue", progress: bool = False
+    given: argparse.Namespace, f: "TextValue | ApiValue | LanguageValue", progress: bool = False
 ) -> "Explanation":
     """The explanation of one text as the options say."""
     from spexjax.explain import explain
@@ -149,14 +165,14 @@ def _chunk_size(given: argparse.Namespace) -> int:
 
 
 def _content(given: argparse.Namespace) -> str:
-    text = given.text
-    if given.file is not None:
+    text, file = given.text, given.file or given.context
+    if file is not None:
         try:
-            text = Path(given.file).read_text(encoding="utf-8")
+            text = Path(file).read_text(encoding="utf-8")
         except UnicodeDecodeError as error:
-            raise CommandError(f"{given.file!r} is not UTF-8 text") from error
+            raise CommandError(f"{file!r} is not UTF-8 text") from error
         except OSError as error:
-            raise CommandError(f"cannot read {given.file!r}: {error.strerror}") from error
+            raise CommandError(f"cannot read {file!r}: {error.strerror}") from error
     if not text.strip():
         raise CommandError("the text is empty")
     return text

@@ -55,8 +55,10 @@ def greedy(
         ids[row, : len(prompt)] = prompt
         valid[row, : len(prompt)] = True
     valid[len(prompts) :, 0] = True
-    stop = config.eos_token_ids if stop is None else tuple(stop)
-    new, count = _run(config, params, ids, valid, max_new_tokens, tuple(stop), jnp.dtype(dtype))
+    ends = list(config.eos_token_ids if stop is None else stop)
+    ends += [-1] * (bucket(len(ends)) - len(ends))  # −1 is no token
+    last = np.array(ends, np.int32)
+    new, count = _run(config, params, ids, valid, last, max_new_tokens, jnp.dtype(dtype))
     return [row[:c].tolist() for row, c in zip(np.asarray(new), np.asarray(count), strict=True)][
         : len(prompts)
     ]
@@ -67,18 +69,18 @@ class _State(NamedTuple):
     token: Int[Array, "B"]
     running: Bool[Array, "B"]
     new: Int[Array, "B steps"]
-    count: Int[Array, "B"]
+    made: Int[Array, "B"]
     cache: Cache
 
 
-@partial(jax.jit, static_argnums=(0, 4, 5, 6))
+@partial(jax.jit, static_argnums=(0, 5, 6))
 def _run(
     config: LlamaConfig,
     params: Mapping[str, Any],
     ids: Int[Array, "B L"],
     valid: Bool[Array, "B L"],
+    stop: Int[Array, "stops"],
     steps: int,
-    stop: tuple[int, ...],
     dtype: Any,
 ) -> tuple[Int[Array, "B steps"], Int[Array, "B"]]:
     model = Llama(config, dtype)
@@ -101,8 +103,7 @@ def _run(
         return (s.step < steps) & jnp.any(s.running)
 
     def step(s: _State) -> _State:
-        ends = jnp.isin(s.token, jnp.asarray(stop, jnp.int32)) if stop else jnp.zeros(B, bool)
-        running = s.running & ~ends
+        running = s.running & ~jnp.isin(s.token, stop)
         new = s.new.at[:, s.step].set(jnp.where(running, s.token, 0))
         positions = (last + 1 + s.step)[:, None]
         hidden, one = model.apply({"params": params}, s.token[:, None], positions, None, s.cache)
@@ -117,8 +118,8 @@ def _run(
             put(jnp.asarray(s.cache.positions), positions, 1),
             put(jnp.asarray(s.cache.valid), jnp.ones((B, 1), bool), 1),
         )
-        count = s.count + running
-        return _State(s.step + 1, choose(hidden[:, 0]), running, new, count, cache)
+        made = s.made + running
+        return _State(s.step + 1, choose(hidden[:, 0]), running, new, made, cache)
 
     start = _State(
         jnp.int32(0),
@@ -129,4 +130,4 @@ def _run(
         cache,
     )
     end = jax.lax.while_loop(goes_on, step, start)
-    return end.new, end.count
+    return end.new, end.made

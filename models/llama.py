@@ -98,7 +98,7 @@ class Attention(nn.Module):
         self,
         x: Float[Array, "B L dim"],
         waves: tuple[Array, Array],
-        sees: tuple[Array, Array | None],
+        sees: tuple[Array, Array],
         cache: Cache | None,
         heads: Float[Array, "B heads"] | None,
     ) -> tuple[Array, tuple[Array, Array]]:
@@ -119,8 +119,8 @@ class Attention(nn.Module):
         k, v = project("key", c.n_kv_heads), project("value", c.n_kv_heads)
         parts = [(k, v, sees[0])]
         if cache is not None:
-            stored = (jnp.asarray(a[self.layer], self.dtype) for a in (cache.keys, cache.values))
-            parts.insert(0, (*stored, sees[1]))
+            keys, values = (jnp.asarray(a[self.layer], self.dtype) for a in cache[:2])
+            parts.insert(0, (keys, values, sees[1]))
         scores = []
         for keys, _, keep in parts:
             # A batch of one is one matrix for all rows, not a copy per row.
@@ -180,14 +180,13 @@ class Llama(nn.Module):
         B, L = ids.shape
         valid = jnp.ones((B, L), bool) if valid is None else jnp.asarray(valid, bool)
         if positions is None:
-            before = 0 if cache is None else jnp.sum(cache.valid, axis=-1, keepdims=True)
-            positions = jnp.maximum(jnp.cumsum(valid, axis=-1) - 1, 0) + before
+            start = 0 if cache is None else jnp.sum(cache.valid, axis=-1, keepdims=True)
+            positions = jnp.maximum(jnp.cumsum(valid, axis=-1) - 1, 0) + start
         positions = jnp.asarray(positions, jnp.int32)
         waves = rotary(c, positions)
-        earlier = None
+        before, there = jnp.zeros((B, 0), jnp.int32), jnp.zeros((B, 0), bool)
         if cache is not None:
-            cache = Cache(*(jnp.asarray(a) for a in cache))
-            earlier = (cache.positions, cache.valid)
+            before, there = jnp.asarray(cache.positions), jnp.asarray(cache.valid)
         table = _stored(
             self, "embedding", nn.initializers.normal(c.dim**-0.5), (c.vocab_size, c.dim)
         )
@@ -195,14 +194,14 @@ class Llama(nn.Module):
         keys, values = [], []
         for i in range(c.n_layers):
             window = c.sliding_window if i >= c.first_windowed_layer else None
-            sees = _visible(positions, (positions, valid), window)
-            sees_cache = None if earlier is None else _visible(positions, earlier, window)
+            sees = (
+                _visible(positions, positions, valid, window),
+                _visible(positions, before, there, window),
+            )
             factors = None
             if head_mask is not None:
                 factors = jnp.broadcast_to(jnp.asarray(head_mask)[..., i, :], (B, c.n_heads))
-            x, (k, v) = _Layer(c, i, self.dtype, name=f"layer_{i}")(
-                x, waves, (sees, sees_cache), cache, factors
-            )
+            x, (k, v) = _Layer(c, i, self.dtype, name=f"layer_{i}")(x, waves, sees, cache, factors)
             keys.append(k)
             values.append(v)
         x = RMSNorm(c.norm_eps, self.dtype, name="norm")(x)
@@ -321,10 +320,12 @@ def _stored(module: nn.Module, name: str, init: Any, shape: tuple[int, ...]) -> 
 
 
 def _visible(
-    positions: Int[Array, "B L"], others: tuple[Array, Array], window: int | None
+    positions: Int[Array, "B L"],
+    other: Int[Array, "B S"],
+    there: Bool[Array, "B S"],
+    window: int | None,
 ) -> Bool[Array, "B L S"]:
     """Whether a new token sees another: one that is there, not later, and not too far back."""
-    other, there = others
     back = positions[:, :, None] - other[:, None, :]
     seen = there[:, None, :] & (back >= 0)
     return seen if window is None else seen & (back < window)

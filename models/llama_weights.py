@@ -160,11 +160,11 @@ def save_llama(
     if len(shards) > 1:
         count = len(shards)
         names = [f"model-{i + 1:05}-of-{count:05}.safetensors" for i in range(count)]
-        where = {k: name for name, held in zip(names, shards, strict=True) for k in held}
-        total = sum(v.nbytes for held in shards for v in held.values())
+        where = {k: name for name, part in zip(names, shards, strict=True) for k in part}
+        total = sum(v.nbytes for part in shards for v in part.values())
         _write_json(folder / INDEX, {"metadata": {"total_size": total}, "weight_map": where})
-    for name, held in zip(names, shards, strict=True):
-        save_file(held, folder / name, metadata={"format": "pt"})
+    for name, part in zip(names, shards, strict=True):
+        save_file(part, folder / name, metadata={"format": "pt"})
     raw = config_to_dict(config)
     raw["torch_dtype"] = str(np.dtype(shards[0]["model.embed_tokens.weight"].dtype))
     _write_json(folder / "config.json", raw)

@@ -156,7 +156,10 @@ class Messenger:
     def _tell_lost(self) -> None:
         silent = time.monotonic() - self.answered
         if self.lost is None and silent > self.settings.patience:
-            self.lost = 0, f"does not answer; it coordinates the run, and was silent for {silent:.0f} s"
+            self.lost = (
+                0,
+                f"does not answer; it coordinates the run, and was silent for {silent:.0f} s",
+            )
         if self.lost is not None and not self.told:
             self.told = True
             number, how = self.lost
@@ -166,28 +169,33 @@ class Messenger:
         """Everyone's bytes of this round, in order of number, to the host."""
         with self.lock:
             self.gathering = True
-        found: list[bytes] | None = []
+        found: list[bytes] | None = None
         try:
-            self.client.key_value_set_bytes(f"part/{self.rounds}/{self.me}", mine)
-            for other in range(self.count):
-                part = mine if other == self.me else self._part(other)
-                if part is None:
-                    found = None
-                    break
-                found.append(part)
-            if found is not None and self.rounds:
-                # Whoever has sent a part of this round has read all of the one before.
-                self.client.key_value_delete(f"part/{self.rounds - 1}/{self.me}")
+            found = self._parts(mine)
         except jax.errors.JaxRuntimeError as error:
-            self.lost = self.lost or (0, f"does not answer; it coordinates the run ({_short(error)})")
-            found = None
-        self.rounds += 1
+            how = f"does not answer; it coordinates the run ({_short(error)})"
+            self.lost = self.lost or (0, how)
         with self.lock:
             self.gathering = False
             if found is not None:
                 self._say("all", found)
             elif not self.ended.is_set():
                 self._tell_lost()
+
+    def _parts(self, mine: bytes) -> list[bytes] | None:
+        """Everyone's bytes of this round; None if someone will not send any."""
+        self.client.key_value_set_bytes(f"part/{self.rounds}/{self.me}", mine)
+        found = []
+        for other in range(self.count):
+            part = mine if other == self.me else self._part(other)
+            if part is None:
+                return None
+            found.append(part)
+        if self.rounds:
+            # Whoever has sent a part of this round has read all of the one before.
+            self.client.key_value_delete(f"part/{self.rounds - 1}/{self.me}")
+        self.rounds += 1
+        return found
 
     def _part(self, other: int) -> bytes | None:
         """Another's bytes of this round; None if it will not send any, or the host has ended."""
@@ -210,9 +218,13 @@ class Messenger:
         deadline = time.monotonic() + _LINGER_SECONDS
         while self.me == 0 and time.monotonic() < deadline:
             left = dict(self.client.key_value_dir_get("left/"))
-            if all(f"left/{other}" in left for other in range(self.count)):
+            if not any(self._listens(other, left) for other in range(1, self.count)):
                 return
             time.sleep(_LOOK_SECONDS / 5)
+
+    def _listens(self, other: int, left: dict[str, str]) -> bool:
+        silent = time.monotonic() - self.beats.get(f"beat/{other}", (b"", self.begun))[1]
+        return f"left/{other}" not in left and silent < _LINGER_SECONDS / 3
 
 
 def _short(error: Exception) -> str:

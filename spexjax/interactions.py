@@ -156,14 +156,15 @@ def from_members(
     """
     values = np.concatenate([np.zeros(0), *(v for _, v in groups)]).astype(np.float32)
     order = np.argsort(-np.abs(values), kind="stable")
-    place = np.empty_like(order)
-    place[order] = np.arange(len(order))
     supports = np.zeros((len(values), gf2.num_words(n)), np.uint32)
     start = 0
     for members, group_values in groups:
-        rows = place[start : start + len(group_values)]
-        for column in members.T:
-            word, bit = np.divmod(column, gf2.WORD)
-            supports[rows, word] |= np.uint32(1) << bit.astype(np.uint32)
-        start += len(group_values)
+        stop = start + len(group_values)
+        own = np.flatnonzero((order >= start) & (order < stop))
+        # A few rows at a time, in the order of memory: millions of sets do not fit a cache.
+        for rows in np.split(own, range(_ROWS, len(own), _ROWS)):
+            for column in members[order[rows] - start].T:
+                word, bit = np.divmod(column, gf2.WORD)
+                supports[rows, word] |= np.uint32(1) << bit.astype(np.uint32)
+        start = stop
     return Interactions(supports, values[order], n, index, max_order, features)

@@ -107,7 +107,7 @@ def first_weights(config: LlamaConfig, s: Settings) -> dict[str, Any]:
         attention[name] = {"kernel": 0.3 * attention[name]["kernel"], "bias": bias.reshape(-1)}
     attention["out"]["kernel"] += s.copy * attention["value"]["kernel"].T
     attention = later["attention"]
-    attention["key"]["kernel"] = attention["query"]["kernel"]
+    attention["key"]["kernel"] = jnp.copy(attention["query"]["kernel"])
     attention["out"]["kernel"] = (
         0.5 * attention["value"]["kernel"].T + 0.1 * attention["out"]["kernel"]
     )

@@ -1,40 +1,89 @@
 """The benchmark of budgets: tables, verdicts, and a run of its cheapest case."""
 
+import json
+
 import numpy as np
 import pytest
 
-from spexjax.experiments import bench_boosting, bench_budget, shapiq_peers
-from spexjax.experiments.bench_budget import Row
+from spexjax.experiments import (
+    bench_boosting,
+    bench_budget,
+    budget_cases,
+    budget_report,
+    shapiq_peers,
+)
+from spexjax.experiments.budget_report import Row
+from spexjax.store import Store
 
 
 def rows():
-    scores = {("a", "linear"): (0.5, 0.7), ("a", "auto"): (0.8, 1.0), ("b", "linear"): (0.9, 0.9),
-              ("b", "auto"): (0.8, 0.8)}  # fmt: skip
+    scores = {
+        ("a", 500, "linear"): (0.5, 0.7), ("a", 500, "auto"): (0.8, 1.0),
+        ("b", 500, "linear"): (0.9, 0.9), ("b", 500, "auto"): (0.8, 0.8),
+        ("b", 500, "spex"): (np.nan,), ("b", 1000, "auto"): (0.9, 0.91, 0.2),
+        ("b", 4000, "paper"): (0.91, 0.9), ("b", 4000, "auto"): (0.99, 0.99),
+        ("a", 4000, "paper"): (0.95,), ("a", 4000, "auto"): (0.94,),
+    }  # fmt: skip
     return [
-        Row(case, 20, 500, seed, method, r2, 1.0, method)
-        for (case, method), values in scores.items()
+        Row("text", case, 20, budget, seed, method, r2, 1.0, method)
+        for (case, budget, method), values in scores.items()
         for seed, r2 in enumerate(values)
     ]
 
 
 def test_tables_hold_means_over_seeds_and_cases():
-    lines = bench_budget.table(rows()).splitlines()
-    assert lines[0].split()[-2:] == ["linear", "auto"]
-    cells = [line.split()[-2:] for line in lines[1:]]
-    assert cells == [["0.600", "0.900"], ["0.900", "0.800"], ["0.750", "0.850"]]
+    lines = budget_report.table(rows()).splitlines()
+    assert [c.strip() for c in lines[0].split("|")[4:-1]] == ["linear", "auto", "spex", "paper"]
+    cells = {tuple(c.strip() for c in line.split("|")[1:4]): line.split("|")[4:6] for line in lines}
+    assert [c.strip() for c in cells["a", "20", "500"]] == ["0.600", "**0.900**"]
+    assert [c.strip() for c in cells["b", "20", "500"]] == ["**0.900**", "0.800"]
+    assert [c.strip() for c in cells["mean of 2", "", "500"]] == ["0.750", "**0.850**"]
 
 
-def test_the_verdict_names_the_worst_case():
-    said = bench_budget.verdict(rows())
-    assert "mean +0.1000" in said and "worst -0.1000 (b)" in said
+def test_the_verdict_compares_equal_seeds():
+    said = budget_report.verdict(rows())
+    first = said.splitlines()[0]
+    assert "mean +0.1000" in first and "worst -0.1000 (b, linear)" in first
+    assert "more than 0.005 behind on 1 of 2 cases" in first
+    assert budget_report.gaps(rows())[500]["linear"] == pytest.approx({"a": 0.3, "b": -0.1})
+    # On the two seeds that both have, 1 000 calls are as good as the recipe's 4 000.
+    assert budget_report.calls_needed(rows()) == {"b": 1000, "a": None}
+    assert "on 1 of 2 cases" in said.splitlines()[-1]
 
 
-def test_a_run_prints_every_method(capsys):
-    bench_budget.main(
-        ["--kinds", "forest", "--budgets", "60", "--seeds", "1", "--methods", "linear", "auto"]
-    )
+ARGS = ["--kinds", "forest", "--budgets", "60", "--seeds", "1", "--methods", "linear", "auto"]
+
+
+def test_a_run_is_resumed(capsys, tmp_path):
+    bench_budget.main([*ARGS, "--out", str(tmp_path)])
     said = capsys.readouterr().out
-    assert "forest-cancer" in said and "auto − best of the others" in said
+    assert "4/4 forest-diabetes" in said and "auto − best of the others" in said
+    with (tmp_path / "rows.jsonl").open("a") as file:
+        file.write('{"kind": "forest", "ca')  # killed while it wrote
+    bench_budget.main([*ARGS, "--out", str(tmp_path), "--redo", "auto"])
+    again = capsys.readouterr().out
+    assert "2/2 forest-diabetes" in again and "seed 0 linear " not in again
+    lines = (tmp_path / "rows.jsonl").read_text().splitlines()
+    assert [json.loads(line)["method"] for line in lines] == ["linear", "linear", "auto", "auto"]
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert len(summary["means"]) == 4 and summary["auto_minus"]["60"]["linear"]
+    assert (tmp_path / "figure.png").stat().st_size > 10_000
+    assert "| forest-cancer | 30 | 60 |" in (tmp_path / "table.md").read_text()
+
+
+def test_values_are_asked_for_once(tmp_path):
+    asked = []
+
+    def f(bits):
+        asked.append(len(bits))
+        return bits @ np.arange(5.0)
+
+    masks = np.random.default_rng(0).random((40, 5)) < 0.5
+    for _ in range(2):
+        with Store(tmp_path / "calls.sqlite") as store:
+            g = budget_cases.remembered(f, 5, "f", store)
+            np.testing.assert_array_equal(g(masks), masks @ np.arange(5.0))
+    assert asked == [40]
 
 
 def test_a_surrogate_is_a_sum_over_subsets():

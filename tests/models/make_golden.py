@@ -1,4 +1,4 @@
-"""Writes ``golden/``: small random classifiers saved by ``transformers``, and its logits for them.
+"""Writes ``golden/``: small random models saved by ``transformers``, and its logits for them.
 
 Run where PyTorch and transformers are installed: ``python tests/models/make_golden.py``. Made
 with torch 2.13.0 and transformers 5.23.0.
@@ -13,6 +13,10 @@ from transformers import (
     BertForSequenceClassification,
     DistilBertConfig,
     DistilBertForSequenceClassification,
+    LlamaConfig,
+    LlamaForCausalLM,
+    Qwen3Config,
+    Qwen3ForCausalLM,
 )
 
 OUT = Path(__file__).parent / "golden"
@@ -73,5 +77,51 @@ def main():
         (OUT / name / "logits.json").write_text(json.dumps(record) + "\n")
 
 
+def language_models():
+    """Name and model of the causal ones."""
+    small = {
+        "vocab_size": 60,
+        "hidden_size": 24,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "intermediate_size": 40,
+        "max_position_embeddings": 128,
+    }
+    positions = {
+        "rope_type": "llama3",
+        "factor": 8.0,
+        "low_freq_factor": 1.0,
+        "high_freq_factor": 4.0,
+        "original_max_position_embeddings": 16,
+        "rope_theta": 500.0,
+    }
+    yield "llama", LlamaForCausalLM(LlamaConfig(**small, rope_parameters=positions))
+    yield (
+        "qwen3",
+        Qwen3ForCausalLM(Qwen3Config(**small, head_dim=8, tie_word_embeddings=True)),
+    )
+
+
+def write_language_models():
+    for seed, (name, model) in enumerate(language_models()):
+        torch.manual_seed(seed)
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter.add_(0.15 * torch.randn(parameter.shape))
+        model.eval()
+        ids = torch.randint(3, 60, (3, 11))
+        with torch.no_grad():
+            logits = model(ids).logits
+            new = model.generate(
+                ids, max_new_tokens=64, do_sample=False, eos_token_id=None, pad_token_id=0
+            )[:, 11:]
+        model.save_pretrained(OUT / name)
+        (OUT / name / "generation_config.json").unlink(missing_ok=True)
+        record = {"ids": ids.tolist(), "logits": logits.tolist(), "greedy": new.tolist()}
+        (OUT / name / "logits.json").write_text(json.dumps(record) + "\n")
+
+
 if __name__ == "__main__":
     main()
+    write_language_models()
