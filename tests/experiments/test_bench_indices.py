@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from spexjax import indices
 from spexjax.experiments import bench_indices
 
 
@@ -15,6 +16,17 @@ def test_random_terms():
 
 def test_main(capsys):
     bench_indices.main(["--terms", "50", "--features", "30", "--degree", "3"])
+    head, _, *lines = capsys.readouterr().out.splitlines()
+    assert head == "50 terms of degree 1 to 3, n = 30"
+    assert [line.split()[0] for line in lines] == [*indices.INDICES, "Joint-SV"]
+    orders = {line.split()[0]: int(line.split()[1]) for line in lines}
+    assert orders["SV"] == orders["Joint-SV"] == 1 and orders["FSII"] == orders["Sobol"] == 3
+    assert all(int(line.split()[2]) > 20 for line in lines)
+
+
+def test_some_indices(capsys):
+    bench_indices.main("--terms 20 --features 30 --order 2 --all-largest --index SII BII".split())
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in lines[2:]] == ["SV", "FSII", "BII", "SII", "Moebius"]
-    assert int(lines[2].split()[2]) > 20
+    assert lines[0] == "20 terms of degree 8, n = 30"
+    assert [line.split()[:2] for line in lines[2:]] == [["SII", "2"], ["BII", "2"]]
+    assert int(lines[3].split()[2]) == 0  # (-2)^|S| F(S), and no set of two has F
