@@ -10,6 +10,8 @@ PyTorch is an optional part; without it ours alone is measured.
 
 The share of the machine's matrix rate is 2 · (weights of the layers) · tokens / time over the rate
 of one large matrix product, so it leaves out the attention products and the head.
+
+``--model llama`` measures the scoring of answers instead; see bench_llama.py.
 """
 
 import argparse
@@ -148,7 +150,14 @@ def compare(
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], add_help=False)
+    parser.add_argument("--model", choices=["distilbert", "llama"], default="distilbert")
+    chosen, rest = parser.parse_known_args(argv)
+    if chosen.model == "llama":
+        from spexjax.experiments import bench_llama
+
+        return bench_llama.main(rest)
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], parents=[parser])
     parser.add_argument("--masks", type=int, default=2048)
     parser.add_argument("--words", type=int, default=64)
     parser.add_argument("--geometry", choices=GEOMETRIES, default="base")

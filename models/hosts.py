@@ -35,6 +35,7 @@ from spexjax.values import Interrupted, OnDevice, PartialValues, ValueFunctionEr
 
 PATIENCE_SECONDS = 30.0
 START_SECONDS = 300.0
+_LOST = "does not answer; it coordinates the run"
 _CLOSE_SECONDS = 30.0
 _FILE = "process-{}.sqlite"
 
@@ -92,6 +93,7 @@ class Hosts:
         """
         atexit.unregister(self.close)
         self.on_close.close()
+        self._failure = self._failure or "This process has left the run"
         with suppress(OSError, ValueError):
             self._send("leave")
             self._to.close()
@@ -117,6 +119,9 @@ class Hosts:
             what, *rest = pickle.load(self._from)
         except EOFError:
             what, rest = "absent", []
+        except BaseException:
+            self._child.kill()
+            raise
         if what != "ready":
             self.close()
         if what == "absent":
@@ -136,16 +141,16 @@ class Hosts:
                     with suppress(BrokenPipeError):  # what the child said before it ended counts
                         self._send(*question)
                     what, *rest = pickle.load(self._from)
-                except EOFError:
-                    what, rest = "lost", [0, "", "does not answer; it coordinates the run"]
+                except EOFError:  # JAX has ended the child
+                    what, rest = "lost", [0, self._settings.coordinator, _LOST]
                 except BaseException:
-                    self._failure = "This process was interrupted, and has left the run."
+                    self._failure = "This process was interrupted and has left the run"
                     raise
                 if what != "lost":
                     return rest
                 number, name, how = rest
                 called = f"Process {number} ({name})" if name else f"Process {number}"
-                self._failure = f"{called} {how}."
+                self._failure = f"{called} {how}"
         raise HostsError(self._failure)
 
 
@@ -368,7 +373,8 @@ class SharedValue:
     def _with_place(self, error: HostsError) -> HostsError:
         if self.journals is None:
             return error
-        return HostsError(f"{error} What this process evaluated is in {self.journals.store.path}.")
+        kept = self.journals.store.path
+        return HostsError(f"{error}; what this process evaluated is in {kept}")
 
 
 def _at_hand(

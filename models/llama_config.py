@@ -213,7 +213,7 @@ def _rope_scaling(rope: Mapping[str, Any], positions: int) -> RopeScaling | None
     raise ValueError(f"rope_type = {kind!r} is not supported, only default, linear and llama3.")
 
 
-def _window(raw: Mapping[str, Any], family: str, n_layers: int) -> dict[str, int]:
+def _window(raw: Mapping[str, Any], family: str, n_layers: int) -> dict[str, Any]:
     """Sliding windows: of every layer (Mistral), or of the later ones where asked for (Qwen)."""
     window = raw.get("sliding_window", 4096 if family in ("mistral", "qwen2", "qwen3") else None)
     used = family == "mistral" or (family != "llama" and raw.get("use_sliding_window", False))

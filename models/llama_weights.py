@@ -1,10 +1,11 @@
 """Hugging Face folders of Llama and its kin to Flax parameters and back.
 
 Files are memory-mapped and read one tensor at a time, which is converted and placed before the
-next is touched: beside the parameters themselves the host holds one tensor.
+next is touched: beside the parameters themselves the host holds one tensor and a slab of a file.
 """
 
 import json
+import math
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,7 @@ _LAYER = {
 _QK_NORMS = {"self_attn.q_norm": "attention/query_norm", "self_attn.k_norm": "attention/key_norm"}
 # A constant that older folders store.
 _CONSTANT = "rotary_emb.inv_freq"
+_SLAB_BYTES = 1 << 24
 
 
 def rows(config: LlamaConfig) -> Iterator[Row]:
@@ -89,8 +91,6 @@ def load_llama(
       ValueError: if the model is not supported, or a tensor is missing, unknown or of another
         shape than the configuration implies; it is named.
     """
-    from safetensors import safe_open
-
     config = read_llama_config(folder)
     where = _files(Path(folder))
     shapes = jax.eval_shape(lambda: init_params(config, jax.random.key(0)))
@@ -103,25 +103,15 @@ def load_llama(
     if unknown:
         raise ValueError(f"Tensor {min(unknown)!r} has no place in a {config.family} model.")
     params: dict[str, Any] = {}
-    for file in sorted({where[name] for name in table}):
-        with safe_open(file, "numpy") as stored:
-            for row in (row for name, row in table.items() if where[name] == file):
-                node, want = params, shapes
-                for part in row.path[:-1]:
-                    node, want = node.setdefault(part, {}), want[part]
-                shape = want[row.path[-1]].shape
-                shape = shape[::-1] if row.transpose else shape
-                have = tuple(stored.get_slice(row.name).get_shape())
-                if have != shape:
-                    raise ValueError(
-                        f"Tensor {row.name!r} has shape {have}, the configuration says {shape}."
-                    )
-                value = stored.get_tensor(row.name)
-                value = value.T if row.transpose else value
-                value = np.ascontiguousarray(value, value.dtype if dtype is None else dtype)
-                sharding = None if place is None else place(row.path)
-                # Waits, so that no two tensors are in flight.
-                node[row.path[-1]] = jax.device_put(value, sharding).block_until_ready()
+    for name, row in table.items():
+        node, want = params, shapes
+        for part in row.path[:-1]:
+            node, want = node.setdefault(part, {}), want[part]
+        shape = want[row.path[-1]].shape
+        value = _read(where[name], row, shape[::-1] if row.transpose else shape, dtype)
+        sharding = None if place is None else place(row.path)
+        # Waits, so that no two tensors are in flight.
+        node[row.path[-1]] = jax.device_put(value, sharding).block_until_ready()
     return config, params
 
 
@@ -168,6 +158,31 @@ def save_llama(
     raw = config_to_dict(config)
     raw["torch_dtype"] = str(np.dtype(shards[0]["model.embed_tokens.weight"].dtype))
     _write_json(folder / "config.json", raw)
+
+
+def _read(file: Path, row: Row, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+    """A tensor of a file as a parameter; ``shape`` is what it should have there."""
+    from safetensors import safe_open
+
+    value: np.ndarray | None = None
+    start = 0
+    while value is None or start < shape[0]:
+        # What was read of a mapped file counts as the process's memory until it is closed.
+        with safe_open(file, "numpy") as stored:
+            part = stored.get_slice(row.name)
+            if (have := tuple(part.get_shape())) != shape:
+                raise ValueError(
+                    f"Tensor {row.name!r} has shape {have}, the configuration says {shape}."
+                )
+            slab = part[start : start + max(_SLAB_BYTES // (4 * math.prod(shape[1:])), 1)]
+        if value is None:
+            value = np.empty(
+                shape[::-1] if row.transpose else shape, slab.dtype if dtype is None else dtype
+            )
+        stop = start + len(slab)
+        (value.T if row.transpose else value)[start:stop] = slab
+        start = stop
+    return value
 
 
 def _files(folder: Path) -> dict[str, Path]:

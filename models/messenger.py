@@ -65,31 +65,30 @@ class Messenger:
     """Serves one host until it ends or another is lost.
 
     Args:
-      client: JAX's key-value client.
-      me: this process's number.
-      count: the number of processes.
-      settings: patience and name.
-      out: where answers go.
+      settings: what to join, patience and name.
+      source: where questions come from; out: where answers go.
     """
 
-    def __init__(self, client: Any, me: int, count: int, settings: Settings, out: BinaryIO):
-        self.client, self.me, self.count, self.settings, self.out = client, me, count, settings, out
-        self.rounds = 0
+    def __init__(self, settings: Settings, source: BinaryIO, out: BinaryIO):
+        self.settings, self.source, self.out = settings, source, out
+        self.client: Any = None
+        self.me, self.count, self.rounds = 0, 0, 0
         self.commands: queue.Queue[tuple] = queue.Queue()
         self.ended = threading.Event()  # the host's end of the pipe is closed
         self.lost: tuple[int, str] | None = None
         self.told = False
         self.lock = threading.Lock()  # of what follows the next line
         self.gathering = False
-        now = time.monotonic()
         self.beats: dict[str, tuple[bytes, float]] = {}
         self.names: dict[str, str] = {}
-        self.begun, self.answered = now, now
+        self.begun = self.answered = time.monotonic()
 
-    def run(self, source: BinaryIO) -> None:
-        """Takes commands until the host ends."""
+    def run(self) -> None:
+        """Joins the others and takes commands until the host ends."""
+        threading.Thread(target=self._read, daemon=True).start()
+        self.client, self.me, self.count = join(self.settings)
+        self.begun = self.answered = time.monotonic()
         self.client.key_value_set(f"name/{self.me}", self.settings.name)
-        threading.Thread(target=self._read, args=(source,), daemon=True).start()
         threading.Thread(target=self._live, daemon=True).start()
         self._say("ready", self.me, self.count)
         while True:
@@ -102,12 +101,14 @@ class Messenger:
                 self._leave(what)
                 return
 
-    def _read(self, source: BinaryIO) -> None:
+    def _read(self) -> None:
         while True:
             try:
-                self.commands.put(pickle.load(source))
+                self.commands.put(pickle.load(self.source))
             except (EOFError, OSError, pickle.UnpicklingError):
                 self.ended.set()
+                if self.client is None:  # nobody waits for this process any more
+                    os._exit(0)
                 self.commands.put(("ended",))
                 return
 
@@ -237,8 +238,7 @@ def main() -> None:
     out = sys.stdout.buffer
     try:
         settings = Settings(*pickle.load(sys.stdin.buffer))
-        client, me, count = join(settings)
-        Messenger(client, me, count, settings, out).run(sys.stdin.buffer)
+        Messenger(settings, sys.stdin.buffer, out).run()
     except Exception as error:
         pickle.dump(("failed", f"{type(error).__name__}: {_short(error)}"), out)
         out.flush()

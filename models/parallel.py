@@ -1,12 +1,10 @@
 """Value functions of texts: masks in, values out, over all local devices.
 
-Masks are cut into batches of one fixed size and split over the devices by ``pmap``; the
-parameters are on every device. Lengths of rows and numbers of features are rounded up to a
-ladder, so that short rows do not pay for long ones and texts of similar size share compiled
-programs.
+Masks are split over the devices by ``pmap``; the parameters are on every device. How batches are
+made is in :mod:`~spexjax.models.evaluation`.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -14,12 +12,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Int
 
-from spexjax import gf2
-from spexjax.masks import unique_rows
 from spexjax.models.classifier import TextClassifier
 from spexjax.models.distilbert import Config
+from spexjax.models.evaluation import BatchedValue
 from spexjax.models.masking import (
     Features,
     MaskableText,
@@ -40,7 +37,6 @@ from spexjax.typing import Array
 _TOKENS = {"cpu": 1 << 11}
 _TOKENS_ELSEWHERE = 1 << 16
 _SHARE_OF_MEMORY = 0.5
-_SHORTEST, _STEPS = 32, 4  # of the ladder of row lengths: a finer one costs more programs
 
 
 def default_rows(config: Config, length: int, device: jax.Device) -> int:
@@ -58,8 +54,8 @@ def default_rows(config: Config, length: int, device: jax.Device) -> int:
     return min(1 << max(rows, 1).bit_length() - 1, 512)
 
 
-@dataclass(frozen=True, eq=False)
-class TextValue:
+@dataclass(eq=False)
+class TextValue(BatchedValue):
     """f(m): the score of a text whose features are masked by m; made by :func:`value_function`.
 
     Attributes:
@@ -68,7 +64,7 @@ class TextValue:
       label: the class whose score is the value.
       kind: what the value is.
       template: the text's tokens, padded to the bucket of its length.
-      rows: masks per device and batch.
+      rows: masks per device and batch; halved when a device runs out of memory.
       dtype: computed in.
       program: one batch, compiled once per length, shared by texts of one bucket.
     """
@@ -114,63 +110,20 @@ class TextValue:
             dtype=str(self.dtype),
         )
 
-    def __call__(self, masks: Bool[np.ndarray, "N n"], /) -> Float[np.ndarray, "N *K"]:
-        """Values, float32, (N,) or (N, K), of masks, bool, (N, n); True keeps a feature.
+    @property
+    def longest(self) -> int:
+        """Tokens of the longest row, with padding."""
+        return len(np.asarray(self.template.ids))
 
-        A mask asked for twice is evaluated once.
+    def lengths(self, masks: Bool[np.ndarray, "N n"]) -> Int[np.ndarray, "N"]:
+        """Tokens of each masked text."""
+        return row_lengths(self.template, masks)
 
-        Raises:
-          ValueError: if the masks are not bool or not (N, n).
-        """
-        masks = np.asarray(masks)
-        if masks.ndim != 2 or masks.shape[1] != self.n or masks.dtype != bool:
-            raise ValueError(
-                f"masks must be bool of shape (N, {self.n}), got {masks.dtype} {masks.shape}."
-            )
-        if len(masks) == 0:
-            return self(np.ones((1, self.n), bool))[:0]
-        packed, place = unique_rows(gf2.pack_numpy(masks, gf2.num_words(self.n)))
-        masks = gf2.unpack_numpy(packed, self.n)
-        found = None
-        for length, chosen in self._batches(masks):
-            values = self._evaluate(masks[chosen], length)
-            if found is None:
-                found = np.empty((len(masks), *values.shape[1:]), np.float32)
-            found[chosen] = values
-        assert found is not None
-        return found[place]
-
-    def _batches(self, masks: Bool[np.ndarray, "N n"]) -> Iterator[tuple[int, np.ndarray]]:
-        """Lengths and the masks to evaluate at them: full batches, shortest rows first.
-
-        What does not fill a batch at its own length joins the next longer one, so that rows
-        of padding are few and no program is compiled for a handful of masks.
-        """
-        size = jax.local_device_count() * self.rows
-        longest = len(self.template.ids)
-        tokens = row_lengths(self.template, masks)
-        lengths = np.array([min(bucket(t, _SHORTEST, _STEPS), longest) for t in tokens.tolist()])
-        waiting = np.zeros(0, np.int64)
-        present = np.unique(lengths)
-        for length in present:
-            waiting = np.concatenate([waiting, np.flatnonzero(lengths == length)])
-            ready = len(waiting) if length == present[-1] else len(waiting) // size * size
-            if ready:
-                yield int(length), waiting[:ready]
-            waiting = waiting[ready:]
-
-    def _evaluate(self, masks: Bool[np.ndarray, "N n"], length: int) -> np.ndarray:
-        devices = jax.local_device_count()
-        fill = (-len(masks) % (devices * self.rows), bucket(self.n) - self.n)
-        padded = np.pad(masks, ((0, fill[0]), (0, fill[1])))
-        padded = padded.reshape(-1, devices, self.rows, padded.shape[1])
+    def batch(self, length: int, masks: Bool[np.ndarray, "devices rows n_pad"]) -> Array:
+        """Values of a batch; see :class:`BatchedValue`."""
         label = np.int32(self.label)
-        parts = [
-            self.program(length, self.model.replicated, self.template, label, m) for m in padded
-        ]
-        values = [np.asarray(part, np.float32).reshape(-1, *part.shape[2:]) for part in parts]
-        found = np.concatenate(values)[: len(masks)]
-        return found[:, : self.n] if isinstance(self.kind, Attention) else found
+        values = self.program(length, self.model.replicated, self.template, label, masks)
+        return values[..., : self.n] if isinstance(self.kind, Attention) else values
 
 
 def value_function(

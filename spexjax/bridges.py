@@ -1,9 +1,8 @@
 """To and from shapiq and shap; neither is needed unless one of these functions is called.
 
-``explain`` takes a ``shapiq.Game`` as it is: a game is a function of masks with n = its
-``n_players``. The other way round an explanation becomes ``shapiq.InteractionValues`` or
-``shap.Explanation``, and :func:`approximator` lets every method of spexjax run inside shapiq's
-explainers.
+``explain`` takes a ``shapiq.Game`` as it is (:mod:`spexjax.games`). The other way round an
+explanation becomes ``shapiq.InteractionValues`` or ``shap.Explanation``, and :func:`approximator`
+lets every method of spexjax run inside shapiq's explainers.
 """
 
 from functools import cache
@@ -163,9 +162,12 @@ def _approximator_class() -> type:
             self.explanation: Explanation | None = None
 
         def approximate(self, budget, game, *args, **kwargs):
-            """Explains a game with ``budget`` calls; ``explanation`` keeps the whole answer."""
+            """Explains a game with ``budget`` calls; ``explanation`` keeps the whole answer.
+
+            A normalised game stays so here: shapiq's explainers add what it takes away.
+            """
             self.explanation = explain(
-                game, self.n, budget=budget, method=self.method, max_order=self.fitted_order,
+                lambda masks: game(masks), self.n, budget=budget, method=self.method, max_order=self.fitted_order,
                 seed=self._random_state or 0, chunk_size=self.chunk_size,
             )  # fmt: skip
             found = to_shapiq(self.explanation, self.index, self.max_order)

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from spexjax.explanation import Explanation
+from spexjax.games import unwrapped
 from spexjax.methods import resolve
 from spexjax.purchase import Caller
 from spexjax.store import Store, opened
@@ -18,7 +19,7 @@ from spexjax.values import OnDevice
 
 def explain(
     f: ValueFunction | OnDevice,
-    n: int,
+    n: int | None = None,
     *,
     budget: int,
     method: Any = "auto",
@@ -35,8 +36,9 @@ def explain(
 
     Args:
       f: (rows, n) bool NumPy array to (rows,) or (rows, K) numbers; True keeps an input. A JAX
-        function marked by ``spexjax.values.on_device`` gets device arrays instead.
-      n: number of inputs, from 1.
+        function marked by ``spexjax.values.on_device`` gets device arrays instead. A
+        ``shapiq.Game`` will do; its values before normalisation are explained.
+      n: number of inputs, from 1; not needed where f knows it as ``f.n`` or ``f.n_players``.
       budget: masks that f may be asked for; never exceeded, and used up unless 2^n is smaller.
       method: a name in any case: "exact" (all 2^n masks), "spex" (Kang et al. 2025, with a
         refit), "proxyspex" (Butler et al. 2025), "linear" (ridge on uniform masks), a baseline
@@ -71,6 +73,7 @@ def explain(
       ValueFunctionError: if f fails or returns something unusable; it holds what was paid for.
       StoreError: if the store cannot be used, or f has no ``store_key``.
     """
+    f, n = unwrapped(f, n)
     n, budget = _whole("n", n), _whole("budget", budget)
     max_order, chunk_size = _whole("max_order", max_order), _whole("chunk_size", chunk_size)
     if features is not None and len(features) != n:

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from spexjax import crossfit, masks, published, spectrum, transforms
+from spexjax import crossfit, joint, masks, published, spectrum, transforms
 from spexjax.baselines import BASELINES
 from spexjax.candidates import Wider
 from spexjax.explanation import Explanation
@@ -124,12 +124,16 @@ def _fit(
     wide_name: str = "",
 ) -> Explanation:
     bought = buy(call, plan, key)
-    shared = config.shared_support
+    shared, stream = config.shared_support, jax.random.fold_in(key, _TREES)
     if shared is None:
         shared = len(bought.full) > JOINT_OUTPUTS
+    if shared and not bought.scalar and wider is not None and bought.design is None:
+        together = joint.fit(bought.samples, call.n, wider, max_order, stream)
+        name = wide_name if together.sets else "linear"
+        return measured(bought, together.honest, together.final, name, key)
     fit = crossfit.fit(
         bought.samples, call.n, bought.design, config.peeling, max_order,
-        bool(shared) and not bought.scalar, wider, jax.random.fold_in(key, _TREES),
+        bool(shared) and not bought.scalar, wider, stream,
     )  # fmt: skip
     if "wider" in fit.method:
         name = wide_name

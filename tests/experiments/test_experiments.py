@@ -136,16 +136,16 @@ def counted(monkeypatch):
 
             def f(masks, i=i):
                 asked.append(i)
-                return masks @ np.arange(i, i + 6.0)
+                return masks @ np.arange(i, i + 10.0)
 
-            yield Item(f"item-{i}", "g", 6, f)
+            yield Item(f"item-{i}", "g", 10, f)
 
     monkeypatch.setattr(tasks, "items", items)
     return asked
 
 
 def test_a_killed_run_goes_on_where_it_was(counted, tmp_path):
-    config = faithfulness.Config(Protocol(methods=("lime",), b=(3, 4), folder=str(tmp_path)))
+    config = faithfulness.Config(Protocol(methods=("lime",), b=(4, 5), folder=str(tmp_path)))
     done = 0
 
     def dying(case):
