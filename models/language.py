@@ -34,6 +34,7 @@ class LanguageModel:
       chat_template: a Jinja template of messages, None for a model that has none.
       special: the texts of the special tokens by their role, "bos_token", "eos_token", ….
       name: what to call the model in reports.
+      prompt_template: how it is asked, a name in :mod:`~spexjax.models.prompts`.
     """
 
     config: LlamaConfig
@@ -42,6 +43,7 @@ class LanguageModel:
     chat_template: str | None = None
     special: Mapping[str, str] | None = None
     name: str = "model"
+    prompt_template: str = "question"
 
     @cached_property
     def replicated(self) -> Mapping[str, Any]:
@@ -132,4 +134,5 @@ def _read(folder: Path, name: str, dtype: Any, place: Place | None) -> LanguageM
         for role, token in raw.items()
         if role.endswith("_token") and isinstance(token, str | dict)
     }
-    return LanguageModel(config, params, tokenizer, template, special, name)
+    asked = raw.get("prompt_template", "question")
+    return LanguageModel(config, params, tokenizer, template, special, name, asked)

@@ -130,6 +130,7 @@ class Attention(nn.Module):
             s = s * c.head_dim**-0.5
             scores.append(jnp.where(keep[:, None, None], s, jnp.finfo(jnp.float32).min))
         weights = jax.nn.softmax(jnp.concatenate(scores, axis=-1), axis=-1).astype(self.dtype)
+        self.sow("inside", "weights", weights)
         mixed = jnp.zeros((), self.dtype)
         start = 0
         for _, values, _ in parts:
@@ -173,7 +174,9 @@ class Llama(nn.Module):
             see :func:`head_factors`.
 
         Returns:
-          hidden (B, L, dim), and a :class:`Cache` of the L new tokens alone.
+          hidden (B, L, dim), and a :class:`Cache` of the L new tokens alone. With
+          ``mutable=["inside"]`` also ``states``, the residual stream before the first layer and
+          after each, and the attention ``weights`` of every layer, (B, kv, group, L, S + L).
         """
         c = self.config
         ids = jnp.asarray(ids)
@@ -191,6 +194,7 @@ class Llama(nn.Module):
             self, "embedding", nn.initializers.normal(c.dim**-0.5), (c.vocab_size, c.dim)
         )
         x = rows(table, ids, self.dtype)
+        self.sow("inside", "states", x)
         keys, values = [], []
         for i in range(c.n_layers):
             window = c.sliding_window if i >= c.first_windowed_layer else None
@@ -202,6 +206,7 @@ class Llama(nn.Module):
             if head_mask is not None:
                 factors = jnp.broadcast_to(jnp.asarray(head_mask)[..., i, :], (B, c.n_heads))
             x, (k, v) = _Layer(c, i, self.dtype, name=f"layer_{i}")(x, waves, sees, cache, factors)
+            self.sow("inside", "states", x)
             keys.append(k)
             values.append(v)
         x = RMSNorm(c.norm_eps, self.dtype, name="norm")(x)

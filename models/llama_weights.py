@@ -174,7 +174,8 @@ def _read(file: Path, row: Row, shape: tuple[int, ...], dtype: Any) -> np.ndarra
                 raise ValueError(
                     f"Tensor {row.name!r} has shape {have}, the configuration says {shape}."
                 )
-            slab = part[start : start + max(_SLAB_BYTES // (4 * math.prod(shape[1:])), 1)]
+            stop = start + max(_SLAB_BYTES // (4 * math.prod(shape[1:])), 1)
+            slab = part[start : min(stop, shape[0])]
         if value is None:
             value = np.empty(
                 shape[::-1] if row.transpose else shape, slab.dtype if dtype is None else dtype

@@ -108,6 +108,7 @@ def split_text(
     tokenizer: "Tokenizer",
     features: Features | Iterable[Span] = "words",
     max_length: int | None = None,
+    add_special_tokens: bool = True,
 ) -> MaskableText:
     """Tokenizes a text and assigns its tokens to features.
 
@@ -120,11 +121,12 @@ def split_text(
         character) are left out.
       max_length: the model's number of positions. Tokens beyond it are cut off as the model's own
         truncation would, and features wholly beyond it are listed in ``cut``.
+      add_special_tokens: whether the tokenizer adds its own, such as [CLS].
 
     Raises:
       ValueError: if there is no feature, or a span lies outside the text.
     """
-    encoding = tokenizer.encode(text)
+    encoding = tokenizer.encode(text, add_special_tokens=add_special_tokens)
     special = np.array(encoding.special_tokens_mask, bool)
     offsets = np.array(encoding.offsets, np.int64).reshape(-1, 2)
     if isinstance(features, str) and features == "tokens":

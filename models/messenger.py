@@ -79,15 +79,16 @@ class Messenger:
         self.told = False
         self.lock = threading.Lock()  # of what follows the next line
         self.gathering = False
-        self.beats: dict[str, tuple[bytes, float]] = {}
+        self.looks = 0  # time as this process lived it: it may have been stopped for a while
+        self.beats: dict[str, tuple[bytes, int]] = {}
         self.names: dict[str, str] = {}
-        self.begun = self.answered = time.monotonic()
+        self.answered = time.monotonic()
 
     def run(self) -> None:
         """Joins the others and takes commands until the host ends."""
         threading.Thread(target=self._read, daemon=True).start()
         self.client, self.me, self.count = join(self.settings)
-        self.begun = self.answered = time.monotonic()
+        self.answered = time.monotonic()
         self.client.key_value_set(f"name/{self.me}", self.settings.name)
         threading.Thread(target=self._live, daemon=True).start()
         self._say("ready", self.me, self.count)
@@ -134,25 +135,28 @@ class Messenger:
             time.sleep(_BEAT_SECONDS)
 
     def _look(self) -> None:
-        now = time.monotonic()
+        self.looks += 1
         for key, value in self.client.key_value_dir_get_bytes("beat/"):
-            if self.beats.get(key, (None, 0.0))[0] != value:
-                self.beats[key] = value, now
+            if self.beats.get(key, (None, 0))[0] != value:
+                self.beats[key] = value, self.looks
         self.names = dict(self.client.key_value_dir_get("name/"))
+        left = dict(self.client.key_value_dir_get("left/"))
         if self.lost is None:
-            self.lost = self._missing(dict(self.client.key_value_dir_get("left/")), now)
+            self.lost = self._missing(left)
 
-    def _missing(self, left: dict[str, str], now: float) -> tuple[int, str] | None:
+    def _missing(self, left: dict[str, str]) -> tuple[int, str] | None:
         """The first process that has left or is silent, and how it was lost."""
         for other in range(self.count):
-            if other == self.me:
-                continue
-            if f"left/{other}" in left:
+            if f"left/{other}" in left and other != self.me:
                 return other, left[f"left/{other}"]
-            silent = now - self.beats.get(f"beat/{other}", (b"", self.begun))[1]
-            if silent > self.settings.patience:
-                return other, f"has shown no sign of life for {silent:.0f} s"
+            if self._silent(other) > self.settings.patience:
+                return other, f"has shown no sign of life for {self._silent(other):.0f} s"
         return None
+
+    def _silent(self, other: int) -> float:
+        """Seconds without a sign of life."""
+        seen = self.beats.get(f"beat/{other}", (b"", 0))[1]
+        return 0.0 if other == self.me else (self.looks - seen) * _BEAT_SECONDS
 
     def _tell_lost(self) -> None:
         silent = time.monotonic() - self.answered
@@ -224,8 +228,7 @@ class Messenger:
             time.sleep(_LOOK_SECONDS / 5)
 
     def _listens(self, other: int, left: dict[str, str]) -> bool:
-        silent = time.monotonic() - self.beats.get(f"beat/{other}", (b"", self.begun))[1]
-        return f"left/{other}" not in left and silent < _LINGER_SECONDS / 3
+        return f"left/{other}" not in left and self._silent(other) < _LINGER_SECONDS / 3
 
 
 def _short(error: Exception) -> str:

@@ -167,8 +167,9 @@ def _approximator_class() -> type:
             A normalised game stays so here: shapiq's explainers add what it takes away.
             """
             self.explanation = explain(
-                lambda masks: game(masks), self.n, budget=budget, method=self.method, max_order=self.fitted_order,
-                seed=self._random_state or 0, chunk_size=self.chunk_size,
+                lambda masks: game(masks), self.n, budget=budget, method=self.method,
+                max_order=self.fitted_order, seed=self._random_state or 0,
+                chunk_size=self.chunk_size,
             )  # fmt: skip
             found = to_shapiq(self.explanation, self.index, self.max_order)
             self._interaction_lookup = found.interaction_lookup

@@ -21,11 +21,14 @@ def test_main(capsys):
     assert [line.split()[0] for line in lines] == [*indices.INDICES, "Joint-SV"]
     orders = {line.split()[0]: int(line.split()[1]) for line in lines}
     assert orders["SV"] == orders["Joint-SV"] == 1 and orders["FSII"] == orders["Sobol"] == 3
-    assert all(int(line.split()[2]) > 20 for line in lines)
+    assert all(int(line.split()[2]) > 0 for line in lines)
 
 
 def test_some_indices(capsys):
-    bench_indices.main("--terms 20 --features 30 --order 2 --all-largest --index SII BII".split())
+    bench_indices.main(
+        ["--terms", "20", "--features", "30", "--order", "2", "--all-largest"]
+        + ["--index", "SII", "BII"]
+    )
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "20 terms of degree 8, n = 30"
     assert [line.split()[:2] for line in lines[2:]] == [["SII", "2"], ["BII", "2"]]

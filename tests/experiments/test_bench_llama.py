@@ -28,9 +28,8 @@ def test_table(capsys, monkeypatch):
     monkeypatch.setitem(bench_llama.GEOMETRIES, "small", TINY)
     monkeypatch.setattr(bench_llama.importlib.util, "find_spec", lambda name: None)
     monkeypatch.setattr(bench_inference, "REPEATS", 1)
-    bench_inference.main(
-        "--model llama --geometry small --masks 3 --context 9 --answer 4 --rows 2".split()
-    )
+    sizes = ["--masks", "3", "--context", "9", "--answer", "4", "--rows", "2"]
+    bench_inference.main(["--model", "llama", "--geometry", "small", *sizes])
     title, _, *rows = capsys.readouterr().out.splitlines()
     assert "4 masks of 9 tokens" in title
     assert [row[:18].strip() for row in rows] == ["float32", "float32, int8", "float32, int8 all"]

@@ -1,4 +1,4 @@
-"""Weights spread over forced host devices: the same logits, and every shard as small as it ought."""
+"""Weights spread over forced host devices: the same logits, every shard as small as it can be."""
 
 import os
 import subprocess

@@ -60,15 +60,58 @@ def test_explain_takes_a_game():
     shapiq = pytest.importorskip("shapiq")
 
     class Impress(shapiq.Game):
-        def __init__(self):
-            super().__init__(n_players=6, normalize=True, normalization_value=1.0)
+        def __init__(self, **kwargs):
+            super().__init__(n_players=6, **kwargs)
 
         def value_function(self, coalitions):
             return game(coalitions)
 
-    found = sx.explain(Impress(), 6, budget=64)
-    assert found.interactions("Moebius")[(0, 1)] == pytest.approx(2, abs=1e-5)
-    assert float(found.empty) == pytest.approx(0, abs=1e-6)
+    normalised = Impress(normalize=True, normalization_value=1.0)
+    assert normalised(np.zeros((1, 6), bool)) == [0.0]
+    stored = Impress(normalize=True, normalization_value=1.0)
+    stored.precompute()
+    for played in (normalised, stored, Impress(normalize=False)):
+        found = sx.explain(played, budget=64)
+        assert found.n == 6 and found.calls == 64
+        assert float(found.full) == pytest.approx(2.5, abs=1e-6)
+        assert float(found.empty) == pytest.approx(1, abs=1e-6)
+        assert found.interactions("Moebius")[(0, 1)] == pytest.approx(2, abs=1e-5)
+        assert found.to_shapiq("SV").baseline_value == pytest.approx(1, abs=1e-5)
+    assert normalised(np.zeros((1, 6), bool)) == [0.0]  # as it was
+    with pytest.raises(ValueError, match="n must be the game's n_players = 6, got 5"):
+        sx.explain(normalised, 5, budget=64)
+
+
+def test_an_imputer_is_a_game():
+    """The full and the empty mask give the model's predictions, as for our own tables."""
+    shapiq = pytest.importorskip("shapiq")
+    from shapiq.imputer import BaselineImputer
+
+    data = np.random.default_rng(0).standard_normal((20, 5))
+
+    def model(x):
+        return 3 + x[:, 0] * x[:, 1] + x[:, 2]
+
+    imputer = BaselineImputer(model, data, x=data[0])
+    assert isinstance(imputer, shapiq.Game)
+    found = sx.explain(imputer, budget=32)
+    assert float(found.full) == pytest.approx(model(data[:1])[0], abs=1e-5)
+    baseline = float(np.ravel(imputer.empty_prediction)[0])
+    assert float(found.empty) == pytest.approx(baseline, abs=1e-5)
+
+
+def test_the_number_of_inputs():
+    """From n, else from f."""
+
+    class Own:
+        n = 6
+
+        def __call__(self, masks):
+            return game(masks)
+
+    assert sx.explain(Own(), budget=64).n == sx.explain(game, 6, budget=64).n == 6
+    with pytest.raises(ValueError, match="n must be given: f has no number of inputs"):
+        sx.explain(game, budget=64)
 
 
 @pytest.mark.parametrize(
@@ -92,6 +135,32 @@ def test_approximator_inside_an_explainer(index, method):
     for members, value in b.interactions.items():
         if members:
             assert a[members] == pytest.approx(value, abs=1e-4), members
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["spex", "proxyspex", "auto"])
+def test_methods_inside_an_explainer(method):
+    """With fewer calls than masks: what is fitted is right, and nothing is added or taken away."""
+    shapiq = pytest.importorskip("shapiq")
+    n = 12
+    data = np.random.default_rng(0).standard_normal((50, n))
+
+    def model(x):
+        return 5 + 3 * x[:, 0] * x[:, 1] + 2 * x[:, 2] - x[:, 5] * x[:, 7]
+
+    right = shapiq.TabularExplainer(model, data, imputer="baseline", index="FSII", max_order=2)
+    right = right.explain(data[0], budget=2**n)
+    ours = bridges.approximator(n, 2, "FSII", method=method, fitted_order=2)
+    explainer = shapiq.TabularExplainer(
+        model, data, imputer="baseline", index="FSII", max_order=2, approximator=ours
+    )
+    found = explainer.explain(data[0], budget=1500)
+    assert ours.explanation.calls == 1500 and ours.explanation.method == method
+    assert found.baseline_value == pytest.approx(right.baseline_value)
+    for members, value in right.interactions.items():
+        assert found[members] == pytest.approx(value, abs=2e-2), members
+    again = ours.approximate(1500, explainer.imputer)
+    assert again[(0, 1)] == pytest.approx(found[(0, 1)], abs=1e-6)
 
 
 def test_to_shap(e):

@@ -1,9 +1,11 @@
 """Every block of RECIPES.md runs, and explains what it says."""
 
 import re
+import socket
 import warnings
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 from fake_endpoint import WEIGHTS, FakeEndpoint
@@ -34,7 +36,7 @@ def is_exact(names, n):
 
 
 def test_all_blocks_are_tested():
-    assert len(BLOCKS) == 7
+    assert len(BLOCKS) == 9
 
 
 def test_a_transformers_pipeline():
@@ -95,3 +97,26 @@ def test_paying_once():
     names = run("my model v1")
     found = {k: v for k, v in is_exact(names, 8).items() if abs(v) > 1e-6}
     assert found == {(): 0.75, (0,): -1.0, (1,): 0.25, (2,): 0.25, (1, 2): -0.25}
+
+
+def test_several_hosts():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    is_exact(run("hosts.initialize", ADDRESS=f"127.0.0.1:{port}", COUNT=1, NUMBER=0), 6)
+    assert Path("calls/process-0.sqlite").is_file() and Path("explanation.json").is_file()
+
+
+def test_a_model_larger_than_one_device():
+    from spexjax.models.llama import Llama, LlamaConfig, init_params, unembed
+    from spexjax.models.llama_weights import save_llama
+
+    config = LlamaConfig(vocab_size=40, dim=16, n_layers=1, n_heads=4, n_kv_heads=2, head_dim=4,
+                         hidden_dim=24, max_position_embeddings=32)  # fmt: skip
+    params = init_params(config, jax.random.key(1))
+    save_llama("model", config, params)
+    found = run("device_mesh", FOLDER="model")
+    hidden, _ = Llama(config).apply({"params": params}, [[5, 6, 7]])
+    want = unembed(config, params, hidden[:, -1])
+    assert found["logits"].shape == (1, 40)
+    np.testing.assert_allclose(found["logits"], want, atol=0.1)  # bfloat16

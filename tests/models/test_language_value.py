@@ -1,0 +1,209 @@
+"""Questions about contexts: prompts, masks, prefixes and scores beside plain definitions."""
+
+import warnings
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from tokenizers import Tokenizer, models, pre_tokenizers, processors
+
+from spexjax.models.language import LanguageModel
+from spexjax.models.language_value import language_value
+from spexjax.models.llama import Llama, LlamaConfig, init_params, unembed
+from spexjax.models.prompts import PromptTemplate, multiple_choice, prompt
+from spexjax.models.scoring import Attention, Hidden
+
+CONTEXT = "Ann sees Bob . Bob has a cat . The cat sleeps ."
+QUESTION = "What does Bob have ?"
+WORDS = sorted(set((CONTEXT + " " + QUESTION + " dog True False Context :").split()))
+VOCABULARY = ["[PAD]", "[UNK]", "[BOS]", "[EOS]", *WORDS]
+CHAT = "{{ bos_token }}{% for m in messages %} user : {{ m['content'] }} {% endfor %}[EOS]"
+
+
+def tokenizer():
+    ids = {word: i for i, word in enumerate(VOCABULARY)}
+    made = Tokenizer(models.WordLevel(ids, unk_token="[UNK]"))
+    made.pre_tokenizer = pre_tokenizers.Whitespace()
+    made.add_special_tokens(VOCABULARY[:4])
+    made.post_processor = processors.TemplateProcessing(
+        single="[BOS] $A", special_tokens=[("[BOS]", 2)]
+    )
+    return made
+
+
+@pytest.fixture(scope="module")
+def model():
+    config = LlamaConfig(
+        vocab_size=len(VOCABULARY), dim=12, n_layers=2, n_heads=4, n_kv_heads=2, head_dim=6,
+        hidden_dim=20, max_position_embeddings=40, eos_token_ids=(3,),
+    )  # fmt: skip
+    shapes = jax.eval_shape(lambda: init_params(config, jax.random.key(0)))
+    rng = np.random.default_rng(3)
+    params = jax.tree.map(lambda x: jnp.float32(rng.normal(0, 0.4, x.shape)), shapes)
+    special = {"bos_token": "[BOS]", "unk_token": "[UNK]"}
+    return LanguageModel(config, params, tokenizer(), None, special, "tiny", "plain")
+
+
+def token_by_token(model, text, answer):
+    """Log-probabilities of the answer's tokens, each from a pass over all that comes before."""
+    run = jax.jit(Llama(model.config).apply)
+    ids, found = model.encode(text), []
+    for token in model.tokenizer.encode(answer, add_special_tokens=False).ids:
+        row = np.zeros((1, 40), np.int32)
+        row[0, : len(ids)] = ids
+        hidden, _ = run({"params": model.params}, row)
+        logits = unembed(model.config, model.params, hidden[0, len(ids) - 1])
+        found.append(float(jax.nn.log_softmax(logits)[token]))
+        ids.append(token)
+    return found
+
+
+MASKS = np.array([[1, 1, 1], [1, 0, 1], [0, 1, 1], [0, 0, 0]], bool)
+SENTENCES = ("Ann sees Bob .", "Bob has a cat .", "The cat sleeps .")
+
+
+def masked_text(mask, replacement, before=""):
+    parts = [s if kept else replacement for s, kept in zip(SENTENCES, mask, strict=True)]
+    return " ".join([before, *parts, QUESTION])
+
+
+@pytest.mark.parametrize("replacement", ["unk", "delete", "dog"])
+def test_log_probabilities_are_the_chain_rule(model, replacement):
+    answer = "a dog sleeps"
+    text = {"unk": "[UNK]", "delete": ""}.get(replacement, replacement)
+    want = np.array([token_by_token(model, masked_text(m, text), answer) for m in MASKS])
+    template = PromptTemplate("", " {question}")
+    f = language_value(
+        model, CONTEXT, QUESTION, answer, score="token-log-probabilities", template=template,
+        replacement=replacement,
+    )  # fmt: skip
+    assert f.words == SENTENCES
+    np.testing.assert_allclose(f(MASKS), want, atol=2e-5)
+    if replacement == "delete":
+        total = language_value(model, CONTEXT, QUESTION, answer, replacement="delete")
+        np.testing.assert_allclose(total(MASKS), want.sum(axis=1), atol=5e-5)
+        mean = language_value(
+            model, CONTEXT, QUESTION, answer, replacement="delete", score="mean-log-probability"
+        )
+        np.testing.assert_allclose(mean(MASKS), want.mean(axis=1), atol=2e-5)
+        assert len({f.store_key, total.store_key, mean.store_key}) == 3
+
+
+def test_a_long_prefix_is_computed_once(model):
+    template = PromptTemplate("Context : The dog sleeps . ", " {question}")
+    f = language_value(model, CONTEXT, QUESTION, "a cat", template=template)
+    assert f.start == 7  # [BOS] and six words
+    before = "Context : The dog sleeps ."
+    want = [sum(token_by_token(model, masked_text(m, "[UNK]", before), "a cat")) for m in MASKS]
+    np.testing.assert_allclose(f(MASKS), want, atol=5e-5)
+
+
+def test_log_odds(model):
+    both = {"choices": ("True", "False"), "score": "log-odds"}
+    f = language_value(model, CONTEXT, QUESTION, "True", **both)
+    g = language_value(model, CONTEXT, QUESTION, "False", **both)
+    np.testing.assert_allclose(f(MASKS), -g(MASKS), atol=1e-5)
+    true = [token_by_token(model, masked_text(m, "[UNK]"), "True")[0] for m in MASKS]
+    false = [token_by_token(model, masked_text(m, "[UNK]"), "False")[0] for m in MASKS]
+    np.testing.assert_allclose(f(MASKS), np.subtract(true, false), atol=2e-5)
+    assert language_value(model, CONTEXT, QUESTION, **both).answer == (
+        "True" if true[0] > false[0] else "False"
+    )
+    rest = language_value(model, CONTEXT, QUESTION, "True", score="log-odds")
+    p = np.exp(true)
+    np.testing.assert_allclose(rest(MASKS), np.log(p / (1 - p)), atol=2e-4)
+
+
+def test_its_own_answer(model):
+    f = language_value(model, CONTEXT, QUESTION, max_new_tokens=3)
+    want = model.answer(f"{CONTEXT} {QUESTION}", 3)
+    assert f.answer == want
+    assert np.isclose(f(MASKS)[0], sum(token_by_token(model, masked_text(MASKS[0], ""), want)))
+
+
+def test_the_inside(model):
+    f = language_value(model, CONTEXT, QUESTION, "a cat", score=Hidden(1))
+    assert f(MASKS).shape == (4, 12)
+    assert np.ptp(f(MASKS), axis=0).max() > 0.01
+    last = language_value(
+        model, CONTEXT, QUESTION, "a cat", score=Attention(1, 2), template="plain"
+    )(MASKS)
+    assert last.shape == (4, 3)
+    assert (last > 0).all() and (last.sum(axis=1) < 1).all()
+
+
+def test_a_chat_template_surrounds_the_context(model):
+    chats = LanguageModel(
+        model.config, model.params, model.tokenizer, CHAT, model.special, "chatty", "question"
+    )
+    asked = prompt(chats, CONTEXT, QUESTION)
+    assert asked.marked and asked.before == "[BOS] user : "
+    assert asked.text.endswith("words. [EOS]") and "Answer:" not in asked.text
+    f = language_value(chats, CONTEXT, QUESTION, "a cat", template="plain")
+    assert f.source.ids[0] == 2 and f.source.ids[1] != 2
+    assert f.words == SENTENCES
+    with pytest.raises(ValueError, match="system"):
+        prompt(model, CONTEXT, QUESTION, system="Be brief.")
+
+
+def test_rows_are_halved_when_memory_runs_out(model):
+    f = language_value(model, CONTEXT, QUESTION, "a cat", rows=4)
+    want = f(MASKS)
+    program, tried = f.program, []
+
+    def full(length, params, prefix, template, answer, masks):
+        tried.append(masks.shape[1])
+        if masks.shape[1] > 1:
+            raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory")
+        return program(length, params, prefix, template, answer, masks)
+
+    f.program = full
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        np.testing.assert_allclose(f(MASKS), want, atol=1e-5)
+    assert tried[:3] == [4, 2, 1] and f.rows == 1
+    assert len(said) == 2 and "no memory" in str(said[0].message)
+    f.program = lambda *_: (_ for _ in ()).throw(jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED"))
+    with pytest.raises(jax.errors.JaxRuntimeError):
+        f(MASKS)
+
+
+def test_a_context_too_long(model):
+    long = " ".join(["Ann sees Bob ."] * 12)
+    with pytest.raises(ValueError, match=r"12 features 4 would be lost.*truncate"):
+        language_value(model, long, QUESTION, "a cat")
+    f = language_value(model, long, QUESTION, "a cat", truncate=True)
+    assert f.n == 8 and len(f.source.cut) == 4
+    assert np.isfinite(f(np.ones((1, 8), bool))).all()
+    with pytest.raises(ValueError, match="none would be left"):
+        language_value(model, "Bob " * 3, "cat " * 60, "a cat", features="words", truncate=True)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"context": " "}, "context is empty"),
+        ({"question": ""}, "question is empty"),
+        ({"answer": ""}, "answer is empty"),
+        ({"score": "loudness"}, "score must be"),
+        ({"template": "drip"}, "did you mean 'drop'"),
+        ({"replacement": "a dog"}, "one token"),
+        ({"features": "letters"}, "features must be"),
+        ({"features": [(3, 999)]}, "not within"),
+        ({"choices": ("True", "False")}, "log-odds"),
+        ({"choices": ("True", "True"), "score": "log-odds"}, "different first tokens"),
+        ({"choices": ("dog", "cat"), "score": "log-odds"}, "one of the choices"),
+        ({"score": Hidden(7)}, "no layer 7"),
+    ],
+)
+def test_what_is_refused(model, change, message):
+    given = {"context": CONTEXT, "question": QUESTION, "answer": "a"} | change
+    with pytest.raises(ValueError, match=message):
+        language_value(model, **given)(MASKS)
+
+
+def test_multiple_choice():
+    assert multiple_choice("Which?", ["x", "y"]) == "Which?\nA. x\nB. y"
+    with pytest.raises(ValueError, match="2 to 10"):
+        multiple_choice("Which?", ["x"])
