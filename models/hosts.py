@@ -127,7 +127,8 @@ class Hosts:
         if what == "absent":
             raise HostsError(_not_all(self._settings, time.monotonic() - begun))
         if what == "failed":
-            raise HostsError(f"The run of several processes could not be joined: {rest[0]}")
+            where = self._settings.coordinator or "its address"
+            raise HostsError(f"The run at {where} could not be joined: {rest[0]}")
         return rest[0], rest[1]
 
     def _send(self, *question: Any) -> None:
@@ -197,8 +198,6 @@ def initialize(
         bind = coordinator if local else None  # elsewhere all addresses
     if patience < 5 or start_limit < 1:
         raise ValueError("patience must be at least 5 s and start_limit at least 1 s.")
-        if process_id == 0:
-            _refuse_taken(coordinator)
     name = f"{socket.gethostname()}, pid {os.getpid()}"
     return Hosts(
         messenger.Settings(
@@ -435,24 +434,11 @@ def _environment() -> dict[str, str]:
     return kept | {"JAX_PLATFORMS": "cpu"}
 
 
-def _refuse_taken(coordinator: str) -> None:
-    """The service would not say that its port is taken."""
-    port = int(coordinator.rsplit(":", 1)[1])
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError as error:
-            raise HostsError(f"Port {port} is not free on this host: {error.strerror}.") from error
-
-
 def _not_all(settings: messenger.Settings, waited: float) -> str:
     """Who was missing at the start, as far as can be known."""
     address, count, me = settings.coordinator, settings.num_processes, settings.process_id
     if address is None or count is None:
         return f"Not all processes came within {settings.start_limit:.0f} s."
-    if me == 0 and waited < settings.start_limit / 2:
-        return f"Process 0 could not open {address}, where it should coordinate the run."
     came = "did not come" if waited >= settings.start_limit / 2 else "has ended"
     if me != 0 and not _answers(address):
         return f"Process 0 {came}: nobody answers at {address} after {waited:.0f} s."

@@ -25,26 +25,25 @@ class Circle:
     """As much of a run as a shared function needs, among threads of this process."""
 
     def __init__(self, count):
-        self.parts, self.barrier, self.lost = [b""] * count, threading.Barrier(count), None
-
-    def member(self, number):
-        return Member(self, number)
+        self.count, self.parts, self.left = count, {}, set()
+        self.changed = threading.Condition()
 
     def run(self, work):
         """What ``work(member)`` returns or raises, per member."""
-        found = [None] * len(self.parts)
+        found = [None] * self.count
 
         def one(number):
-            member = self.member(number)
+            member = Member(self, number)
             try:
                 found[number] = work(member)
             except BaseException as error:
                 found[number] = error
-                self.barrier.abort()
-            finally:
-                member.on_close.close()
+            member.on_close.close()
+            with self.changed:
+                self.left.add(number)
+                self.changed.notify_all()
 
-        threads = [threading.Thread(target=one, args=(i,)) for i in range(len(self.parts))]
+        threads = [threading.Thread(target=one, args=(i,)) for i in range(self.count)]
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -54,21 +53,26 @@ class Circle:
 
 class Member:
     def __init__(self, circle, number):
-        self.circle, self.process_id, self.num_processes = circle, number, len(circle.parts)
-        self.on_close = hosts.ExitStack()
+        self.circle, self.process_id, self.num_processes = circle, number, circle.count
+        self.rounds, self.on_close = 0, hosts.ExitStack()
 
     def check(self):
         pass
 
     def gather(self, mine):
-        self.circle.parts[self.process_id] = mine
-        try:
-            self.circle.barrier.wait()
-            found = list(self.circle.parts)
-            self.circle.barrier.wait()
-        except threading.BrokenBarrierError as error:
-            raise HostsError("Process 9 has ended") from error
-        return found
+        def known(key):
+            return key in circle.parts or key[1] in circle.left
+
+        circle, self.rounds = self.circle, self.rounds + 1
+        here = [(self.rounds, other) for other in range(circle.count)]
+        with circle.changed:
+            circle.parts[here[self.process_id]] = mine
+            circle.changed.notify_all()
+            for key in here:
+                circle.changed.wait_for(lambda key=key: known(key))
+                if key not in circle.parts:
+                    raise HostsError(f"Process {key[1]} has ended")
+            return [circle.parts[key] for key in here]
 
 
 class Planted:
@@ -186,7 +190,7 @@ def test_a_lost_process_leaves_this_ones_values(tmp_path):
         return shared(stops, run, tmp_path, "planted")(masks)
 
     left, stopped = Circle(2).run(work)
-    assert "Process 9 has ended; what this process evaluated is in" in str(left)
+    assert "Process 1 has ended; what this process evaluated is in" in str(left)
     assert np.isfinite(left.values).sum() == 20
     assert isinstance(stopped.cause, KeyboardInterrupt) and np.isnan(stopped.values).all()
 
@@ -217,7 +221,7 @@ def test_wrong_arguments(tmp_path):
             initialize(*given)
     with pytest.raises(ValueError, match="patience"):
         initialize("a:1", 2, 0, patience=1)
-    member = Circle(1).member(0)
+    member = Member(Circle(1), 0)
     with pytest.raises(ValueError, match="chunk_size"):
         shared(Planted(), member, chunk_size=0)
     with pytest.raises(StoreError, match="store_key"):
@@ -228,7 +232,7 @@ def test_a_port_that_is_taken():
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        with pytest.raises(HostsError, match="is not free"):
+        with pytest.raises(HostsError, match=r"could not be joined: .*RPC server"):
             initialize(f"127.0.0.1:{taken.getsockname()[1]}", 2, 0)
 
 

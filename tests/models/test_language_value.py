@@ -1,6 +1,7 @@
 """Questions about contexts: prompts, masks, prefixes and scores beside plain definitions."""
 
 import warnings
+from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
+from spexjax.models.head_value import Asked, head_value
 from spexjax.models.language import LanguageModel
 from spexjax.models.language_value import language_value
 from spexjax.models.llama import Llama, LlamaConfig, init_params, unembed
@@ -139,7 +141,7 @@ def test_a_chat_template_surrounds_the_context(model):
     )
     asked = prompt(chats, CONTEXT, QUESTION)
     assert asked.marked and asked.before == "[BOS] user : "
-    assert asked.text.endswith("words. [EOS]") and "Answer:" not in asked.text
+    assert asked.text.endswith("possible. [EOS]") and "Answer:" not in asked.text
     f = language_value(chats, CONTEXT, QUESTION, "a cat", template="plain")
     assert f.source.ids[0] == 2 and f.source.ids[1] != 2
     assert f.words == SENTENCES
@@ -207,3 +209,43 @@ def test_multiple_choice():
     assert multiple_choice("Which?", ["x", "y"]) == "Which?\nA. x\nB. y"
     with pytest.raises(ValueError, match="2 to 10"):
         multiple_choice("Which?", ["x"])
+
+
+def test_heads_as_features(model):
+    asked = [
+        Asked(f"{CONTEXT} {QUESTION}", "a cat"),
+        Asked(f"{CONTEXT} The cat sleeps", "False", ("True", "False")),
+    ]
+    f = head_value(model, asked, layers=[1])
+    assert f.n == 4 and f.words == ("L1 H0", "L1 H1", "L1 H2", "L1 H3")
+    all_kept = np.ones((1, 4), bool)
+    want = [sum(token_by_token(model, one.prompt, one.answer)) for one in asked]
+    np.testing.assert_allclose(f(all_kept), np.mean(want), atol=5e-5)
+    # With one head left of layer 1: its part of the output's kernel, four times.
+    kernel = np.array(model.params["layer_1"]["attention"]["out"]["kernel"]).reshape(4, 6, 12)
+    kernel = kernel * np.array([0, 0, 4, 0]).reshape(4, 1, 1)
+    layer = model.params["layer_1"]
+    attention = layer["attention"] | {"out": {"kernel": jnp.float32(kernel.reshape(24, 12))}}
+    pruned = replace(model, params=model.params | {"layer_1": layer | {"attention": attention}})
+    want = [sum(token_by_token(pruned, one.prompt, one.answer)) for one in asked]
+    np.testing.assert_allclose(f(np.array([[0, 0, 1, 0]], bool)), np.mean(want), atol=5e-5)
+    assert head_value(model, asked).n == 8
+    odds = head_value(model, asked[1:], "log-odds", layers=[0])
+    one = asked[1]
+    true, false = (token_by_token(model, one.prompt, a)[0] for a in ("True", "False"))
+    np.testing.assert_allclose(odds(all_kept), false - true, atol=2e-5)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"asked": []}, "at least one"),
+        ({"asked": [Asked("cat", "")]}, "empty"),
+        ({"asked": [Asked("cat " * 50, "a")]}, "positions"),
+        ({"layers": [2]}, "layers must be"),
+        ({"score": "token-log-probabilities"}, "a number"),
+    ],
+)
+def test_heads_that_are_refused(model, change, message):
+    with pytest.raises(ValueError, match=message):
+        head_value(model, **({"asked": [Asked("cat", "a")]} | change))
