@@ -205,8 +205,8 @@ def main(argv: list[str] | None = None) -> None:
     on_cpu = jax.default_backend() == "cpu"
     parser = argparse.ArgumentParser(prog="bench_inference --model llama")
     parser.add_argument("--geometry", choices=GEOMETRIES, default="small" if on_cpu else "3b")
-    parser.add_argument("--masks", type=int, default=32 if on_cpu else 512)
-    parser.add_argument("--context", type=int, default=256 if on_cpu else 1024)
+    parser.add_argument("--masks", type=int, default=8 if on_cpu else 512)
+    parser.add_argument("--context", type=int, default=128 if on_cpu else 1024)
     parser.add_argument("--answer", type=int, default=8)
     parser.add_argument("--rows", type=int, default=8 if on_cpu else 16, help="masks per batch")
     parser.add_argument("--dtypes", nargs="+", default=["float32"] if on_cpu else ["bfloat16"])

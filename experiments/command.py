@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 NAMES = (
-    "faithfulness", "removal", "recovery", "sparsity", "runtime", "hierarchy", "shapley",
+    "faithfulness", "removal", "recovery", "sparsity", "runtime", "hierarchy", "shapley", "pruning",
 )  # fmt: skip
 _HELP = {
     "name": f"the task: {', '.join(tasks.MODULES)}",

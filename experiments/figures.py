@@ -26,6 +26,7 @@ _COLOURS = {
     "faith-shapley-2": ("#b0578d", "p"),
 }
 _WIDTH, _HEIGHT, _ACROSS = 2.9, 2.5, 3
+_MOST_TICKS = 10
 
 
 class Line(NamedTuple):
@@ -69,10 +70,9 @@ def panels(
     figure = Figure(figsize=(_WIDTH * across + 0.6, _HEIGHT * down + 0.6), layout="constrained")
     grid = figure.subplots(down, across, sharex=True, sharey=True, squeeze=False).reshape(-1)
     handles: dict = {}
-    lowest = math.inf
-    for ax, name in zip(grid, names, strict=False):
-        for line in lines(name):
-            lowest = min([lowest, *line.y])
+    drawn = [list(lines(name)) for name in names]
+    for ax, name, group in zip(grid, names, drawn, strict=False):
+        for line in group:
             handles.setdefault(line.label, _draw(ax, line))
         style.quiet_text(ax.set_title(name, loc="left"), 10)
         dress(ax)
@@ -82,7 +82,13 @@ def panels(
             ax.set_yscale("log")
     for ax in grid[len(names) :]:
         ax.set_visible(False)
-    if floor is not None and lowest < floor:
+    for ax in grid[max(len(names) - across, 0) : len(names)]:
+        ax.tick_params(labelbottom=True)  # nothing below them
+    every = [line for group in drawn for line in group]
+    places = sorted({x for line in every for x in line.x})
+    if not log and len(places) <= _MOST_TICKS:
+        grid[0].set_xticks(places, [f"{x:g}" for x in places])
+    if floor is not None and min((min(line.y) for line in every), default=floor) < floor:
         grid[0].set_ylim(bottom=floor)
     style.quiet_text(figure.supxlabel(xlabel), 9, style.MUTED)
     style.quiet_text(figure.supylabel(ylabel), 9, style.MUTED)

@@ -19,6 +19,10 @@ MODULES = {
     "synthetic": "spexjax.experiments.task_synthetic",
     "tabular": "spexjax.experiments.task_tabular",
     "sentiment": "spexjax.experiments.task_sentiment",
+    "hotpotqa": "spexjax.experiments.task_hotpotqa",
+    "drop": "spexjax.experiments.task_drop",
+    "riddles": "spexjax.experiments.task_riddles",
+    "two-hop": "spexjax.experiments.task_two_hop",
 }
 """Name of a task → its module. They are imported when asked for: some need more packages."""
 

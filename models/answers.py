@@ -19,7 +19,7 @@ from spexjax.models.scoring import Attention, Hidden
 from spexjax.typing import Array, ArrayLike
 
 AnswerScore = Literal[
-    "log-probability", "mean-log-probability", "token-log-probabilities", "log-odds"
+    "log-probability", "mean-log-probability", "token-log-probabilities", "log-odds", "margin"
 ]
 
 
@@ -29,8 +29,8 @@ class Answer(NamedTuple):
     Attributes:
       ids: int32 (A,), padded.
       length: how many of them count; may be traced.
-      others: int32 (O,), the first tokens of the answers it competes with for "log-odds", −1
-        fills up; if there are none it competes with the rest of the vocabulary.
+      others: int32 (O,), the first tokens of the answers it competes with for "log-odds" and
+        "margin", −1 fills up; if there are none it competes with the rest of the vocabulary.
     """
 
     ids: Int[ArrayLike, "A"]
@@ -54,16 +54,21 @@ def token_log_probabilities(
     return jax.lax.map(one, (jnp.swapaxes(states, 0, 1), jnp.asarray(ids))).T
 
 
-def log_odds(
-    config: LlamaConfig, params: Mapping[str, Any], states: Float[Array, "N dim"], answer: Answer
+def against_others(
+    config: LlamaConfig,
+    params: Mapping[str, Any],
+    states: Float[Array, "N dim"],
+    answer: Answer,
+    kind: Literal["log-odds", "margin"],
 ) -> Float[Array, "N"]:
-    """log p(answer) − log Σ p(others), of first tokens; without others, against all the rest."""
+    """log p(answer) − log Σ p(others) of first tokens, or − max log p(others) for "margin"."""
     logits = unembed(config, params, states)
     token, others = jnp.asarray(answer.ids)[0], jnp.asarray(answer.others)
     vocabulary = jnp.arange(logits.shape[-1])
     named = jnp.any(vocabulary[:, None] == others, axis=1)
     against = jnp.where(jnp.any(others >= 0), named, True) & (vocabulary != token)
-    rest = jax.nn.logsumexp(jnp.where(against, logits, -jnp.inf), axis=-1)
+    left = jnp.where(against, logits, -jnp.inf)
+    rest = jax.nn.logsumexp(left, axis=-1) if kind == "log-odds" else jnp.max(left, axis=-1)
     return jnp.take(logits, token, axis=-1) - rest
 
 
@@ -85,7 +90,7 @@ def answer_values(
       rows: prompts with all tokens of the answer but the last, padding behind.
       answer: its tokens, A of them with padding.
       kind: a score of the answer: its log-probability, the mean per token, one per token (K = A,
-        0 at padding) or log-odds; or, from the last token of the prompt, the residual stream
+        0 at padding), log-odds or margin; or, from the prompt's last token, the residual stream
         after ``layer`` layers (:class:`Hidden`: K = dim, ``position`` counted from the prompt's
         end: 0 is its last token, 1 the one before), or a head's attention to each feature
         (:class:`Attention`: K = n, ``query`` likewise).
@@ -122,8 +127,8 @@ def answer_values(
         products = jnp.einsum("rl,rln->rn", own, member.astype(own.dtype), precision="highest")
         return products.astype(jnp.float32)
     states = jnp.take_along_axis(hidden, at[..., None], axis=1)
-    if kind == "log-odds":
-        return log_odds(config, params, states[:, 0], answer)
+    if kind == "log-odds" or kind == "margin":
+        return against_others(config, params, states[:, 0], answer, kind)
     counts: Bool[Array, "A"] = index < answer.length
     each = token_log_probabilities(config, params, states, answer.ids)
     each = jnp.where(counts, each, 0.0)

@@ -130,7 +130,8 @@ def head_value(
     Args:
       model: the model.
       asked: prompts and answers; f is the mean of their scores.
-      score: "log-probability", "mean-log-probability" or "log-odds" (with the choices of each).
+      score: a number for every answer: "log-probability", "mean-log-probability", or "log-odds" or
+        "margin" among its choices.
       layers: whose heads are features; all if not given.
       dtype: to compute in, float32 or bfloat16.
       rows: rows per device and batch; chosen from the length if not given.
@@ -142,7 +143,7 @@ def head_value(
     c = model.config
     if not asked:
         raise ValueError("there must be at least one prompt and answer.")
-    if score not in ("log-probability", "mean-log-probability", "log-odds"):
+    if score == "token-log-probabilities":
         raise ValueError(f"score must be a number for every answer, not {score!r}.")
     chosen = tuple(range(c.n_layers) if layers is None else layers)
     if not chosen or not set(chosen) <= set(range(c.n_layers)) or len(set(chosen)) < len(chosen):
@@ -151,7 +152,7 @@ def head_value(
     for one in asked:
         ids = answer_tokens(model, one.prompt, False, one.answer)
         others: list[int] = []
-        if score == "log-odds":
+        if score in ("log-odds", "margin"):
             ids = ids[:1]
             first = [answer_tokens(model, one.prompt, False, choice)[0] for choice in one.choices]
             others = [token for token in first if token != ids[0]]

@@ -161,18 +161,19 @@ def language_value(
       context: what is masked.
       question: what is asked about it.
       answer: whose likelihood is the value; the model's own greedy one to the whole prompt if not
-        given (for "log-odds" with ``choices``: the likeliest of them).
+        given (with ``choices``: the likeliest of them).
       features: "sentences" or "words" of the context, "tokens", or character spans of it; what no
         span covers is never masked.
       score: "log-probability" of the answer, "mean-log-probability" per token (minus the logarithm
-        of the perplexity), "token-log-probabilities" (a vector), or "log-odds" of its first token;
+        of the perplexity), "token-log-probabilities" (a vector), or of its first token "log-odds"
+        against all its competitors or the "margin" to the likeliest of them;
         :class:`~spexjax.models.scoring.Hidden` or :class:`~spexjax.models.scoring.Attention` for
         the inside, see :func:`~spexjax.models.answers.answer_values`. Higher is likelier.
       template: how to ask; see :func:`~spexjax.models.prompts.prompt`.
       replacement: what a masked feature becomes: "unk", the tokenizer's token for the unknown;
         "delete", nothing, what follows moves up; or the text of any one token.
-      choices: the answers that compete in "log-odds", with different first tokens; the rest of
-        the vocabulary if not given.
+      choices: the answers that compete in "log-odds" or "margin", of different first tokens; the
+        rest of the vocabulary if not given.
       system: a system message, for models that chat.
       truncate: drop the last features of a context that is too long for the model, instead of
         refusing it.
@@ -192,8 +193,8 @@ def language_value(
     source = _source(model, asked, features)
     if not isinstance(score, Hidden | Attention) and score not in get_args(AnswerScore):
         raise ValueError(f"score must be one of {get_args(AnswerScore)}, got {score!r}.")
-    if choices and score != "log-odds":
-        raise ValueError("choices are for score = 'log-odds'.")
+    if choices and score not in ("log-odds", "margin"):
+        raise ValueError("choices are for score = 'log-odds' or 'margin'.")
     text, ids, others = _answer(
         model, asked, source, answer, tuple(choices), truncate, max_new_tokens
     )
@@ -239,6 +240,13 @@ def answer_tokens(model: LanguageModel, text: str, marked: bool, answer: str) ->
     if not ids:
         raise ValueError(f"the tokenizer of {model.name} has no token for the answer {answer!r}.")
     return tuple(ids)
+
+
+def mask_token(model: LanguageModel) -> str:
+    """The replacement "unk" where the tokenizer has a token for the unknown, else "delete"."""
+    named = (model.special or {}).get("unk_token")
+    known = any(model.tokenizer.token_to_id(t) is not None for t in (named, *_UNKNOWN) if t)
+    return "unk" if known else "delete"
 
 
 def _source(

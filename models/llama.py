@@ -284,10 +284,10 @@ def rotary(
 def rotate(
     x: Float[Array, "B heads L d"], cos: Float[Array, "B L half"], sin: Float[Array, "B L half"]
 ) -> Float[Array, "B heads L d"]:
-    """Turns the pairs (x_i, x_{i+d/2}) by their angles."""
-    cos, sin = (w[:, None].astype(x.dtype) for w in (cos, sin))
-    a, b = jnp.split(x, 2, axis=-1)
-    return jnp.concatenate([a * cos - b * sin, b * cos + a * sin], axis=-1)
+    """Turns the pairs (x_i, x_{i+d/2}) by their angles, in float32."""
+    cos, sin = cos[:, None], sin[:, None]
+    a, b = jnp.split(x.astype(jnp.float32), 2, axis=-1)
+    return jnp.concatenate([a * cos - b * sin, b * cos + a * sin], axis=-1).astype(x.dtype)
 
 
 def product(x: Float[Array, "... in"], kernel: Any, dtype: Any) -> Float[Array, "... out"]:
@@ -318,9 +318,14 @@ class _Transposed(NamedTuple):
 
 
 def _stored(module: nn.Module, name: str, init: Any, shape: tuple[int, ...]) -> Any:
-    """A parameter that may be something else than an array of ``shape``."""
+    """A parameter that may be something else than an array; an array must be of ``shape``."""
     if module.has_variable("params", name):
-        return module.get_variable("params", name)
+        value = module.get_variable("params", name)
+        have = getattr(value, "shape", shape)
+        if have != shape:
+            path = "/".join((*module.path, name))
+            raise ValueError(f"Parameter {path!r} has shape {have}, the geometry says {shape}.")
+        return value
     return module.param(name, init, shape)
 
 

@@ -1,7 +1,7 @@
 """The geometry of Llama and the families that share its shape, from ``config.json`` and back."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Literal, get_args
 
 Family = Literal["llama", "mistral", "qwen2", "qwen3"]
@@ -163,7 +163,11 @@ def config_from_dict(raw: Mapping[str, Any]) -> LlamaConfig:
 
 
 def config_to_dict(config: LlamaConfig) -> dict[str, Any]:
-    """The contents of the ``config.json`` that describes ``config``."""
+    """The contents of the ``config.json`` that describes ``config``.
+
+    Raises:
+      ValueError: if those of its family cannot, since no such model has, say, these biases.
+    """
     c = config
     raw = {key: getattr(c, ours) for ours, key in _KEYS.items()}
     raw |= {
@@ -193,6 +197,11 @@ def config_to_dict(config: LlamaConfig) -> dict[str, Any]:
     if c.family.startswith("qwen"):
         raw["use_sliding_window"] = c.sliding_window is not None
         raw["max_window_layers"] = c.first_windowed_layer
+    again = config_from_dict(raw)
+    lost = [f.name for f in fields(c) if getattr(c, f.name) != getattr(again, f.name)]
+    if lost:
+        what = ", ".join(f"{name} = {getattr(c, name)!r}" for name in lost)
+        raise ValueError(f"The configuration of a {c.family} model cannot say {what}.")
     return raw
 
 

@@ -95,24 +95,28 @@ def shard(params: Mapping[str, Any], config: LlamaConfig, mesh: Mesh) -> dict[st
     return jax.tree.map_with_path(put, dict(params), is_leaf=lambda x: isinstance(x, quantised))
 
 
-def on_mesh(run: Callable[..., Array], mesh: Mesh) -> Callable[..., Array]:
+def on_mesh(
+    run: Callable[..., Array], mesh: Mesh, masks_at: int, static_argnums: int | tuple[int, ...] = ()
+) -> Callable[..., Array]:
     """One program over the mesh that is called as ``pmap`` over its devices would be.
 
     Args:
-      run: (length, params, …, masks (rows, n)) to (rows,) or (rows, K); the length is static.
+      run: takes masks (rows, n) among its arguments and gives (rows,) or (rows, K).
       mesh: from :func:`device_mesh`.
+      masks_at: which argument the masks are.
+      static_argnums: as of ``jax.jit``.
 
     Returns:
-      (length, params, …, masks (devices, rows, n)) to (devices, rows) or (devices, rows, K), with
-      the parameters as :func:`placement` has them, without an axis of devices.
+      The same with masks (devices, rows, n), giving (devices, rows) or (devices, rows, K);
+      parameters lie as :func:`placement` has them, without an axis of devices.
     """
     by_rows = NamedSharding(mesh, P(DATA))
 
-    @partial(jax.jit, static_argnums=0)
-    def whole(length: int, params: Any, *others: Any) -> Array:
-        masks = others[-1]
+    @partial(jax.jit, static_argnums=static_argnums)
+    def whole(*arguments: Any) -> Array:
+        masks = arguments[masks_at]
         flat = jax.lax.with_sharding_constraint(masks.reshape(-1, masks.shape[-1]), by_rows)
-        values = run(length, params, *others[:-1], flat)
+        values = run(*arguments[:masks_at], flat, *arguments[masks_at + 1 :])
         return values.reshape(*masks.shape[:2], *values.shape[1:])
 
     return whole

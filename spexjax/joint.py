@@ -165,7 +165,8 @@ def _grow(masks, values, fold, key, config: BoostConfig) -> tuple[Trees, Float[A
 def _strongest(ensembles: list[Trees], n: int, t: int) -> Int32[np.ndarray, "sets t"]:
     """Sets of 2 to t inputs by the energy that they have in all ensembles together."""
     parts = [tree_spectrum.terms(trees, n) for trees in ensembles]
-    rows, energy = [np.zeros((0, t), np.int32)], [np.zeros(0)]
+    rows: list[np.ndarray] = [np.zeros((0, t), np.int32)]
+    energy: list[np.ndarray] = [np.zeros(0)]
     for d in range(2, t + 1):
         here = [p[d] for p in parts if d in p]
         if here:
@@ -185,7 +186,7 @@ def _allowed(
     allowed = np.zeros((L, len(SIZES), 1 + n_pad + Q), bool)
     allowed[:, :, : 1 + n] = True
     first = np.arange(Q) < np.array(SIZES)[:, None]
-    allowed[:, :, 1 + n_pad :] = first & (features >= 0).any(axis=2)[:, None]
+    allowed[:, :, 1 + n_pad :] = first & np.any(features >= 0, axis=2, keepdims=True).swapaxes(1, 2)
     return allowed
 
 

@@ -225,12 +225,17 @@ def recovery_at_k(spectrum: Spectrum, annotated: Collection[int], k: int) -> flo
 
     Args:
       spectrum: the surrogate, of one output.
-      annotated: the positions of the supporting inputs.
+      annotated: the positions of the supporting inputs, from 0 to n − 1.
       k: how many sets, at least 1.
+
+    Raises:
+      ValueError: if k or a position is out of range, or the spectrum has several outputs.
     """
     if k < 1:
         raise ValueError(f"k must be at least 1, got {k}.")
-    marked = set(annotated)
+    marked, n = set(annotated), spectrum.num_features
+    if not marked <= set(range(n)):
+        raise ValueError(f"annotated must be positions from 0 to {n - 1}, got {sorted(marked)}.")
     top = indices.interactions(spectrum, "Moebius").top(k)
     shares = [sum(i in marked for i in members) / len(members) for members, _ in top]
     return sum(shares) / k

@@ -139,9 +139,7 @@ def draw_worlds(rng: np.random.Generator, rows: int, n: int) -> Worlds:
     h, k = int(np.ceil(_SPREAD * about_people)), int(np.ceil(_SPREAD * about_towns))
     people, towns = _subsets(rng, rows, len(PEOPLE), h), _subsets(rng, rows, len(TOWNS), k)
     home = rng.integers(k, size=(rows, h, 2))
-    objects = np.stack(
-        [_subsets(rng, rows, len(names), k) for names in (REGIONS, GOODS)], axis=-1
-    )
+    objects = np.stack([_subsets(rng, rows, len(names), k) for names in (REGIONS, GOODS)], axis=-1)
     their_towns = np.take_along_axis(towns, home.reshape(rows, -1), 1).reshape(home.shape)
     first = [IDS[names[0]] for names in (PEOPLE, TOWNS, REGIONS, GOODS)]
 
@@ -199,9 +197,7 @@ def all_questions(worlds: Worlds) -> Questions:
                 np.broadcast_to(worlds.towns[..., None], kinds[1].shape),
                 np.broadcast_to(worlds.people[..., None, None], kinds[2].shape)]  # fmt: skip
     answers = [np.take_along_axis(worlds.towns, town, 1), worlds.objects, of_town(worlds.objects)]
-    firsts, seconds = [
-        [worlds.person_fact, worlds.town_fact, part] for part in (first, second)
-    ]
+    firsts, seconds = [[worlds.person_fact, worlds.town_fact, part] for part in (first, second)]
 
     def joined(parts: list[np.ndarray]) -> np.ndarray:
         return np.concatenate([p.reshape(rows, -1) for p in parts], 1).astype(np.int32)

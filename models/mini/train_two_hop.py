@@ -55,7 +55,12 @@ class Stage(NamedTuple):
 class Settings:
     """Everything that a run depends on."""
 
-    stages: tuple[Stage, ...] = (Stage(600, 4, 8, 32), Stage(400, 6, 16, 32), Stage(1000, 8, 32, 16))
+    stages: tuple[Stage, ...] = (
+        Stage(240, 4, 8, 32),
+        Stage(220, 4, 12, 16),
+        Stage(400, 6, 20, 16),
+        Stage(700, 8, 32, 12),
+    )
     dim: int = 128
     n_layers: int = 3
     n_heads: int = 4

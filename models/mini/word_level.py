@@ -30,7 +30,6 @@ def save_word_tokenizer(folder: str | Path, positions: int) -> None:
         "model_input_names": ["input_ids", "attention_mask"],
         "clean_up_tokenization_spaces": False,
         "prompt_template": "plain",  # how spexjax asks: see models/prompts.py
-        "prompt_template": "plain",
     }
     text = json.dumps(config, indent=2)
     (folder / "tokenizer_config.json").write_text(text + "\n", encoding="utf-8")

@@ -61,7 +61,7 @@ def masked_context(
       masked: bool, (rows, n).
       length: of the rows returned.
     """
-    rows, n, size = tokens.shape
+    rows, _, size = tokens.shape
     style = rng.integers(3, size=(rows, 1))
     tokens = np.where((masked & (style == _MANY_UNK))[..., None] & (tokens != PAD), UNK, tokens)
     single = np.full(size, PAD)

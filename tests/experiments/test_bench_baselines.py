@@ -26,6 +26,6 @@ def test_main(capsys):
     assert lines[0] == "2 games of 6 players"
     name, index, budget, ours, theirs, ratio, peer = lines[2].split()
     assert (name, index, budget, peer) == ("kernelshap", "SV", "40", "KernelSHAP")
-    assert 0 < float(ours) and float(ratio) == pytest.approx(float(ours) / float(theirs), abs=0.05)
+    assert float(ours) > 0 and float(ratio) == pytest.approx(float(ours) / float(theirs), abs=0.05)
     assert "budget must be below 2^n = 64, got 64" in lines[3]
     assert "the number of sets, for method 'faith-shapley'" in lines[4]

@@ -25,10 +25,8 @@ def test_main(capsys):
 
 
 def test_some_indices(capsys):
-    bench_indices.main(
-        ["--terms", "20", "--features", "30", "--order", "2", "--all-largest"]
-        + ["--index", "SII", "BII"]
-    )
+    chosen = ["--order", "2", "--all-largest", "--index", "SII", "BII"]
+    bench_indices.main(["--terms", "20", "--features", "30", *chosen])
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "20 terms of degree 8, n = 30"
     assert [line.split()[:2] for line in lines[2:]] == [["SII", "2"], ["BII", "2"]]

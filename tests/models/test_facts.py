@@ -16,6 +16,7 @@ from spexjax.models.mini.facts import (
 )
 from spexjax.models.mini.word_level import word_tokenizer
 from spexjax.models.mini.worlds import context_length, draw_batch
+from spexjax.models.spans import sentences
 
 # An independent reader of the sentences and questions, by regular expressions.
 FACT = re.compile(r"(?:The )?(\w+) (lives in|works in|lies in|sells fine) (\w+)\.")
@@ -43,9 +44,8 @@ def solve(facts, question):
 
 
 def held_out(subject, relation, thing):
-    kinds = {"lives in": (names.PEOPLE, names.TOWNS), "works in": (names.PEOPLE, names.TOWNS),
-             "lies in": (names.TOWNS, names.REGIONS), "sells fine": (names.TOWNS, names.GOODS)}  # fmt: skip
-    subjects, things = kinds[relation]
+    subjects = names.TOWNS if relation in ("lies in", "sells fine") else names.PEOPLE
+    things = {"lies in": names.REGIONS, "sells fine": names.GOODS}.get(relation, names.TOWNS)
     return (subjects.index(subject) + things.index(thing)) % 8 == 0
 
 
@@ -63,6 +63,8 @@ def test_held_out_examples(n, hops):
     tokenizer = word_tokenizer()
     for e in islice(held_out_examples(3, n, hops), 40):
         assert len(e.sentences) == n and len(e.supporting) == hops
+        spans = sentences(e.context)
+        assert tuple(e.context[start:end] for start, end in spans) == e.sentences
         facts = read(e.context)
         assert len(facts) == n
         assert solve(facts, e.question) == e.answer
@@ -74,8 +76,8 @@ def test_held_out_examples(n, hops):
         ids = tokenizer.encode(f"{e.context} {e.question}").ids
         assert tokenizer.token_to_id("[UNK]") not in ids
         assert text_of(np.array(ids[1:])) == f"{e.context} {e.question}"
-        assert 4 <= min(len(tokenizer.encode(s).ids) - 1 for s in e.sentences)
-        assert max(len(tokenizer.encode(s).ids) - 1 for s in e.sentences) <= 8
+        lengths = [len(tokenizer.encode(s).ids) - 1 for s in e.sentences]
+        assert min(lengths) >= 4 and max(lengths) <= 8
 
 
 def test_examples_are_reproducible_and_differ_by_seed():

@@ -112,6 +112,8 @@ def test_log_odds(model):
     assert language_value(model, CONTEXT, QUESTION, **both).answer == (
         "True" if true[0] > false[0] else "False"
     )
+    margin = language_value(model, CONTEXT, QUESTION, "True", **(both | {"score": "margin"}))
+    np.testing.assert_allclose(margin(MASKS), f(MASKS), atol=1e-5)  # with two choices the same
     rest = language_value(model, CONTEXT, QUESTION, "True", score="log-odds")
     p = np.exp(true)
     np.testing.assert_allclose(rest(MASKS), np.log(p / (1 - p)), atol=2e-4)

@@ -141,11 +141,37 @@ def test_configuration_there_and_back(config):
         ({"rope_scaling": {"rope_type": "yarn", "factor": 2.0}}, "yarn"),
         ({"quantization_config": {"bits": 4}}, "quantised"),
         ({"num_key_value_heads": 3}, "divide"),
+        ({"architectures": ["LlamaForSequenceClassification"]}, "SequenceClassification"),
+        ({"partial_rotary_factor": 0.5}, "partial_rotary_factor"),
     ],
 )
 def test_configurations_that_are_refused(change, message):
     with pytest.raises(ValueError, match=message):
         config_from_dict(config_to_dict(TINY) | change)
+
+
+def test_windows_by_layer():
+    raw = config_to_dict(
+        replace(TINY, family="qwen2", attention_bias=True, sliding_window=4)
+    )  # fmt: skip
+    kinds = ["full_attention", "sliding_attention"]
+    assert config_from_dict(raw | {"layer_types": kinds}).first_windowed_layer == 1
+    with pytest.raises(ValueError, match="layer_types"):
+        config_from_dict(raw | {"layer_types": kinds[::-1]})
+    assert config_from_dict(raw | {"use_sliding_window": False}).sliding_window is None
+
+
+def test_what_a_family_cannot_say():
+    with pytest.raises(ValueError, match="attention_bias = True"):
+        config_to_dict(replace(TINY, family="mistral", attention_bias=True))
+    with pytest.raises(ValueError, match="sliding_window = 3"):
+        config_to_dict(replace(TINY, sliding_window=3))
+
+
+def test_a_misshapen_parameter_is_named(params, apply):
+    wrong = params | {"embedding": params["embedding"][:-1]}
+    with pytest.raises(ValueError, match=r"'embedding' has shape \(30, 12\).*\(31, 12\)"):
+        apply(wrong, np.zeros((1, 3), np.int32))
 
 
 @pytest.mark.parametrize("dtype", [None, jnp.bfloat16, np.float16])

@@ -85,7 +85,7 @@ def run(length, params, ids, masks):
     return unembed(config, params, hidden[:, -1])[:, :3]
 
 
-program = sharding.on_mesh(run, mesh)
+program = sharding.on_mesh(run, mesh, 3, 0)
 masks = np.random.default_rng(2).random((8, 2, 12)) < 0.5
 found = program(12, sharding.shard(params, config, mesh), ids[0], masks)
 want = np.stack([run(12, params, ids[0], m) for m in masks])

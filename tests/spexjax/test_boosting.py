@@ -159,6 +159,27 @@ def test_the_fourier_transform_of_many_features():
     )
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("rows,n", [(50_000, 2000), (3000, 2100)])
+def test_many_features_and_masks_in_bounded_memory(rows, n):
+    rng = np.random.default_rng(0)
+    masks = rng.random((rows, n)) < 0.5
+    signs = 1.0 - 2.0 * masks[:, [3, 700, n - 1]]
+    values = (2 * signs[:, 0] + signs[:, 1] * (1 + signs[:, 2])).astype(np.float32)
+    fold = (np.arange(rows) % 2).astype(np.int32)
+    config = BoostConfig(depth=5, rates=(0.5,), trees=2, patience=2)
+    lanes, key = 3, jax.random.key(0)
+    compiled = boosting.fit.lower(masks, values, fold, key, config, 2).compile()
+    # Of the module's own words, and as much again for the masks while they are converted.
+    promised = 2 * rows * n + 2**4 * lanes * rows + 2**6 * lanes * n
+    assert compiled.memory_analysis().temp_size_in_bytes < 1.3 * 4 * promised
+    found = compiled(masks, values, fold, key)
+    features = np.asarray(found.trees.features)[0]  # (lanes, trees, nodes)
+    assert (features[:, 0, 0] == 3).all()
+    assert set(features[:, 0, 1:3].ravel().tolist()) == {700}
+    assert float(found.errors[0, 2]) < 0.35 * float(found.errors[0, 0])
+
+
 @pytest.mark.parametrize(
     "options,message",
     [

@@ -132,3 +132,48 @@ def test_recovery():
         assert metrics.recovery_at_k(spectrum, marked, k) == pytest.approx(right)
     with pytest.raises(ValueError, match="k must be at least 1"):
         metrics.recovery_at_k(spectrum, marked, 0)
+    for wrong in ({0, 6}, {-1}):
+        with pytest.raises(ValueError, match="annotated must be positions from 0 to 5"):
+            metrics.recovery_at_k(spectrum, wrong, 1)
+
+
+def test_recovery_is_the_definition():
+    """Möbius coefficients by inclusion and exclusion over all masks below each set."""
+    n, k = 6, 7
+    terms = planted_terms(n, 12, 3)
+    strength = {}
+    for size in range(1, n + 1):
+        for members in itertools.combinations(range(n), size):
+            masks = np.zeros((2**size, n), bool)
+            for row, chosen in zip(masks, itertools.product([0, 1], repeat=size), strict=True):
+                row[list(members)] = chosen
+            signs = (-1.0) ** (size - masks.sum(axis=1))
+            strength[members] = abs(float(signs @ evaluate(terms, masks)))
+    top = sorted(strength, key=lambda s: -strength[s])[:k]
+    assert strength[top[-1]] > 1.001 * sorted(strength.values())[-k - 1]
+    for marked in ({0}, {1, 4}, set(range(n)), set()):
+        right = np.mean([len(marked & set(s)) / len(s) for s in top])
+        found = metrics.recovery_at_k(Spectrum.from_dict(terms, n), marked, k)
+        assert found == pytest.approx(right)
+
+
+def test_removal_is_the_definition_on_any_surrogate():
+    """The quotient is f's, the choice the surrogate's: the r inputs that move it most."""
+    n = 7
+    terms, other = planted_terms(n, 15, 4), planted_terms(n, 15, 5)
+    curve, chosen = metrics.removal_curve(
+        lambda masks: evaluate(other, masks), Spectrum.from_dict(terms, n), 4, time_limit=20.0
+    )
+    ones = np.ones((1, n), bool)
+    for r in range(1, 5):
+        best = 0.0
+        for members in itertools.combinations(range(n), r):
+            mask = ones.copy()
+            mask[0, list(members)] = False
+            change = abs((evaluate(terms, ones) - evaluate(terms, mask))[0])
+            best = max(best, float(change))
+            if members == chosen[r - 1].members:
+                own, full = change, evaluate(other, ones)[0]
+                quotient = abs(full - evaluate(other, mask)[0]) / abs(full)
+        assert own == pytest.approx(best, rel=1e-4)
+        assert curve[r - 1] == pytest.approx(quotient, rel=1e-5)

@@ -1,0 +1,32 @@
+"""Riddles as a task: which words make a model call a statement true or false?
+
+Needs ``--data`` and ``--model``. The value is the log-odds of "True" against "False", so that
+positive coefficients speak for "True".
+"""
+
+from collections.abc import Iterator
+
+from spexjax.experiments import datasets, questions
+from spexjax.experiments.questions import GROUPS as GROUPS
+from spexjax.experiments.questions import Question
+from spexjax.experiments.tasks import Item, TaskConfig
+
+
+def items(config: TaskConfig) -> Iterator[Item]:
+    """Riddles of every group of lengths."""
+    from spexjax.models.language_value import language_value, mask_token
+    from spexjax.models.spans import words
+
+    model = questions.language_model(config)
+    found = [
+        Question(f"riddle-{i}", r.context, tuple(words(r.context)), r.question)
+        for i, r in enumerate(datasets.load_riddles(config.data))
+    ]
+    yield from questions.items(
+        config,
+        found,
+        lambda q: language_value(
+            model, q.context, q.question, "True", features=q.spans, score="log-odds",
+            template="true-false", choices=("True", "False"), replacement=mask_token(model),
+        ),
+    )  # fmt: skip

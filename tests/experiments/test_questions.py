@@ -1,0 +1,95 @@
+"""Questions about contexts as tasks, and the pruning of heads, with a tiny random model."""
+
+import json
+
+import jax
+import numpy as np
+import pytest
+from tokenizers import Tokenizer, models, pre_tokenizers
+
+from spexjax.experiments import pruning, questions, task_hotpotqa, tasks
+from spexjax.experiments.hotpotqa import Example, Paragraph
+from spexjax.experiments.tasks import TaskConfig
+from spexjax.models.llama import LlamaConfig, init_params
+from spexjax.models.llama_weights import save_llama
+
+EXAMPLE = Example(
+    "one", "Where does Ann live ?", "Brno", "bridge", "easy",
+    (
+        Paragraph("Ann", ("Ann is a cook.", " ", " She lives in Brno.")),
+        Paragraph("Brno", tuple(f"Fact {i} of it." for i in range(7))),
+    ),
+    ((0, 2), (1, 0)), (),
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A model of whole words, of which it knows few."""
+    path = tmp_path_factory.mktemp("model")
+    words = "[PAD] [UNK] [EOS] A B C D True False the of is in".split()
+    made = Tokenizer(models.WordLevel({w: i for i, w in enumerate(words)}, unk_token="[UNK]"))
+    made.pre_tokenizer = pre_tokenizers.Whitespace()
+    made.save(str(path / "tokenizer.json"))
+    config = LlamaConfig(
+        vocab_size=len(words), dim=8, n_layers=2, n_heads=4, n_kv_heads=4, head_dim=2,
+        hidden_dim=8, max_position_embeddings=512,
+    )  # fmt: skip
+    save_llama(path, config, init_params(config, jax.random.key(1)))
+    return path
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    root = tmp_path_factory.mktemp("data")
+    (root / "puzzles").mkdir()
+    (root / "puzzles" / "puzzles.csv").write_text(
+        "context,question,human_answer,correct_answer\n"
+        "A farmer has a very big boat and no wolf,True or False: He can cross.,yes,TRUE\n"
+    )
+    for split, count in (("dev", 3), ("test", 5)):
+        (root / "mmlu" / split).mkdir(parents=True)
+        lines = "".join(f"What is {i}?,w,x,y,z,{'ABCD'[i % 4]}\n" for i in range(count))
+        (root / "mmlu" / split / f"maths_{split}.csv").write_text(lines)
+    return root
+
+
+def test_hotpotqa_shows_titles_and_masks_sentences():
+    q = task_hotpotqa.question(EXAMPLE)
+    assert q.context.startswith("Title: Ann\nContent: Ann is a cook.")
+    texts = [q.context[start:end] for start, end in q.spans]
+    assert texts[:3] == ["Ann is a cook.", "She lives in Brno.", "Fact 0 of it."]
+    assert q.supporting == (1, 2) and len(q.spans) == 9
+
+
+def test_joined_leaves_blanks_out():
+    text, spans, numbers = questions.joined([("a: ", False), (" b ", True), ("  ", True)])
+    assert (text, spans, numbers) == ("a:  b   ", ((4, 5),), (1,))
+
+
+def test_riddles_of_a_folder(folder, data):
+    config = TaskConfig("riddles", ("8-15",), data=str(data), model=str(folder))
+    (item,) = tasks.items(config)
+    assert item.n == 10 and item.words[:2] == ("A", "farmer")
+    values = np.asarray(item.f(np.eye(10, dtype=bool)))
+    assert np.isfinite(values).all() and np.ptp(values) > 0
+    with pytest.raises(ValueError, match="needs a language model"):
+        next(tasks.items(TaskConfig("riddles", data=str(data))))
+
+
+def test_pruning_on_mmlu(folder, data, tmp_path):
+    config = pruning.Config(
+        model=str(folder), data=str(data), subjects=("maths",), learn=1, test=2, budget=100,
+        remove=(0.25, 0.5), methods=("lasso", "random"), seeds=1, folder=str(tmp_path),
+    )  # fmt: skip
+    result = pruning.run(config)
+    assert {len(c.values["removed"]) for c in result.cells} == {2, 4}
+    assert all(0 <= c.values["accuracy"] <= 1 for c in result.cells)
+    assert len(result.cells) == 4
+    stored = json.loads(result.path.read_text())
+    assert stored["config"]["protocol"]["task"]["name"] == "mmlu"
+    assert "| lasso" in pruning.section(result).markdown()
+    assert pruning.draw(result).axes
+    assert pruning.run(config).cells == result.cells  # read, not done again
+    with pytest.raises(ValueError, match="methods must be of"):
+        pruning.run(pruning.Config(methods=("guess",)))
