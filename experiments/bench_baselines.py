@@ -10,7 +10,8 @@ games; the truth comes from all 2^n masks. shapiq is needed (``pip install 'spex
 import argparse
 import itertools
 import warnings
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -28,7 +29,8 @@ from spexjax.explain import explain
 from spexjax.typing import ValueFunction
 
 
-class Case(NamedTuple):
+@dataclass(frozen=True)
+class Case:
     """A baseline and its counterpart."""
 
     config: Any

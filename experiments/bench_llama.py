@@ -20,6 +20,7 @@ import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from importlib import resources
 from typing import Any
 
 import jax
@@ -28,15 +29,11 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from spexjax.models.llama import Llama, LlamaConfig, RopeScaling, init_params, unembed
-from spexjax.models.llama_weights import save_llama
+from spexjax.models.llama_weights import read_llama_config, save_llama
 from spexjax.models.quantize import bytes_of, quantize
 from spexjax.typing import Array
 
 GEOMETRIES: dict[str, LlamaConfig] = {
-    "mini": LlamaConfig(
-        vocab_size=512, dim=128, n_layers=4, n_heads=8, n_kv_heads=8, head_dim=16,
-        hidden_dim=384, max_position_embeddings=2048, tie_embeddings=True,
-    ),
     "small": LlamaConfig(
         vocab_size=8192, dim=512, n_layers=4, n_heads=8, n_kv_heads=4, head_dim=64,
         hidden_dim=1408, max_position_embeddings=2048, tie_embeddings=True,
@@ -108,6 +105,14 @@ def ours(config: LlamaConfig, dtype: Any, params: Mapping[str, Any], p: Prompts)
     batches = p.masks.reshape(-1, p.rows, p.masks.shape[1])
     parts = [score(config, dtype, params, p.context, p.answer, masks) for masks in batches]
     return np.concatenate([np.asarray(part) for part in parts])
+
+
+def geometry(name: str) -> LlamaConfig:
+    """A geometry by its name; "mini" is that of the two-hop reader that ships with spexjax."""
+    if name == "mini":
+        with resources.as_file(resources.files("spexjax.models.mini") / "two_hop") as folder:
+            return read_llama_config(folder)
+    return GEOMETRIES[name]
 
 
 class Torch:
@@ -204,14 +209,16 @@ def main(argv: list[str] | None = None) -> None:
 
     on_cpu = jax.default_backend() == "cpu"
     parser = argparse.ArgumentParser(prog="bench_inference --model llama")
-    parser.add_argument("--geometry", choices=GEOMETRIES, default="small" if on_cpu else "3b")
+    parser.add_argument(
+        "--geometry", choices=["mini", *GEOMETRIES], default="small" if on_cpu else "3b"
+    )
     parser.add_argument("--masks", type=int, default=8 if on_cpu else 512)
     parser.add_argument("--context", type=int, default=128 if on_cpu else 1024)
     parser.add_argument("--answer", type=int, default=8)
     parser.add_argument("--rows", type=int, default=8 if on_cpu else 16, help="masks per batch")
     parser.add_argument("--dtypes", nargs="+", default=["float32"] if on_cpu else ["bfloat16"])
     given = parser.parse_args(argv)
-    config = GEOMETRIES[given.geometry]
+    config = geometry(given.geometry)
     p = random_prompts(config, given.masks, given.context, given.answer, given.rows)
     device = jax.devices()[0].device_kind
     print(

@@ -21,11 +21,11 @@ NAMES = (
 )  # fmt: skip
 _HELP = {
     "name": f"the task: {', '.join(tasks.MODULES)}",
-    "groups": "groups of the task, such as 8-15 or flat-64; all if none are named",
+    "groups": "groups of the task, such as 8-15 or flat-64; all if none is named",
     "per_group": "items of each group",
     "seed": "shuffles the items",
-    "data": "folder with sst2/, imdb/ or aclImdb/; $SPEXJAX_DATA if set",
-    "model": "folder or hub id of a classifier; the package's own if not given",
+    "data": "folder with sst2/, imdb/, aclImdb/ or what the task reads; $SPEXJAX_DATA if set",
+    "model": "folder or hub id of the task's model; the package's own if not given",
     "methods": f"of {', '.join(METHODS)}",
     "b": "log2 of the bins of the designs that set the budgets",
     "seeds": "of the masks",
@@ -66,7 +66,7 @@ def main(experiment: Experiment, argv: list[str] | None = None) -> None:
     given = vars(parser.parse_args(argv))
     try:
         result = experiment.run(_build(default, given))
-    except (ValueError, FileNotFoundError, ConnectionError) as error:
+    except (ValueError, FileNotFoundError, ConnectionError, ImportError) as error:
         raise SystemExit(f"error: {error}") from error
     print(experiment.section(result).markdown())
     figure = result.path.with_suffix(".png")

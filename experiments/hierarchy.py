@@ -44,7 +44,7 @@ class Config:
     protocol: Protocol = Protocol(  # noqa: RUF009 (frozen)
         _TASK, ("spex", "proxyspex", "auto"), (6,)
     )
-    top: int = field(default=100, metadata={"help": "the strongest sets that count as found"})
+    top: int = field(default=200, metadata={"help": "the strongest sets that count as found"})
 
 
 def strongest(terms: Mapping[Support, float], count: int) -> set[Support]:

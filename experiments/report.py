@@ -69,7 +69,7 @@ def how(result: Result) -> str:
         "model": task["model"] or "own",
         "data": "own" if task["data"] is None else "given",
     }
-    if task["name"] != "sentiment":
+    if task["name"] in ("synthetic", "tabular"):
         settings = {k: v for k, v in settings.items() if k not in ("model", "data")}
     said = ", ".join(f"{name} {_said(value)}" for name, value in settings.items())
     versions = ", ".join(f"{name} {value}" for name, value in result.versions.items())

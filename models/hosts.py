@@ -183,7 +183,7 @@ def initialize(
 
     Raises:
       ValueError: if an argument cannot be meant.
-      HostsError: if not all came in time.
+      HostsError: if not all came in time, or the port is taken.
     """
     given = (coordinator, num_processes, process_id)
     if None in given and any(x is not None for x in given):
@@ -196,6 +196,8 @@ def initialize(
             raise ValueError(f"process_id must be from 0 to {num_processes - 1}, got {process_id}.")
         local = coordinator.startswith(("127.0.0.1:", "localhost:"))
         bind = coordinator if local else None  # elsewhere all addresses
+        if process_id == 0 and _answers(coordinator):
+            raise HostsError(f"Another program answers at {coordinator} already.")
     if patience < 5 or start_limit < 1:
         raise ValueError("patience must be at least 5 s and start_limit at least 1 s.")
     name = f"{socket.gethostname()}, pid {os.getpid()}"
@@ -300,46 +302,48 @@ class SharedValue:
         """Values, float32, (N,) or (N, K), of masks, bool, (N, n); the same on every process.
 
         Raises:
-          PartialValues: if a process is missing or failed: with the values at hand, NaN
-            elsewhere, and a :class:`HostsError` as its ``cause``. ``sx.explain`` makes a
-            ``ValueFunctionError`` of it.
-          HostsError: if the processes do not ask for the same masks.
+          PartialValues: if a process is missing, failed, or asks for other masks: with the values
+            at hand, NaN elsewhere, and a :class:`HostsError` as its ``cause``. ``sx.explain``
+            makes a ``ValueFunctionError`` of it.
         """
-        n = masks.shape[1]
+        n, me = masks.shape[1], self.hosts.process_id
         packed, place = unique_rows(gf2.pack_numpy(np.asarray(masks, bool), gf2.num_words(n)))
         journal = None if self.journals is None else self.journals.of(n)
-        owner = self._owners(packed, n, journal)
-        me = self.hosts.process_id
-        mine = packed[owner == me]
-        failure: BaseException | None = None
+        parts: dict[int, bytes] = {}
+        owner = np.full(len(packed), me)
+        cause: BaseException | None = None  # why no more values will come
+        here: BaseException | None = None  # what went wrong on this process
         try:
-            found = self._evaluate(mine, n, journal)
+            owner = self._owners(packed, n, journal)
+            found = self._evaluate(packed[owner == me], n, journal)
+            parts[me] = _message(found)
+        except HostsError as error:
+            cause = self._with_place(error)
         except (Interrupted, ValueFunctionError) as error:
-            found, failure = _at_hand(mine, journal, error), error
-        parts = {me: _message(found, failure)}
-        lost = isinstance(failure, ValueFunctionError) and failure.__cause__
-        if not isinstance(failure, Interrupted) and not isinstance(lost, HostsError):
+            found, here = _at_hand(packed[owner == me], journal, error), error
+            parts[me] = _message(found, error)
+            if isinstance(error, Interrupted):
+                cause = error
+            elif isinstance(error.__cause__, HostsError):  # seen between two calls
+                cause = self._with_place(error.__cause__)
+        if cause is None:
             try:
                 parts = dict(enumerate(self.hosts.gather(parts[me])))
             except HostsError as error:
-                lost = error
+                cause = self._with_place(error)
         whole, failed = _together(parts, owner)
-        if isinstance(failure, Interrupted):
-            raise PartialValues(whole[place], failure) from failure
-        if isinstance(lost, HostsError):
-            raise PartialValues(whole[place], self._with_place(lost)) from lost
-        if failed is not None:
-            raise PartialValues(whole[place], HostsError(failed)) from failure
+        if cause is None and failed is not None:
+            cause = HostsError(failed)
+            cause.__cause__ = here
+        if cause is not None:
+            raise PartialValues(whole[place], cause) from cause
         return whole[place]
 
     def _owners(self, packed: np.ndarray, n: int, journal: Journal | None) -> np.ndarray:
         """Which process gives the value of each mask: the first that has it, else an even part."""
         known = np.zeros(len(packed), bool) if journal is None else journal.known(packed)
-        key = (
-            getattr(self.function, "store_key", None)
-            if self.journals is None
-            else self.journals.key
-        )
+        of_function = getattr(self.function, "store_key", None)
+        key = of_function if self.journals is None else self.journals.key
         head = json.dumps([key, n, len(packed)]).encode()
         asked = hashlib.sha256(head + packed.tobytes()).digest()
         parts = self.hosts.gather(asked + np.packbits(known).tobytes())
@@ -394,7 +398,7 @@ def _at_hand(
     return found
 
 
-def _message(found: np.ndarray, failure: BaseException | None) -> bytes:
+def _message(found: np.ndarray, failure: BaseException | None = None) -> bytes:
     """Values, and what went wrong, as bytes for the others."""
     outputs = None if np.isnan(found).all() else found.shape[1:]  # also of no values at all
     head = {"outputs": outputs, "failure": None if failure is None else str(failure)}

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 # Weights as safetensors only: pickled ones could run code.
-_FILES = ["*.json", "*.safetensors", "vocab.txt"]
+_FILES = ["*.json", "*.safetensors", "*.jinja", "vocab.txt"]
 _ID = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?", re.ASCII)
 
 

@@ -124,9 +124,9 @@ class Attention(nn.Module):
         scores = []
         for keys, _, keep in parts:
             # A batch of one is one matrix for all rows, not a copy per row.
-            product = "bkgqd,bksd->bkgqs" if keys.shape[0] == B else "bkgqd,ksd->bkgqs"
+            axes = "bkgqd,bksd->bkgqs" if keys.shape[0] == B else "bkgqd,ksd->bkgqs"
             keys = keys if keys.shape[0] == B else keys[0]
-            s = jnp.einsum(product, q, keys, precision=precision).astype(jnp.float32)
+            s = jnp.einsum(axes, q, keys, precision=precision).astype(jnp.float32)
             s = s * c.head_dim**-0.5
             scores.append(jnp.where(keep[:, None, None], s, jnp.finfo(jnp.float32).min))
         weights = jax.nn.softmax(jnp.concatenate(scores, axis=-1), axis=-1).astype(self.dtype)
@@ -136,9 +136,9 @@ class Attention(nn.Module):
         for _, values, _ in parts:
             w = weights[..., start : start + values.shape[2]]
             start += values.shape[2]
-            product = "bkgqs,bksd->bkgqd" if values.shape[0] == B else "bkgqs,ksd->bkgqd"
+            axes = "bkgqs,bksd->bkgqd" if values.shape[0] == B else "bkgqs,ksd->bkgqd"
             values = values if values.shape[0] == B else values[0]
-            mixed = mixed + jnp.einsum(product, w, values, precision=precision)
+            mixed = mixed + jnp.einsum(axes, w, values, precision=precision)
         mixed = mixed.reshape(B, c.n_heads, L, c.head_dim)
         if heads is not None:
             mixed = mixed * heads[:, :, None, None].astype(self.dtype)

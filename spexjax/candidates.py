@@ -3,8 +3,8 @@
 Boosted trees propose the supports of their Fourier transform, whatever their size; screening
 proposes the pairs that correlate most with what a linear fit leaves (sure independence screening:
 Fan and Lv 2008). How a set came about also says how likely it is: the penalties of
-:func:`penalties` make the L1 fits of :mod:`spexjax.portfolio` favour small sets, sets on which the
-trees are strong, or sets of inputs that matter (heredity: Chipman 1996).
+:func:`penalties` make the L1 fits of :mod:`spexjax.portfolio` favour single inputs, sets on which
+the trees are strong, or sets of inputs that matter (heredity: Chipman 1996).
 """
 
 import dataclasses
@@ -109,7 +109,7 @@ def propose(
     return Proposal(members, strength, single)
 
 
-SCHEMES = ("plain", "degree", "trees", "heredity")
+SCHEMES = ("plain", "trees", "heredity", "strong", "linear")
 
 
 def penalties(
@@ -117,11 +117,13 @@ def penalties(
 ) -> Float[np.ndarray, "L P columns"]:
     """The weights in the L1 penalty of the columns (∅, single inputs, sets) under each scheme.
 
-    * plain: 1, but for the size of a set, see below;
-    * degree: |S|;
+    * plain: 1;
     * trees: (s / (|F(S)| + s/10))^½, s the median of the trees' coefficients |F|;
     * heredity: |S|^½ (g + 1/20)^−½, g the geometric mean over i ∈ S of the strengths of the single
-      inputs, in units of their median.
+      inputs, in units of their median;
+    * strong: the same with (g + 1/20)^−1;
+    * linear: 1/10 for single inputs, so that sets explain what a linear fit leaves; strong for the
+      others.
 
     ∅ has no penalty.
     """
@@ -138,9 +140,12 @@ def penalties(
     padded = np.concatenate([relative, np.zeros((L, 1))], axis=1)
     mean = np.take_along_axis(padded[:, None], members, axis=2).sum(axis=-1) / degree
     geometric = np.exp(np.concatenate([relative, mean], axis=1))
-    heredity = np.clip((geometric + 0.05) ** -0.5, 0.1, 10.0) * np.sqrt(sizes)
+    inverse = 1 / (geometric + 0.05)
+    heredity = np.clip(np.sqrt(inverse), 0.1, 10.0) * np.sqrt(sizes)
+    strong = np.clip(inverse, 0.1, 10.0) * np.sqrt(sizes)
+    linear = np.where(sizes == 1, 0.1, strong)
 
-    schemes = np.stack([np.ones_like(sizes), sizes, adaptive, heredity], axis=1)
+    schemes = np.stack([np.ones_like(sizes), adaptive, heredity, strong, linear], axis=1)
     return np.pad(schemes, ((0, 0), (0, 0), (1, 0))).astype(np.float32)
 
 

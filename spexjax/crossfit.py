@@ -1,30 +1,32 @@
 """From values to a fitted spectrum: search, honest cross-validation, refit, final coefficients.
 
-Fold c of the cross-validation decodes the design without group c, fits every method and strength
-of :mod:`spexjax.refit` to all other groups and rows, and is tested on group c and its share of the
-rows. What wins is fitted to everything but the held-out masks; after these have measured the
-faithfulness, coefficients (not the support) are fitted once more with them too.
+A fold of the cross-validation is a part of the delays of one group of the design, and a share of
+the other masks. Its sets are decoded without the group, and proposed without the fold; every
+candidate fit of :mod:`spexjax.refit` and :mod:`spexjax.portfolio` is made without the fold and
+tested on it. Their best mixture (:mod:`spexjax.mixture`) is fitted to everything but the held-out
+masks; after these have measured the faithfulness, coefficients (not the support) are fitted once
+more with them too.
 """
 
 import functools
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Bool, Float, Int32, UInt32
+from jaxtyping import Bool, Float, Int, Int32, UInt32
 
-from spexjax import candidates, gf2, portfolio, proximal, refit, spectrum, spex
-from spexjax.candidates import SCHEMES, Wider
+from spexjax import candidates, gf2, mixture, portfolio, proximal, refit, spectrum, spex
+from spexjax.candidates import Wider
 from spexjax.masks import CodedDesign
 from spexjax.peeling import Info, PeelConfig
 from spexjax.purchase import Samples
-from spexjax.refit import METHODS, Problem, Rows
+from spexjax.refit import Problem, Rows
 from spexjax.spectrum import Spectrum
 from spexjax.typing import Array, Key
 
 ROW_FOLDS = 5
+_CODED_FOLDS = 6
 _ROW_BUCKET = 64
 _DIRECTIONS = 8
 _OUTPUTS_AT_ONCE = 64
@@ -37,8 +39,8 @@ class Fit(NamedTuple):
     """Fitted without the held-out masks, (K, S)."""
     final: Spectrum
     """The same supports, fitted with them."""
-    method: list[str]
-    """What cross-validation chose for each output: one of ``refit.METHODS``, or "wider"."""
+    methods: set[str]
+    """What the mixtures hold: some of ``refit.METHODS``, and "wider"."""
     info: Info | None
     """Diagnostics of the search on all groups."""
 
@@ -68,17 +70,19 @@ def fit(
       key: of ``wider``.
     """
     n_pad = gf2.num_words(n) * gf2.WORD
+    # Strengths are relative to correlations with f, which its mean would swamp.
+    offset = _mean(samples)
+    samples = samples._replace(
+        values=samples.values - offset,
+        coded=None if samples.coded is None else samples.coded - offset,
+    )
     rows = _pad_rows(samples, n, n_pad)
     values = jnp.asarray(rows.values)
     coded = None if design is None else jnp.asarray(samples.coded, jnp.float32)
-    features, degree, info = _find(design, coded, values, config, max_order, shared_support)
-    leading, penalty = 1 + n_pad + degree.shape[2], None
+    features, info = _find(design, coded, values, config, max_order, shared_support)
+    leading, penalty = 1 + n_pad + features.shape[2], None
     if wider is not None and not shared_support:
         features, penalty = _widen(rows, samples, design, features, wider, n, max_order, key)
-        degree = np.sum(features >= 0, axis=-1)
-    allowed = np.zeros((*degree.shape[:2], 1 + n_pad + degree.shape[2]), bool)
-    allowed[..., : 1 + n] = True
-    allowed[..., 1 + n_pad :] = degree > 0
     basis = _directions(values, coded) if shared_support else None
     data = _Stack(
         bits=jnp.asarray(rows.bits),
@@ -86,50 +90,67 @@ def fit(
         training=jnp.asarray(rows.weights * ~rows.held_out),
         fold=jnp.arange(len(rows.weights), dtype=jnp.int32) % (features.shape[1] - 1),
         coded=None if coded is None else (coded if basis is None else coded @ basis).T,
-        actives=None if design is None else _actives(design.groups),
+        inside=None if design is None else jnp.asarray(_coded_folds(design)),
     )
     K = data.values.shape[0]
     features = jnp.asarray(np.broadcast_to(features, (K, *features.shape[1:])))
-    columns = jnp.asarray(np.broadcast_to(allowed, (K, *allowed.shape[1:])))
-    errors, fits = _cross_validate(design, data, features, columns, penalty, leading)
+    valid = jnp.any(features >= 0, axis=-1)
+    single = jnp.broadcast_to(jnp.arange(1 + n_pad) <= n, (*valid.shape[:2], 1 + n_pad))
+    allowed = jnp.concatenate([single, valid], axis=2)
+    products, fits = _cross_validate(design, data, features, allowed, penalty, leading)
     everything = jnp.asarray(rows.weights)
     if basis is None:
-        outcome = _settle_each(design, data, features[:, -1], errors, fits, everything)
-        if penalty is not None:
-            outcome = _settle_wider(
-                design, data, features[:, -1], columns[:, -1], penalty[:, -1], errors, fits,
-                everything, outcome,
-            )  # fmt: skip
+        chosen = _settle_each(
+            design, data, features[:, -1], allowed[:, -1],
+            None if penalty is None else penalty[:, -1], np.asarray(products), fits, everything,
+        )  # fmt: skip
     else:
         data = data._replace(values=values.T, coded=None if coded is None else coded.T)
-        outcome = _settle_shared(
-            design, data, features[0, -1], allowed[0, -1], errors, n_pad, everything
+        chosen = _settle_shared(
+            design, data, features[0, -1], allowed[0, -1], products, n_pad, everything
         )
-    keep = outcome.keep
+    keep = chosen.keep
     keep[:, 0] = True
     supports = [_supports(np.asarray(f), n_pad) for f in features[: len(keep), -1]]
 
     def assemble(w: Array) -> Spectrum:
+        w = np.array(w)
+        w[:, 0] += offset
         if basis is not None:
-            return spectrum.from_terms(supports[0][keep[0]], np.asarray(w)[:, keep[0]], n)
-        parts = zip(supports, np.asarray(w), keep, strict=True)
+            return spectrum.from_terms(supports[0][keep[0]], w[:, keep[0]], n)
+        parts = zip(supports, w, keep, strict=True)
         return spectrum.stack([spectrum.from_terms(s[k], v[k], n) for s, v, k in parts])
 
-    names = [_method(c) for c in outcome.chosen]
-    return Fit(assemble(outcome.honest), assemble(outcome.final), names, info)
+    return Fit(assemble(chosen.honest), assemble(chosen.final), chosen.methods, info)
 
 
-class _Outcome(NamedTuple):
-    """The winning candidates, their coefficients without and with the held-out rows."""
+def _mean(samples: Samples) -> Float[np.ndarray, "K"]:
+    """The mean of the values that may be fitted."""
+    values = np.asarray(samples.values)[~samples.held_out]
+    if samples.coded is not None:
+        values = np.concatenate([values, samples.coded])
+    return values.mean(axis=0, dtype=float).astype(np.float32)
 
-    chosen: Sequence[int]
+
+class _Chosen(NamedTuple):
+    """What won: coefficients without and with the held-out rows."""
+
     honest: Float[Array, "K T"]
     final: Float[Array, "K T"]
     keep: Bool[np.ndarray, "K T"]
+    methods: set[str]
 
 
-_PLAIN = len(METHODS) * len(refit.RIDGE_STRENGTHS)
-"""The candidates of :mod:`spexjax.refit` come before those of :mod:`spexjax.portfolio`."""
+def _coded_folds(design: CodedDesign) -> Float[np.ndarray, "folds_plus_1 C D"]:
+    """1 where a fold trains: all but some delays of one group; everywhere in the last lane."""
+    fold = _coded_fold(design)
+    return (np.arange(int(fold.max()) + 2)[:, None, None] != fold).astype(np.float32)
+
+
+def _coded_fold(design: CodedDesign) -> Int[np.ndarray, "C D"]:
+    """The fold in which each group's delays are tested."""
+    parts = _CODED_FOLDS // design.groups if design.groups <= _CODED_FOLDS // 2 else 2
+    return np.arange(design.groups)[:, None] * parts + np.arange(design.num_delays) % parts
 
 
 def _widen(
@@ -150,9 +171,7 @@ def _widen(
         coded = gf2.unpack_numpy(np.asarray(design.packed()), masks.shape[1])
         masks = np.concatenate([coded, masks])
         values = np.concatenate([np.asarray(samples.coded, np.float32), values])
-        # With one group only, every lane decodes it: it is no fold of its own.
-        group = np.arange(len(coded)) // (len(coded) // design.groups)
-        fold = np.concatenate([group if design.groups > 1 else np.full(len(coded), folds), fold])
+        fold = np.concatenate([np.repeat(_coded_fold(design), 2**design.b), fold])
     width = max(given.shape[3], min(max_order, n))
     given = np.pad(given, ((0, 0), (0, 0), (0, 0), (width - given.shape[3], 0)), constant_values=-1)
     key = jax.random.key(0, impl="threefry2x32") if key is None else key
@@ -167,77 +186,51 @@ def _widen(
     return np.stack(features), jnp.asarray(np.stack(penalty))
 
 
-def _settle_wider(
-    design, data, features, allowed, penalty, errors, fits, everything, plain: _Outcome
-) -> _Outcome:
-    """Replaces the outcome of those outputs for which a candidate of the portfolio won."""
-    errors, fits = np.asarray(errors), np.asarray(fits)
-    honest, final, keep = (np.array(x) for x in (plain.honest, plain.final, plain.keep))
-    for k in np.flatnonzero(np.asarray(plain.chosen) >= _PLAIN):
-        mixture, places = portfolio.choose(errors[k, _PLAIN:], len(SCHEMES))
-        parts = fits[k, _PLAIN + places]
-        coded = None if data.coded is None else data.coded[k]
-        polished = _polish_mixture(
-            design, data, data.values[k], coded, features[k], allowed[k], penalty[k],
-            everything, mixture, jnp.asarray(parts),
-        )  # fmt: skip
-        honest[k] = mixture.share @ parts
-        final[k] = np.asarray(polished)
-        keep[k] = honest[k] != 0
-    return _Outcome(plain.chosen, jnp.asarray(honest), jnp.asarray(final), keep)
+def _settle_each(design, data, features, allowed, penalty, products, fits, everything) -> _Chosen:
+    """Each output's mixture."""
+    menu = mixture.menu(wider=penalty is not None)
+    count = float(jnp.sum(data.training)) + (0 if data.coded is None else data.coded.shape[1])
+    mixed = [mixture.mix(p, count, menu) for p in products]
+    places = np.stack([m.places for m in mixed])
+    shares = jnp.asarray(np.stack([m.shares for m in mixed]))
+    parts = jnp.take_along_axis(fits, jnp.asarray(places)[..., None], axis=1)
+    weights = None
+    if penalty is not None:
+        scheme = jnp.asarray(menu.scheme[places])
+        weights = jnp.take_along_axis(penalty, scheme[..., None], axis=1)
+    again = _polish(
+        design, data, features, allowed, everything, parts, menu.ridge[places],
+        menu.lasso[places], weights,
+    )  # fmt: skip
+    honest, final = (jnp.einsum("km,kmt->kt", shares, w) for w in (parts, again))
+    used = set.union(*(menu.names(m.places[m.shares > 0]) for m in mixed))
+    return _Chosen(honest, final, np.array(honest != 0.0), used)
 
 
-@jax.jit
-def _polish_mixture(
-    design, data: "_Stack", values, coded, features, allowed, penalty, everything, mixture, w
-) -> Float[Array, "T"]:
-    groups = None if design is None else jnp.ones(design.groups)
-    before = _problem(design, data, values, coded, features, allowed, data.training, groups)
-    level = portfolio.levels(before, penalty)
-    p = before._replace(rows=before.rows._replace(weights=everything))
-    return portfolio.polish(p, penalty, mixture, level, w)
-
-
-def _settle_each(design, data, features, errors, fits, everything) -> _Outcome:
-    chosen = np.argmin(errors, axis=1)
-    honest = fits[np.arange(len(chosen)), chosen]
-    strengths = jnp.asarray([_strength(c) for c in chosen], jnp.float32)
-    final = _polish(design, data._replace(training=everything), features, strengths, honest)
-    return _Outcome(chosen.tolist(), honest, final, np.array(honest != 0.0))
-
-
-def _settle_shared(design, data, features, allowed, errors, n_pad, everything) -> _Outcome:
+def _settle_shared(design, data, features, allowed, products, n_pad, everything) -> _Chosen:
     # L1 would choose other columns for each output, so only the plain ridge fits can win.
     A = len(refit.RIDGE_STRENGTHS)
-    best = int(jnp.argmin(jnp.sum(errors, axis=0)[: 2 * A]))
-    keep = allowed & ((best >= A) | (np.arange(len(allowed)) <= n_pad))
-    used, strength = jnp.asarray(keep), jnp.float32(_strength(best))
-    honest = _ridge_all(design, data, features, used, strength)
-    final = _ridge_all(design, data._replace(training=everything), features, used, strength)
-    return _Outcome([best], honest, final, keep[None])
-
-
-def _method(candidate: int) -> str:
-    if candidate >= _PLAIN:
-        return "wider"
-    return METHODS[int(candidate) // len(refit.RIDGE_STRENGTHS)]
-
-
-def _strength(candidate: int) -> float:
-    if candidate >= _PLAIN:
-        return refit.DEBIASING
-    return refit.strength(_method(candidate), int(candidate) % len(refit.RIDGE_STRENGTHS))
+    best = int(jnp.argmin(jnp.sum(jnp.diagonal(products, axis1=1, axis2=2), axis=0)[: 2 * A]))
+    keep = allowed & ((best >= A) | (jnp.arange(len(allowed)) <= n_pad))
+    strength = jnp.float32(refit.RIDGE_STRENGTHS[best % A])
+    honest = _ridge_all(design, data, features, keep, strength)
+    final = _ridge_all(design, data._replace(training=everything), features, keep, strength)
+    return _Chosen(honest, final, np.array(keep)[None], {refit.METHODS[best // A]})
 
 
 def _find(design, coded, values, config, max_order, shared):
-    """The candidate sets of each output (one row for all if shared), fold by fold, then of all."""
+    """The decoded sets of each output (one row for all if shared) in every lane, and Info."""
     if design is None:
-        features = np.full((1 if shared else values.shape[1], ROW_FOLDS + 1, 8, 1), -1, np.int32)
-        return features, np.zeros(features.shape[:-1], int), None
+        return np.full((1 if shared else values.shape[1], ROW_FOLDS + 1, 8, 1), -1, np.int32), None
     outputs = coded[None] if shared else coded.T[..., None]
-    found, info = _searches(design, outputs, _actives(design.groups), config)
-    degree = np.where(found.valid, np.sum(np.asarray(found.features) >= 0, axis=-1), 0)
-    return *_compact(np.asarray(found.features), degree, max_order), info
+    C = design.groups
+    # With one group there is none to leave out.
+    actives = np.concatenate([~np.eye(C, dtype=bool), np.ones((1, C), bool)])[-1 if C == 1 else 0 :]
+    found, info = _searches(design, outputs, jnp.asarray(actives), config)
+    sets = _compact(np.asarray(found.features), np.asarray(found.valid), max_order)
+    parts = np.unique(_coded_fold(design)).size // C
+    lanes = np.append(np.repeat(np.arange(C), parts), C) % len(actives)
+    return sets[:, lanes], info
 
 
 def _directions(values: Array, coded: Array | None) -> Float[Array, "K k"]:
@@ -267,13 +260,6 @@ def _pad_rows(samples: Samples, n: int, n_pad: int) -> _PaddedRows:
     )
 
 
-def _actives(C: int) -> Bool[Array, "folds_plus_1 C"]:
-    """The groups that each search may use: all but one for each fold, then all."""
-    if C == 1:
-        return jnp.ones((2, 1), bool)
-    return jnp.concatenate([~jnp.eye(C, dtype=bool), jnp.ones((1, C), bool)])
-
-
 @functools.partial(jax.jit, static_argnames="config")
 def _searches(design, coded, actives, config):
     def output(values):
@@ -287,18 +273,17 @@ def _searches(design, coded, actives, config):
     return found, jax.tree.map(lambda x: x[:, -1], info)
 
 
-def _compact(features: np.ndarray, degree: np.ndarray, max_order: int):
+def _compact(features: np.ndarray, valid: np.ndarray, max_order: int) -> np.ndarray:
     """Keeps the sets of degree 2 to ``max_order``, in the smallest bucket that holds them."""
+    degree = np.where(valid, np.sum(features >= 0, axis=-1), 0)
     wanted = (degree >= 2) & (degree <= max_order)
     size = spectrum.bucket(int(wanted.sum(axis=-1).max()))
     order = np.argsort(~wanted, axis=-1, kind="stable")[..., :size]
     kept = np.take_along_axis(wanted, order, axis=-1)
     members = np.take_along_axis(features, order[..., None], axis=-2)
-    pad = size - order.shape[-1]
     members = np.where(kept[..., None], members, -1).astype(np.int32)
-    members = np.pad(members, ((0, 0), (0, 0), (0, pad), (0, 0)), constant_values=-1)
-    degree = np.where(kept, np.take_along_axis(degree, order, axis=-1), 0)
-    return members, np.pad(degree, ((0, 0), (0, 0), (0, pad)))
+    pad = ((0, 0), (0, 0), (0, size - order.shape[-1]), (0, 0))
+    return np.pad(members, pad, constant_values=-1)
 
 
 class _Stack(NamedTuple):
@@ -309,14 +294,16 @@ class _Stack(NamedTuple):
     training: Float[Array, "rows"]
     fold: Int32[Array, "rows"]
     coded: Float[Array, "K N"] | None
-    actives: Bool[Array, "folds_plus_1 C"] | None
+    inside: Float[Array, "folds_plus_1 C D"] | None
 
 
 def _problem(
-    design, data: _Stack, values, coded, features, allowed, row_weights, groups
+    design, data: _Stack, values, coded, features, allowed, row_weights, fold=-1
 ) -> Problem:
+    """The problem of a fold; by default that of all coded masks."""
     rows = Rows(data.bits, values, row_weights)
-    return refit.problem(design, coded, groups, rows, features, allowed)
+    inside = None if data.inside is None else data.inside[fold]
+    return refit.problem(design, coded, inside, rows, features, allowed)
 
 
 @functools.partial(jax.jit, static_argnames="leading")
@@ -327,8 +314,8 @@ def _cross_validate(
     allowed: Bool[Array, "K folds_plus_1 T"],
     penalty: Float[Array, "K folds_plus_1 P T"] | None,
     leading: int,
-) -> tuple[Float[Array, "K candidates"], Float[Array, "K candidates T"]]:
-    """Held-out squared errors of all candidates, and their fits to all training rows.
+) -> tuple[Float[Array, "K L L"], Float[Array, "K L T"]]:
+    """Products of held-out residuals of all L candidates, and their fits to all training rows.
 
     The candidates of :mod:`spexjax.refit` see the first ``leading`` columns only.
     """
@@ -341,58 +328,47 @@ def _cross_validate(
 
         def one(fold):
             inside = jnp.where(data.fold == fold, 0.0, data.training)
-            outside = data.training - inside
-            groups = left = None
-            if design is not None:
-                groups = data.actives[fold].astype(jnp.float32)
-                left = jnp.where(design.groups == 1, groups, 1.0 - groups)
-            p = _problem(design, data, values, coded, members[fold], columns[fold], inside, groups)
+            p = _problem(design, data, values, coded, members[fold], columns[fold], inside, fold)
             w = refit.candidates(refit.leading(p, leading), sets)
             if penalty is not None:
                 w = jnp.pad(w, ((0, 0), (0, T - leading)))
                 w = jnp.concatenate([w, portfolio.candidates(p, penalty[fold])])
-            test = p._replace(rows=p.rows._replace(weights=outside))
+            test = p._replace(rows=p.rows._replace(weights=data.training - inside))
             if p.coded is not None:
-                test = test._replace(coded=p.coded._replace(weights=left))
-            return refit.squared_error(test, w), w
+                test = test._replace(coded=p.coded._replace(weights=1.0 - p.coded.weights))
+            return refit.residual_products(test, w), w
 
-        errors, w = jax.lax.map(one, jnp.arange(folds + 1))
-        return jnp.sum(errors[:folds], axis=0), w[folds]
+        products, w = jax.lax.map(one, jnp.arange(folds + 1))
+        return jnp.sum(products[:folds], axis=0), w[folds]
 
     return jax.lax.map(output, (data.values, data.coded, features, allowed, penalty))
 
 
 @jax.jit
-def _polish(design, data: _Stack, features, strength, w):
-    """Ridge once more, at the strength chosen, on the support of w, with all rows."""
+def _polish(design, data: _Stack, features, allowed, everything, w, ridge, lasso, penalty):
+    """Every output's fits once more, their supports kept, with all rows."""
 
     def output(args):
-        values, coded, members, strength, w = args
-        groups = None if design is None else jnp.ones(design.groups)
-        allowed = (w != 0.0) | (jnp.arange(w.shape[0]) == 0)
-        p = _problem(design, data, values, coded, members, allowed, data.training, groups)
-        penalty = jnp.ones(w.shape[0]).at[0].set(0.0)
-        return proximal.ridge_solve(
-            refit.operator(p),
-            refit.correlations(p),
-            refit.per_mask(p, strength),
-            penalty=penalty,
-            mask=allowed,
-            w0=w,
-        )[0]
+        values, coded, members, columns, w, ridge, lasso, penalty = args
+        p = _problem(design, data, values, coded, members, columns, data.training)
+        level = None
+        if penalty is not None:
+            level = lasso * portfolio.vanishing(refit.correlations(p), penalty)
+        p = p._replace(rows=p.rows._replace(weights=everything))
+        return portfolio.polish(p, w, ridge, level, penalty)
 
-    return jax.lax.map(output, (data.values, data.coded, features, strength, w))
+    outputs = data.values, data.coded, features, allowed, w, ridge, lasso, penalty
+    return jax.lax.map(output, outputs)
 
 
 @jax.jit
 def _ridge_all(design, data: _Stack, features, allowed, strength) -> Float[Array, "K T"]:
     """Ridge with one support and strength for all outputs, a few at a time."""
     K = data.values.shape[0]
-    groups = None if design is None else jnp.ones(design.groups)
     penalty = jnp.ones(allowed.shape[0]).at[0].set(0.0)
 
     def stated(values, coded):
-        return _problem(design, data, values, coded, features, allowed, data.training, groups)
+        return _problem(design, data, values, coded, features, allowed, data.training)
 
     first = stated(data.values[0], None if data.coded is None else data.coded[0])
     G, strength = refit.operator(first), refit.per_mask(first, strength)

@@ -37,7 +37,8 @@ class Auto:
 
     Coded masks are bought where the smallest design is affordable, uniform ones with the rest.
     Sets that SPEX decodes, supports of boosted trees and screened pairs are fitted together, by
-    ridge and L1; cross-validation, honest about the search, chooses (:mod:`spexjax.crossfit`).
+    ridge and by L1 under several priors; cross-validation, honest about the search, says in which
+    shares these fits are averaged (:mod:`spexjax.crossfit`, :mod:`spexjax.mixture`).
 
     Attributes:
       wider: what is proposed besides the decoded sets.
@@ -135,9 +136,9 @@ def _fit(
         bought.samples, call.n, bought.design, config.peeling, max_order,
         bool(shared) and not bought.scalar, wider, stream,
     )  # fmt: skip
-    if "wider" in fit.method:
+    if "wider" in fit.methods:
         name = wide_name
-    elif bought.design is None or all(m == "linear" for m in fit.method):
+    elif bought.design is None or fit.methods == {"linear"}:
         name = "linear"
     else:
         name = "spex"

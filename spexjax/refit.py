@@ -3,12 +3,13 @@
 The reference implementations keep the coefficients that peeling found and lose to plain linear
 regression at small budgets. Here the empty set, all single inputs and the found sets are fitted
 together, by ridge and by L1, with strengths chosen by cross-validation that is honest about the
-search: the folds are the groups of the design, and each fold's candidates were decoded without
-it. Linear fits (the sets found left out) are among the candidates, so the search can only help.
+search (:mod:`spexjax.crossfit`): each fold's sets were decoded without its group. Linear fits (the
+sets found left out) are among the candidates, so the search can only help.
 
 On coded masks the columns (−1)^⟨x,k⟩ need not be formed. The transform along ℓ is orthogonal, so
 the rows of delay i and group c become bins, in which column k has a single entry, at M_cᵀk. Gram
 entries follow in closed form: 2^b Σ_c [M_cᵀk = M_cᵀk'] (−1)^⟨s_c,k+k'⟩ Σ_i (−1)^⟨d_i,k+k'⟩.
+A delay of a group can be left out, but no single mask: that would break the orthogonality.
 """
 
 import functools
@@ -48,7 +49,7 @@ class Coded(NamedTuple):
     signs: Float[Array, "T D"]
     values: Float[Array, "C B D"]
     """2^(b/2) U: the orthonormal transform of the values."""
-    weights: Float[Array, "C"]
+    weights: Float[Array, "C D"]
 
 
 class Problem(NamedTuple):
@@ -74,7 +75,7 @@ def coded_part(
     design: CodedDesign,
     values: Float[Array, "N"],
     features: Int32[Array, "S t"],
-    weights: Float[Array, "C"],
+    weights: Float[Array, "C D"],
 ) -> Coded:
     """The bins of a design as seen by the columns of a problem."""
     C, D, B = design.groups, design.num_delays, 2**design.b
@@ -100,15 +101,15 @@ def coded_part(
 def problem(
     design: CodedDesign | None,
     coded_values: Float[Array, "N"] | None,
-    group_weights: Float[Array, "C"] | None,
+    coded_weights: Float[Array, "C D"] | None,
     rows: Rows,
     features: Int32[Array, "S t"],
     allowed: Bool[Array, "T"],
 ) -> Problem:
     """Puts a problem together; see :class:`Problem`."""
     coded = None
-    if design is not None and coded_values is not None and group_weights is not None:
-        coded = coded_part(design, coded_values, features, group_weights)
+    if design is not None and coded_values is not None and coded_weights is not None:
+        coded = coded_part(design, coded_values, features, coded_weights)
     return Problem(columns(rows.bits, features), rows, coded, allowed)
 
 
@@ -126,8 +127,7 @@ def total_weight(p: Problem) -> Float[Array, ""]:
     """The number of masks that count."""
     total = jnp.sum(p.rows.weights)
     if p.coded is not None:
-        _, B, D = p.coded.values.shape
-        total = total + B * D * jnp.sum(p.coded.weights)
+        total = total + p.coded.values.shape[1] * jnp.sum(p.coded.weights)
     return jnp.maximum(total, 1.0)
 
 
@@ -156,13 +156,10 @@ def gram(p: Problem) -> Float[Array, "T T"]:
     if p.coded is not None:
         c = p.coded
         _, B, _ = c.values.shape
-        agreement = c.signs @ c.signs.T
-        meet = jnp.zeros_like(agreement)
         for g in range(c.bins.shape[0]):
             same = c.bins[g][:, None] == c.bins[g][None, :]
-            sign = c.weights[g] * c.shifts[g][:, None] * c.shifts[g][None, :]
-            meet = meet + jnp.where(same, sign, 0.0)
-        out = out + B * meet * agreement
+            signs = c.shifts[g][:, None] * c.signs
+            out = out + jnp.where(same, (B * c.weights[g] * signs) @ signs.T, 0.0)
     allowed = p.allowed[:, None] & p.allowed[None, :]
     return jnp.where(allowed, out, 0.0) / total_weight(p)
 
@@ -200,29 +197,30 @@ def _forward(c: Coded, w: Float[Array, "T L"]) -> Float[Array, "C B D L"]:
 
 
 def _adjoint(c: Coded, bins: Float[Array, "C B D L"]) -> Float[Array, "T L"]:
-    """The weighted sum over groups of each column's signs times its bin."""
+    """The weighted sum over groups and delays of each column's signs times its bin."""
 
-    def one(place: Array, shifts: Array, weight: Array, values: Array) -> Array:
-        return weight * shifts[:, None] * jnp.einsum("td,tdl->tl", c.signs, values[place])
+    def one(place: Array, shifts: Array, weights: Array, values: Array) -> Array:
+        return shifts[:, None] * jnp.einsum("td,tdl->tl", c.signs * weights, values[place])
 
     groups = [one(c.bins[g], c.shifts[g], c.weights[g], bins[g]) for g in range(len(c.bins))]
     return functools.reduce(jnp.add, groups)
 
 
-def squared_error(p: Problem, w: Float[Array, "L T"]) -> Float[Array, "L"]:
-    """The sum of squared residuals of L coefficient vectors over the masks that count."""
-
-    error = (p.rows.values - w @ p.columns.T) ** 2 @ p.rows.weights
+def residual_products(p: Problem, w: Float[Array, "L T"]) -> Float[Array, "L L"]:
+    """Σ r_a r_b over the masks that count, r_a the residuals of the coefficient vector a."""
+    r = p.rows.values - w @ p.columns.T
+    out = (r * p.rows.weights) @ r.T
     c = p.coded
     if c is None:
-        return error
+        return out
     scale = jnp.sqrt(jnp.float32(c.values.shape[1]))
 
     def on_coded(v: Array) -> Array:
-        predicted = scale * _forward(c, v[:, None])[..., 0]
-        return c.weights @ jnp.sum((c.values - predicted) ** 2, axis=(1, 2))
+        return c.values - scale * _forward(c, v[:, None])[..., 0]
 
-    return error + jax.lax.map(on_coded, w)
+    r = jax.lax.map(on_coded, w)
+    weighted = r * c.weights[:, None]
+    return out + weighted.reshape(len(w), -1) @ r.reshape(len(w), -1).T
 
 
 def candidates(p: Problem, sets: Bool[Array, "T"]) -> Float[Array, "candidates T"]:

@@ -2,6 +2,7 @@
 
 import warnings
 from dataclasses import replace
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -47,16 +48,20 @@ def model():
     return LanguageModel(config, params, tokenizer(), None, special, "tiny", "plain")
 
 
+@partial(jax.jit, static_argnums=0)
+def all_log_probabilities(config, params, row):
+    hidden, _ = Llama(config).apply({"params": params}, row)
+    return jax.nn.log_softmax(unembed(config, params, hidden[0]))
+
+
 def token_by_token(model, text, answer):
     """Log-probabilities of the answer's tokens, each from a pass over all that comes before."""
-    run = jax.jit(Llama(model.config).apply)
     ids, found = model.encode(text), []
     for token in model.tokenizer.encode(answer, add_special_tokens=False).ids:
         row = np.zeros((1, 40), np.int32)
         row[0, : len(ids)] = ids
-        hidden, _ = run({"params": model.params}, row)
-        logits = unembed(model.config, model.params, hidden[0, len(ids) - 1])
-        found.append(float(jax.nn.log_softmax(logits)[token]))
+        seen = np.asarray(all_log_probabilities(model.config, model.params, row))
+        found.append(float(seen[len(ids) - 1, token]))
         ids.append(token)
     return found
 

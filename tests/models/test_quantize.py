@@ -1,11 +1,15 @@
 """Eight-bit weights: how exact they are, how small, and that models take them as they are."""
 
+from itertools import islice
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from spexjax.models.language import load_language_model
 from spexjax.models.llama import Llama, LlamaConfig, init_params, unembed
+from spexjax.models.mini.facts import held_out_examples
 from spexjax.models.quantize import (
     Int8Kernel,
     bytes_of,
@@ -112,11 +116,9 @@ def test_a_table_has_a_scale_per_row():
     )
 
 
-@pytest.mark.parametrize("embeddings", [False, True])
-def test_a_model_keeps_its_distribution(model, log_probabilities, embeddings):
+def test_a_model_keeps_its_distribution(model, log_probabilities):
     want = log_probabilities(model)
-    low = quantize(model, CONFIG, embeddings)
-    found = log_probabilities(low)
+    found = log_probabilities(quantize(model, CONFIG, embeddings=True))
     entropy = -float(jnp.mean(jnp.sum(jnp.exp(want) * want, -1)))
     assert entropy < 0.95 * np.log(CONFIG.vocab_size)
     divergence = float(jnp.mean(jnp.sum(jnp.exp(want) * (want - found), -1)))
@@ -125,6 +127,31 @@ def test_a_model_keeps_its_distribution(model, log_probabilities, embeddings):
     drawn = jax.random.categorical(jax.random.key(1), want, shape=(64, *want.shape[:-1]))
     gap = jnp.take_along_axis(want - found, jnp.moveaxis(drawn, 0, -1), axis=-1)
     assert abs(float(jnp.mean(gap))) < 0.01
+
+
+def test_the_embedded_model_keeps_its_perplexity():
+    """Of the true answers to held-out questions, within 1 %."""
+    model = load_language_model()
+    prompts = [
+        (model.encode(f"{e.context} {e.question}"), model.tokenizer.token_to_id(e.answer))
+        for hops in (1, 2)
+        for e in islice(held_out_examples(0, 12, hops), 32)
+    ]
+    last = np.array([len(ids) - 1 for ids, _ in prompts])
+    answers = np.array([answer for _, answer in prompts])
+    ids = np.array([ids + [0] * (max(last) + 1 - len(ids)) for ids, _ in prompts], np.int32)
+
+    @jax.jit
+    def loss(params):
+        hidden, _ = Llama(model.config).apply({"params": params}, ids)
+        logits = unembed(model.config, params, hidden[np.arange(len(ids)), last])
+        found = jax.nn.log_softmax(logits)[np.arange(len(ids)), answers]
+        return -jnp.mean(found)
+
+    want, found = loss(model.params), loss(quantize(model.params, model.config, embeddings=True))
+    assert want < 1.5  # the model knows most of the answers
+    assert found != want
+    assert abs(np.exp(found - want) - 1) < 0.01
 
 
 @pytest.mark.parametrize("tied", [True, False])

@@ -28,7 +28,7 @@ from spexjax.models.quantize import quantize
 
 assert jax.local_device_count() == 8
 folder = Path(sys.argv[1])
-sizes = dict(vocab_size=96, dim=32, n_layers=2, head_dim=8, hidden_dim=48,
+sizes = dict(vocab_size=96, dim=32, n_layers=1, head_dim=8, hidden_dim=48,
              max_position_embeddings=64, bos_token_id=1, eos_token_ids=(2,))
 CONFIGS = {
     "tied": LlamaConfig("llama", n_heads=8, n_kv_heads=2, tie_embeddings=True, **sizes),
@@ -53,30 +53,33 @@ for name, config in CONFIGS.items():
     save_llama(folder / name, config, params)
     want = np.asarray(logits(config, params, ids, valid))
     assert np.ptp(want) > 1
-    for tensor in (8, 4) if name == "tied" else (2,):
-        mesh = sharding.device_mesh(tensor)
-        assert mesh.shape == {"data": 8 // tensor, "tensor": tensor}
-        same, spread = load_llama(folder / name, place=sharding.placement(config, mesh))
-        assert same == config
-        for path, leaf in jax.tree_util.tree_leaves_with_path(spread):
-            parts = {s.data.shape for s in leaf.addressable_shards}
-            assert len(parts) == 1, path
-            cut = leaf.size // np.prod(parts.pop())
-            whole = str(path).count("norm") or (
-                path[-1].key == "bias" and path[-2].key in ("out", "down")
-            ) or (path[-2:-1] and path[-2].key in ("key", "value") and config.n_kv_heads < tensor)
-            assert cut == (1 if whole else tensor), (path, cut)
-        rows = jax.NamedSharding(mesh, jax.P("data"))
-        found = logits(config, spread, *jax.device_put((ids, valid), rows))
-        np.testing.assert_allclose(np.asarray(found), want, atol=2e-5, rtol=1e-4)
-    codes = quantize(params, config, embeddings=True)
-    spread = sharding.shard(codes, config, mesh)
-    kernel = spread["layer_0"]["gate"]["kernel"]
-    assert kernel.codes.addressable_shards[0].data.shape == (32, 48 // tensor)
-    assert kernel.scale.addressable_shards[0].data.shape == (48 // tensor,)
+    tensor = 8 if name == "tied" else 2
+    mesh = sharding.device_mesh(tensor)
+    assert mesh.shape == {"data": 8 // tensor, "tensor": tensor}
+    same, spread = load_llama(folder / name, place=sharding.placement(config, mesh))
+    assert same == config
+    for path, leaf in jax.tree_util.tree_leaves_with_path(spread):
+        parts = {s.data.shape for s in leaf.addressable_shards}
+        assert len(parts) == 1, path
+        cut = leaf.size // np.prod(parts.pop())
+        module = path[-2].key if len(path) > 1 else ""
+        few = module in ("key", "value") and config.n_kv_heads < tensor
+        whole = few or "norm" in module or (path[-1].key == "bias" and module == "out")
+        assert cut == (1 if whole else tensor), (path, cut)
+    rows = jax.NamedSharding(mesh, jax.P("data"))
     found = logits(config, spread, *jax.device_put((ids, valid), rows))
-    want = logits(config, codes, ids, valid)
-    np.testing.assert_allclose(np.asarray(found), np.asarray(want), atol=2e-5, rtol=1e-4)
+    np.testing.assert_allclose(np.asarray(found), want, atol=2e-5, rtol=1e-4)
+
+# The last of them, quantised, and as a program of batches.
+codes = quantize(params, config, embeddings=True)
+spread = sharding.shard(codes, config, mesh)
+kernel = spread["layer_0"]["gate"]["kernel"]
+assert kernel.codes.addressable_shards[0].data.shape == (32, 24)
+assert kernel.scale.addressable_shards[0].data.shape == (24,)
+assert spread["embedding"].codes.addressable_shards[0].data.shape == (48, 32)
+found = logits(config, spread, *jax.device_put((ids, valid), rows))
+want = logits(config, codes, ids, valid)
+np.testing.assert_allclose(np.asarray(found), np.asarray(want), atol=2e-5, rtol=1e-4)
 
 
 def run(length, params, ids, masks):
@@ -88,7 +91,7 @@ def run(length, params, ids, masks):
 program = sharding.on_mesh(run, mesh, 3, 0)
 masks = np.random.default_rng(2).random((8, 2, 12)) < 0.5
 found = program(12, sharding.shard(params, config, mesh), ids[0], masks)
-want = np.stack([run(12, params, ids[0], m) for m in masks])
+want = run(12, params, ids[0], masks.reshape(16, 12)).reshape(8, 2, 3)
 assert found.shape == want.shape == (8, 2, 3)
 np.testing.assert_allclose(np.asarray(found), want, atol=2e-5, rtol=1e-4)
 print("same")
