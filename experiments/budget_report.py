@@ -139,21 +139,23 @@ def verdict(rows: list[Row]) -> str:
 
 
 def draw(rows: list[Row], path: Path) -> None:
-    """R² against calls, a panel for each kind; only cases done at all of its budgets count.
+    """R² against calls, a panel for each kind; only cases that auto did at all budgets count.
 
-    A method's point is drawn where it has done all of these cases.
+    A method's point is drawn where it has done all of these cases; without auto the first counts.
     """
     import matplotlib.pyplot as plt
 
     scores = _by_seed(rows)
     kinds = list(dict.fromkeys(r.kind for r in rows))
-    figure, panels = plt.subplots(1, len(kinds), figsize=(4.2 * len(kinds), 3.8), squeeze=False)
+    figure, panels = plt.subplots(
+        1, len(kinds), figsize=(4.2 * len(kinds), 4.0), squeeze=False, layout="constrained"
+    )
     colours = dict(zip(_methods(rows), plt.rcParams["axes.prop_cycle"].by_key()["color"] * 2,
                        strict=False))  # fmt: skip
     for axes, kind in zip(panels[0], kinds, strict=True):
         inside = [r for r in rows if r.kind == kind]
-        budgets = sorted({r.budget for r in inside})
         reference = "auto" if any(r.method == "auto" for r in inside) else inside[0].method
+        budgets = sorted({r.budget for r in inside if r.method == reference})
         cases = [c for c in dict.fromkeys(r.case for r in inside)
                  if all((c, b, reference) in scores for b in budgets)]  # fmt: skip
         for name, colour in colours.items():

@@ -14,7 +14,7 @@ Kind = Literal["number", "date", "span", "spans"]
 
 
 class Date(NamedTuple):
-    """A date of which parts may be unknown (blank)."""
+    """A date of which parts may be unknown: blank here, blank or missing in the file."""
 
     day: str
     month: str
@@ -90,9 +90,10 @@ def _question(node: Node) -> Question:
 
 def _answer(node: Node) -> Answer:
     date = node.field("date")
+    parts = [date.optional(name) for name in Date._fields]
     answer = Answer(
         number=node.field("number").text(),
-        date=Date(*(date.field(part).text() for part in Date._fields)),
+        date=Date(*("" if part is None else part.text() for part in parts)),
         spans=tuple(item.filled() for item in node.field("spans").items()),
     )
     if not any(text.strip() for text in answer.texts):

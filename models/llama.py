@@ -320,7 +320,7 @@ class _Transposed(NamedTuple):
 def _stored(module: nn.Module, name: str, init: Any, shape: tuple[int, ...]) -> Any:
     """A parameter that may be something else than an array; an array must be of ``shape``."""
     if module.has_variable("params", name):
-        value = module.get_variable("params", name)
+        value: Any = module.get_variable("params", name)
         have = getattr(value, "shape", shape)
         if have != shape:
             path = "/".join((*module.path, name))

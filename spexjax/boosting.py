@@ -7,7 +7,8 @@ split.  They are one matrix product of (node × row) indicators with the masks, 
 (folds × rates), and only the right child of each node is summed: the left one is the rest.
 
 Memory, in floats: N·n for the masks, 2^(depth − 1)·lanes·N for the indicators and
-2^(depth + 1)·lanes·n for the sums; nothing grows with the number of trees but the trees.
+2^(depth + 1)·lanes·n for the sums; nothing grows with the number of trees but the trees. So 50 000
+masks of 2 000 inputs, five folds and depth 5 stay under 1 GB.
 """
 
 import dataclasses

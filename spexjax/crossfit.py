@@ -113,8 +113,8 @@ def fit(
     keep[:, 0] = True
     supports = [_supports(np.asarray(f), n_pad) for f in features[: len(keep), -1]]
 
-    def assemble(w: Array) -> Spectrum:
-        w = np.array(w)
+    def assemble(fitted: Array) -> Spectrum:
+        w = np.array(fitted)
         w[:, 0] += offset
         if basis is not None:
             return spectrum.from_terms(supports[0][keep[0]], w[:, keep[0]], n)

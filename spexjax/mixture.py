@@ -47,14 +47,14 @@ def menu(wider: bool) -> Menu:
     """The candidates of :mod:`spexjax.refit`, then, if wider, those of :mod:`spexjax.portfolio`."""
     A, S, few = len(STRENGTHS), len(SCHEMES), len(refit.RIDGE_STRENGTHS)
     methods = len(refit.METHODS)
-    ridge = [refit.strength(m, a) for m in refit.METHODS for a in range(few)]
-    none = np.zeros(len(ridge))
-    first = np.repeat(np.arange(methods), few), none.astype(int), none, np.array(ridge)
+    plain = np.array([refit.strength(m, a) for m in refit.METHODS for a in range(few)])
+    none = np.zeros(len(plain))
+    first = np.repeat(np.arange(methods), few), none.astype(int), none, plain
     families = np.repeat(methods + np.arange(2 * S), A)
     schemes = np.tile(np.repeat(np.arange(S), A), 2)
-    lasso = np.concatenate([np.tile(STRENGTHS, S), np.zeros(S * A)])
-    relaxed = np.where(lasso > 0, 0.0, refit.DEBIASING)
-    parts = list(zip(first, (families, schemes, lasso, relaxed), strict=True))
+    sparse = np.concatenate([np.tile(STRENGTHS, S), np.zeros(S * A)])
+    relaxed = np.where(sparse > 0, 0.0, refit.DEBIASING)
+    parts = list(zip(first, (families, schemes, sparse, relaxed), strict=True))
     family, scheme, lasso, ridge = (np.concatenate(p if wider else p[:1]) for p in parts)
     return Menu(family, scheme, lasso.astype(np.float32), ridge.astype(np.float32))
 

@@ -25,7 +25,8 @@ class ProxySpex:
       depths: depths to try, at most 6 and ``max_order``, for ``recipe="cv"``.
       terms: sets that the trees may propose.
       boost: the other settings of the trees, for ``recipe="cv"``.
-      shared_support: one support for all outputs; True for more than 64 outputs if None.
+      shared_support: one support for all outputs, found by :mod:`spexjax.joint`; True for more
+        than 64 outputs if None. Not for ``recipe="paper"``.
     """
 
     recipe: Literal["cv", "paper"] = "cv"

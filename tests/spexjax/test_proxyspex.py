@@ -9,7 +9,6 @@ from spexjax import (
     ProxySpex,
     candidates,
     lightgbm_trees,
-    portfolio,
     published,
     tree_spectrum,
 )
@@ -159,25 +158,24 @@ def test_penalties_are_those_of_their_definitions():
     found = dict(zip(SCHEMES, candidates.penalties(members, proposal)[0], strict=True))
     assert all(row[0] == 0 for row in found.values())
     np.testing.assert_allclose(found["plain"][1:], 1)
-    np.testing.assert_allclose(found["degree"][1:], [1, 1, 1, 1, 2, 3])
     # The median of 1, 2, 4 and 4 is 3.
     np.testing.assert_allclose(found["trees"][6], np.sqrt(3 / 4.3), rtol=1e-5)
     # In units of their median 2, inputs 0 and 1 have strengths 1/2 and 1.
     expected = (np.sqrt(0.5) + 0.05) ** -0.5 * np.sqrt(2)
     np.testing.assert_allclose(found["heredity"][5], expected, rtol=1e-4)
+    strong = (np.sqrt(0.5) + 0.05) ** -1.0 * np.sqrt(2)
+    np.testing.assert_allclose(found["strong"][5], strong, rtol=1e-4)
+    np.testing.assert_allclose(found["linear"][1:6], [0.1, 0.1, 0.1, 0.1, strong], rtol=1e-4)
 
 
-def test_close_schemes_are_averaged():
-    A = len(portfolio.STRENGTHS)
-    errors = np.full((2, 4, A), 9.0)
-    errors[0, 2, 5], errors[0, 1, 7], errors[0, 0, 3] = 1.0, 1.04, 1.5
-    mixture, places = portfolio.choose(errors.ravel(), 4)
-    assert mixture.scheme.tolist() == [2, 1, 0] and mixture.strength.tolist() == [5, 7, 3]
-    np.testing.assert_allclose(mixture.share, [0.5, 0.5, 0.0])
-    assert places.tolist() == [2 * A + 5, A + 7, 3] and not mixture.relaxed.any()
-    errors[1, 3, 0] = 0.5
-    mixture, places = portfolio.choose(errors.ravel(), 4)
-    assert mixture.relaxed.all() and places[0] == 7 * A and mixture.share[0] == 1
+def test_interactions_are_found_beside_a_long_linear_part():
+    """Every input matters and a few pairs do: L1 alone would shrink the inputs for the pairs."""
+    rng = np.random.default_rng(2)
+    terms = {(i,): float(rng.choice([-1, 1]) * rng.uniform(0.5, 1.5)) for i in range(N_FEATURES)}
+    terms |= {(i, i + 5): 0.5 for i in range(0, 12, 2)}
+    e = explain(function(terms, 0.2), N_FEATURES, budget=200, method=AUTO)
+    linear = explain(function(terms, 0.2), N_FEATURES, budget=200, method="linear")
+    assert held_out_r2(e, terms) > max(0.98, held_out_r2(linear, terms) + 0.02)
 
 
 def test_the_published_rule_keeps_95_percent_of_the_energy():
