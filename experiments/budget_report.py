@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -170,11 +170,11 @@ def draw(rows: list[Row], path: Path) -> None:
         axes.minorticks_off()
         axes.grid(alpha=0.3)
     panels[0][0].set_ylabel("R² on fresh masks")
-    handles: dict[str, object] = {}
+    handles: dict[str, Any] = {}
     for axes in panels[0]:
         handles |= dict(zip(*axes.get_legend_handles_labels()[::-1], strict=True))
     if handles:
-        figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=4)
+        figure.legend(list(handles.values()), list(handles), loc="outside lower center", ncols=4)
     figure.savefig(path, bbox_inches="tight", dpi=150)
     plt.close(figure)
 

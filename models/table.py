@@ -5,12 +5,13 @@ from collections.abc import Iterable, Sequence
 
 from spexjax.explanation import Explanation
 from spexjax.models.api import ApiValue
+from spexjax.models.language_value import LanguageValue
 from spexjax.models.parallel import TextValue
 
 
 def table(
     e: Explanation,
-    f: TextValue | ApiValue,
+    f: TextValue | LanguageValue | ApiValue,
     terms: Iterable[tuple[tuple[int, ...], float]],
     index: str,
     top: int,
@@ -28,7 +29,7 @@ def table(
     labels = feature_labels(f.words)
     cells = [(f"{v:+.3f}", " + ".join(labels[i] for i in s), str(len(s))) for s, v in rows]
     width = max([len(index), *(len(c[0]) for c in cells)])
-    unit = "words" if max(map(len, f.words)) < 40 else "pieces of text"
+    unit = "words" if all(len(w.split()) < 2 for w in f.words) else "pieces of text"
     lines = [
         f"model         {f.description}",
         f"value         {float(e.full):+.3f} for the text, {float(e.empty):+.3f} with all masked",
@@ -36,7 +37,7 @@ def table(
         f"seed {e.seed})",
         f"faithfulness  {faithfulness(e)}",
     ]
-    if isinstance(f, TextValue) and f.source.cut:
+    if isinstance(f, TextValue | LanguageValue) and f.source.cut:
         lines.append(
             f"note          {len(f.source.cut)} more lie beyond the model's "
             f"{f.model.config.max_position_embeddings} positions and have no influence"

@@ -22,6 +22,8 @@ from spexjax.typing import Array, Key
 
 SCREENED_FEATURES = 2048
 _FROM_TREES = 4096
+# Screened pairs are many and few of them matter: as many as the trees' sets cost 0.02 of R².
+_SETS_PER_PAIR = 3
 _RIDGE_ROWS = 1.0  # the penalty of the linear fit, in rows per feature
 
 
@@ -259,11 +261,12 @@ def _rank(
     pairs: Int32[np.ndarray, "B 2"],
     count: int,
 ) -> tuple[Int32[np.ndarray, "Q t"], Float[np.ndarray, "S_plus_Q"]]:
-    """The first ``count`` sets, trees and pairs in turn, that are not given; |F| of all."""
+    """The first ``count`` sets, three of the trees' to a pair, that are not given; |F| of all."""
     t = given.shape[1]
     padded = np.pad(pairs, ((0, 0), (t - 2, 0)), constant_values=-1) if t >= 2 else pairs[:0, :t]
     rows = np.concatenate([np.sort(given, axis=1), sets, np.sort(padded, axis=1)])
-    turn = np.concatenate([np.full(len(given), -1), np.arange(len(sets)), np.arange(len(padded))])
+    turns = [np.full(len(given), -1), np.arange(len(sets)), _SETS_PER_PAIR * np.arange(len(padded))]
+    turn = np.concatenate(turns)
     known = np.concatenate([np.zeros(len(given)), sizes, np.zeros(len(padded))])
     distinct, place = np.unique(rows, axis=0, return_inverse=True)
     place = place.reshape(-1)

@@ -140,7 +140,7 @@ def test_recovery():
 def test_recovery_is_the_definition():
     """Möbius coefficients by inclusion and exclusion over all masks below each set."""
     n, k = 6, 7
-    terms = planted_terms(n, 12, 3)
+    terms = planted_terms(n, 60, 3)  # so many that no two strengths are equal
     strength = {}
     for size in range(1, n + 1):
         for members in itertools.combinations(range(n), size):
