@@ -96,6 +96,7 @@ class Hosts:
         self._failure = self._failure or "This process has left the run"
         with suppress(OSError, ValueError):
             self._send("leave")
+        with suppress(OSError):  # the child is gone and did not take all
             self._to.close()
         try:
             self._child.wait(_CLOSE_SECONDS)
@@ -121,6 +122,7 @@ class Hosts:
             what, rest = "absent", []
         except BaseException:
             self._child.kill()
+            self.close()
             raise
         if what != "ready":
             self.close()

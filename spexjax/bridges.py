@@ -13,6 +13,7 @@ import numpy as np
 from spexjax import index_weights
 from spexjax.explain import explain
 from spexjax.explanation import Explanation
+from spexjax.games import Played
 
 if TYPE_CHECKING:
     import shap
@@ -167,7 +168,7 @@ def _approximator_class() -> type:
             A normalised game stays so here: shapiq's explainers add what it takes away.
             """
             self.explanation = explain(
-                lambda masks: game(masks), self.n, budget=budget, method=self.method,
+                Played(game), self.n, budget=budget, method=self.method,
                 max_order=self.fitted_order, seed=self._random_state or 0,
                 chunk_size=self.chunk_size,
             )  # fmt: skip

@@ -17,13 +17,19 @@ from spexjax.typing import ArrayLike
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Unnormalised:
-    """A game's values before normalisation."""
+class Played:
+    """A game as a value function. Imputers may return numbers as objects: here they are floats.
+
+    Attributes:
+      game: what is asked.
+      added: what is added to its values.
+    """
 
     game: Any
+    added: float = 0.0
 
     def __call__(self, masks: Bool[np.ndarray, "N n"], /) -> ArrayLike:
-        return np.asarray(self.game(masks)) + self.game.normalization_value
+        return np.asarray(self.game(masks), np.float64) + self.added
 
 
 def is_game(f: Any) -> bool:
@@ -50,4 +56,4 @@ def unwrapped(f: Any, n: int | None) -> tuple[Any, int]:
         return f, n
     if n != own:
         raise ValueError(f"n must be the game's n_players = {own}, got {n}.")
-    return Unnormalised(f), n
+    return Played(f, float(f.normalization_value)), n

@@ -247,7 +247,9 @@ def fit(
             state = (*state[:3], state[3] + (now - kept))
             kept = now
             part = checkpoint.with_suffix(".part.npz")
-            arrays = {str(i): np.asarray(a) for i, a in enumerate(jax.tree.leaves(state))}
+            arrays: dict[str, Any] = {
+                str(i): np.asarray(a) for i, a in enumerate(jax.tree.leaves(state))
+            }
             np.savez(part, **arrays)
             part.replace(checkpoint)
             save(unshared(config, state[0]))

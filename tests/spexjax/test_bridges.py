@@ -100,6 +100,19 @@ def test_an_imputer_is_a_game():
     assert float(found.empty) == pytest.approx(baseline, abs=1e-5)
 
 
+def test_numbers_may_come_as_objects():
+    """As from the imputers of shapiq 1.8 around a function of NumPy arrays."""
+
+    class Objects:
+        n_players, normalization_value = 6, 0.5
+
+        def __call__(self, masks):
+            return game(masks).astype(object)
+
+    found = sx.explain(Objects(), budget=64)
+    assert float(found.empty) == pytest.approx(1.5, abs=1e-6)
+
+
 def test_the_number_of_inputs():
     """From n, else from f."""
 
@@ -114,6 +127,11 @@ def test_the_number_of_inputs():
         sx.explain(game, budget=64)
 
 
+def product(x):
+    x = np.asarray(x, float)  # shapiq 1.8 hands objects over
+    return x[:, 0] * x[:, 1] + x[:, 2]
+
+
 @pytest.mark.parametrize(
     "index,method", [("k-SII", "auto"), ("FSII", "faith-shapley"), ("SV", "kernelshap")]
 )
@@ -123,11 +141,11 @@ def test_approximator_inside_an_explainer(index, method):
     order = 1 if index == "SV" else 2
     ours = bridges.approximator(6, order, index, method=method, random_state=3)
     explainer = shapiq.TabularExplainer(
-        lambda x: x[:, 0] * x[:, 1] + x[:, 2], data, imputer="baseline", index=index,
+        product, data, imputer="baseline", index=index,
         max_order=order, approximator=ours,
     )  # fmt: skip
     theirs = shapiq.TabularExplainer(
-        lambda x: x[:, 0] * x[:, 1] + x[:, 2], data, imputer="baseline", index=index,
+        product, data, imputer="baseline", index=index,
         max_order=order,
     )  # fmt: skip
     a, b = explainer.explain(data[0], budget=64), theirs.explain(data[0], budget=64)
@@ -146,6 +164,7 @@ def test_methods_inside_an_explainer(method):
     data = np.random.default_rng(0).standard_normal((50, n))
 
     def model(x):
+        x = np.asarray(x, float)
         return 5 + 3 * x[:, 0] * x[:, 1] + 2 * x[:, 2] - x[:, 5] * x[:, 7]
 
     right = shapiq.TabularExplainer(model, data, imputer="baseline", index="FSII", max_order=2)
