@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 from jaxtyping import Bool, Int
 
 from spexjax.models.answers import Answer, AnswerScore, answer_values
@@ -22,6 +23,7 @@ from spexjax.models.language_value import answer_tokens, padded_answer
 from spexjax.models.llama import LlamaConfig, head_factors
 from spexjax.models.masking import MaskedRows, bucket
 from spexjax.models.parallel import default_rows
+from spexjax.models.sharding import on_mesh
 from spexjax.models.store_key import text_store_key
 from spexjax.typing import Array
 
@@ -169,12 +171,14 @@ def head_value(
         rows = default_rows(c, length, jax.local_devices()[0])
     return HeadValue(
         model, tuple(asked), tuple(tokens), tuple(answers), score, chosen, rows,
-        jnp.dtype(dtype), _program(c, jnp.dtype(dtype), score),
+        jnp.dtype(dtype), _program(c, jnp.dtype(dtype), score, model.mesh),
     )  # fmt: skip
 
 
 @lru_cache(maxsize=32)
-def _program(config: LlamaConfig, dtype: Any, kind: AnswerScore) -> Callable[..., Array]:
+def _program(
+    config: LlamaConfig, dtype: Any, kind: AnswerScore, mesh: Mesh | None
+) -> Callable[..., Array]:
     """(params, one row, answer, masks (devices, rows, n), layers) to (devices, rows)."""
 
     def run(params: Any, row: MaskedRows, answer: Answer, masks: Array, layers: Array) -> Array:
@@ -186,4 +190,6 @@ def _program(config: LlamaConfig, dtype: Any, kind: AnswerScore) -> Callable[...
             config, params, batch, answer, kind, 0, head_mask=head_factors(kept), dtype=dtype
         )
 
+    if mesh is not None:
+        return on_mesh(run, mesh, 3)
     return jax.pmap(run, in_axes=(0, None, None, 0, None), devices=jax.local_devices())

@@ -14,7 +14,8 @@ import jax.numpy as jnp
 from spexjax.models.generate import greedy
 from spexjax.models.hub import model_folder
 from spexjax.models.llama import LlamaConfig
-from spexjax.models.llama_weights import Place, load_llama
+from spexjax.models.llama_weights import load_llama, read_llama_config
+from spexjax.models.sharding import placement
 from spexjax.models.tokenizing import load_tokenizer
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ class LanguageModel:
       special: the texts of the special tokens by their role, "bos_token", "eos_token", ….
       name: what to call the model in reports.
       prompt_template: how it is asked, a name in :mod:`~spexjax.models.prompts`.
+      mesh: the devices over which the parameters are spread; each local device has all if None.
     """
 
     config: LlamaConfig
@@ -44,10 +46,17 @@ class LanguageModel:
     special: Mapping[str, str] | None = None
     name: str = "model"
     prompt_template: str = "question"
+    mesh: jax.sharding.Mesh | None = None
 
     @cached_property
     def replicated(self) -> Mapping[str, Any]:
-        """The parameters on every local device, with a leading device axis as ``pmap`` wants."""
+        """The parameters as programs over all local devices want them.
+
+        On every device, with a leading axis of devices for ``pmap``; if there is a mesh, as they
+        lie.
+        """
+        if self.mesh is not None:
+            return self.params
         devices = jax.local_devices()
         copy = jax.pmap(lambda _, params: params, in_axes=(0, None), devices=devices)
         return copy(jnp.arange(len(devices)), self.params)
@@ -92,7 +101,9 @@ class LanguageModel:
 
 
 def load_language_model(
-    folder: str | Path | None = None, dtype: Any = jnp.float32, place: Place | None = None
+    folder: str | Path | None = None,
+    dtype: Any = jnp.float32,
+    mesh: jax.sharding.Mesh | None = None,
 ) -> LanguageModel:
     """Reads a Hugging Face model; without one, the two-hop reader that ships with spexjax.
 
@@ -100,7 +111,8 @@ def load_language_model(
       folder: holds ``config.json``, ``tokenizer.json`` and the weights; or the id of such a model
         on the hub.
       dtype: of the parameters; None keeps each as it is stored.
-      place: where parameters are to lie; see :func:`~spexjax.models.llama_weights.load_llama`.
+      mesh: for models larger than one device: where to spread the parameters, see
+        :func:`~spexjax.models.sharding.device_mesh`.
 
     Raises:
       FileNotFoundError: if the model or one of its files is missing.
@@ -109,12 +121,13 @@ def load_language_model(
     """
     if folder is None:
         with resources.as_file(resources.files("spexjax.models.mini") / "two_hop") as path:
-            return _read(path, EMBEDDED, dtype, place)
+            return _read(path, EMBEDDED, dtype, mesh)
     name = Path(folder).resolve().name if Path(folder).is_dir() else str(folder)
-    return _read(model_folder(folder), name, dtype, place)
+    return _read(model_folder(folder), name, dtype, mesh)
 
 
-def _read(folder: Path, name: str, dtype: Any, place: Place | None) -> LanguageModel:
+def _read(folder: Path, name: str, dtype: Any, mesh: jax.sharding.Mesh | None) -> LanguageModel:
+    place = None if mesh is None else placement(read_llama_config(folder), mesh)
     config, params = load_llama(folder, dtype, place)
     tokenizer = load_tokenizer(folder)
     size = tokenizer.get_vocab_size()
@@ -135,4 +148,4 @@ def _read(folder: Path, name: str, dtype: Any, place: Place | None) -> LanguageM
         if role.endswith("_token") and isinstance(token, str | dict)
     }
     asked = raw.get("prompt_template", "question")
-    return LanguageModel(config, params, tokenizer, template, special, name, asked)
+    return LanguageModel(config, params, tokenizer, template, special, name, asked, mesh)

@@ -12,6 +12,7 @@ from typing import Any, get_args
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 from jaxtyping import Bool, Int
 
 from spexjax.models.answers import Answer, AnswerScore, answer_values
@@ -31,6 +32,7 @@ from spexjax.models.masking import (
 from spexjax.models.parallel import default_rows
 from spexjax.models.prompts import Prompt, PromptTemplate, prompt
 from spexjax.models.scoring import Attention, Hidden
+from spexjax.models.sharding import on_mesh
 from spexjax.models.spans import Span, sentences, words
 from spexjax.models.store_key import text_store_key
 from spexjax.typing import Array
@@ -134,7 +136,7 @@ class LanguageValue(BatchedValue):
         ids = np.zeros((1, bucket(self.start)), np.int32)
         ids[0, : self.start] = self.source.ids[: self.start]
         valid = np.arange(ids.shape[1])[None] < self.start
-        program = _prefix_program(self.model.config, self.dtype)
+        program = _prefix_program(self.model.config, self.dtype, self.model.mesh)
         return program(self.model.replicated, ids, valid)
 
 
@@ -207,7 +209,7 @@ def language_value(
     return LanguageValue(
         model=model, source=source, answer=text, answer_ids=ids, others=others, kind=score,
         start=start, template=made, rows=rows, dtype=jnp.dtype(dtype),
-        program=_program(model.config, jnp.dtype(dtype), score),
+        program=_program(model.config, jnp.dtype(dtype), score, model.mesh),
     )  # fmt: skip
 
 
@@ -381,9 +383,9 @@ def _token(model: LanguageModel, replacement: str) -> int:
 
 @lru_cache(maxsize=32)
 def _program(
-    config: LlamaConfig, dtype: Any, kind: AnswerScore | Hidden | Attention
+    config: LlamaConfig, dtype: Any, kind: AnswerScore | Hidden | Attention, mesh: Mesh | None
 ) -> Callable[..., Array]:
-    """One batch on every device: (length, params, prefix, template, answer, masks) to values."""
+    """One batch: (length, params, prefix, template, answer, masks) to values."""
 
     def run(
         length: int, params: Any, prefix: Cache | None, template: Template, answer: Answer,
@@ -394,6 +396,8 @@ def _program(
             config, params, rows, answer, kind, masks.shape[-1], prefix, dtype=dtype
         )
 
+    if mesh is not None:
+        return on_mesh(run, mesh, 5, 0)
     return jax.pmap(
         run,
         in_axes=(None, 0, 0, None, None, 0),
@@ -403,8 +407,10 @@ def _program(
 
 
 @lru_cache(maxsize=32)
-def _prefix_program(config: LlamaConfig, dtype: Any) -> Callable[..., Cache]:
+def _prefix_program(config: LlamaConfig, dtype: Any, mesh: Mesh | None) -> Callable[..., Cache]:
     def run(params: Any, ids: Array, valid: Array) -> Cache:
         return Llama(config, dtype).apply({"params": params}, ids, valid=valid)[1]
 
+    if mesh is not None:
+        return jax.jit(run)
     return jax.pmap(run, in_axes=(0, None, None), devices=jax.local_devices())
