@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float, Int
 
 from spexjax import gf2
 from spexjax.masks import unique_rows
-from spexjax.models.masking import bucket
+from spexjax.models.masking import MaskableText, Template, bucket, row_lengths
 from spexjax.typing import Array
 
 _SHORTEST, _STEPS = 32, 4  # of the ladder of row lengths: a finer one costs more programs
@@ -116,3 +116,34 @@ class BatchedValue:
         parts = [self.batch(length, m) for m in padded]
         values = [np.asarray(part, np.float32).reshape(-1, *part.shape[2:]) for part in parts]
         return np.concatenate(values)[: len(masks)]
+
+
+class MaskedText(BatchedValue):
+    """A value function whose features are parts of a text.
+
+    Attributes:
+      source: the text, its features and tokens.
+      template: the tokens that masks act on, padded to the bucket of their length.
+    """
+
+    source: MaskableText
+    template: Template
+
+    @property
+    def n(self) -> int:
+        """The number of features."""
+        return self.source.n
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The features as they stand in the text."""
+        return self.source.words
+
+    @property
+    def longest(self) -> int:
+        """Tokens of the longest row, with padding."""
+        return len(np.asarray(self.template.ids))
+
+    def lengths(self, masks: Bool[np.ndarray, "N n"]) -> Int[np.ndarray, "N"]:
+        """Tokens of each row that masks act on."""
+        return row_lengths(self.template, masks)

@@ -13,10 +13,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
-from jaxtyping import Bool, Int
+from jaxtyping import Bool
 
 from spexjax.models.answers import Answer, AnswerScore, answer_values
-from spexjax.models.evaluation import BatchedValue
+from spexjax.models.evaluation import MaskedText
 from spexjax.models.generate import greedy
 from spexjax.models.language import LanguageModel
 from spexjax.models.llama import Cache, Llama, LlamaConfig, unembed
@@ -26,7 +26,6 @@ from spexjax.models.masking import (
     Template,
     bucket,
     masked_rows,
-    row_lengths,
     split_text,
 )
 from spexjax.models.parallel import default_rows
@@ -42,7 +41,7 @@ _UNKNOWN = ("[UNK]", "<unk>", "<|unk|>")
 
 
 @dataclass(eq=False)
-class LanguageValue(BatchedValue):
+class LanguageValue(MaskedText):
     """f(m): the score of an answer after a masked prompt; made by :func:`language_value`.
 
     Attributes:
@@ -72,16 +71,6 @@ class LanguageValue(BatchedValue):
     program: Callable[..., Array]
 
     @property
-    def n(self) -> int:
-        """The number of features."""
-        return self.source.n
-
-    @property
-    def words(self) -> tuple[str, ...]:
-        """The features as they stand in the context."""
-        return self.source.words
-
-    @property
     def description(self) -> str:
         """The model and what its value is, in words."""
         kind = self.kind
@@ -104,17 +93,8 @@ class LanguageValue(BatchedValue):
             dtype=str(self.dtype),
         )
 
-    @property
-    def longest(self) -> int:
-        """Tokens of the longest row, with padding."""
-        return len(np.asarray(self.template.ids))
-
-    def lengths(self, masks: Bool[np.ndarray, "N n"]) -> Int[np.ndarray, "N"]:
-        """Tokens of each row behind the prefix."""
-        return row_lengths(self.template, masks)
-
     def batch(self, length: int, masks: Bool[np.ndarray, "devices rows n_pad"]) -> Array:
-        """Values of a batch; see :class:`BatchedValue`."""
+        """Values of a batch; see :class:`~spexjax.models.evaluation.BatchedValue`."""
         values = self.program(
             length, self.model.replicated, self._prefix, self.template, self._answer, masks
         )

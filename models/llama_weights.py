@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from spexjax.models.llama import LlamaConfig, config_from_dict, config_to_dict, init_params
-from spexjax.models.weights import INDEX, SINGLE, Row, read_json
+from spexjax.models.weights import INDEX, SINGLE, Row, config_json, read_json
 
 Place = Callable[[tuple[str, ...]], jax.sharding.Sharding | None]
 """From the path of a parameter to where it is to lie; None for the default device."""
@@ -69,10 +69,7 @@ def read_llama_config(folder: str | Path) -> LlamaConfig:
       FileNotFoundError: if there is none.
       ValueError: if it describes a model that is not supported.
     """
-    path = Path(folder) / "config.json"
-    if not path.is_file():
-        raise FileNotFoundError(f"No config.json in {str(folder)!r}.")
-    return config_from_dict(read_json(path))
+    return config_from_dict(config_json(folder))
 
 
 def load_llama(

@@ -12,11 +12,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Bool, Int
+from jaxtyping import Bool
 
 from spexjax.models.classifier import TextClassifier
 from spexjax.models.distilbert import Config
-from spexjax.models.evaluation import BatchedValue
+from spexjax.models.evaluation import MaskedText
 from spexjax.models.masking import (
     Features,
     MaskableText,
@@ -24,7 +24,6 @@ from spexjax.models.masking import (
     Template,
     bucket,
     masked_rows,
-    row_lengths,
     split_text,
     template,
 )
@@ -55,7 +54,7 @@ def default_rows(config: Config, length: int, device: jax.Device) -> int:
 
 
 @dataclass(eq=False)
-class TextValue(BatchedValue):
+class TextValue(MaskedText):
     """f(m): the score of a text whose features are masked by m; made by :func:`value_function`.
 
     Attributes:
@@ -79,16 +78,6 @@ class TextValue(BatchedValue):
     program: Callable[..., Array]
 
     @property
-    def n(self) -> int:
-        """The number of features."""
-        return self.source.n
-
-    @property
-    def words(self) -> tuple[str, ...]:
-        """The features as they stand in the text."""
-        return self.source.words
-
-    @property
     def description(self) -> str:
         """The model and what its value is, in words."""
         kind = self.kind
@@ -110,17 +99,8 @@ class TextValue(BatchedValue):
             dtype=str(self.dtype),
         )
 
-    @property
-    def longest(self) -> int:
-        """Tokens of the longest row, with padding."""
-        return len(np.asarray(self.template.ids))
-
-    def lengths(self, masks: Bool[np.ndarray, "N n"]) -> Int[np.ndarray, "N"]:
-        """Tokens of each masked text."""
-        return row_lengths(self.template, masks)
-
     def batch(self, length: int, masks: Bool[np.ndarray, "devices rows n_pad"]) -> Array:
-        """Values of a batch; see :class:`BatchedValue`."""
+        """Values of a batch; see :class:`~spexjax.models.evaluation.BatchedValue`."""
         label = np.int32(self.label)
         values = self.program(length, self.model.replicated, self.template, label, masks)
         return values[..., : self.n] if isinstance(self.kind, Attention) else values

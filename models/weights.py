@@ -125,10 +125,20 @@ def read_config(folder: str | Path) -> Config:
       FileNotFoundError: if there is none.
       ValueError: if it describes a model that is not supported.
     """
+    return config_from_dict(config_json(folder))
+
+
+def config_json(folder: str | Path) -> dict[str, Any]:
+    """The contents of ``folder/config.json``.
+
+    Raises:
+      FileNotFoundError: if there is none.
+      ValueError: if it does not hold a JSON object.
+    """
     path = Path(folder) / "config.json"
     if not path.is_file():
         raise FileNotFoundError(f"No config.json in {str(folder)!r}.")
-    return config_from_dict(read_json(path))
+    return read_json(path)
 
 
 def read_tensors(folder: str | Path) -> dict[str, np.ndarray]:
