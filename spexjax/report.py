@@ -94,7 +94,8 @@ def _piece(name: str) -> str:
 def _unit(features: Sequence[str], running: bool) -> str:
     if not running:
         return "features"
-    return "words" if max(map(len, features)) < _WORD else "pieces of text"
+    one = all(len(f.split()) < 2 and len(f) < _WORD for f in features)
+    return "words" if one else "pieces of text"
 
 
 def _checked(spans: Sequence[Span], text: str, n: int) -> list[Span]:
