@@ -1,5 +1,6 @@
 """Value functions behind an endpoint, against a server that fails on purpose."""
 
+import asyncio
 import logging
 import os
 import signal
@@ -83,7 +84,7 @@ def test_the_prompt_under_a_mask():
 def faulty(count, concurrency, share=0.2, **settings):
     """All values right, none lost, none paid for twice after success."""
     with FakeEndpoint(share=share, slow=20.0, **settings) as server:
-        f = function(server, timeout=1.5, concurrency=concurrency, attempts=12)
+        f = function(server, timeout=3.0, concurrency=concurrency, attempts=12)
         masks = some_masks(f, count)
         np.testing.assert_allclose(f(masks), expected(f, masks), atol=1e-5)
         assert server.most_under_way <= concurrency
@@ -97,7 +98,24 @@ def faulty(count, concurrency, share=0.2, **settings):
 def test_faults_cost_retries_and_nothing_else():
     _, server = faulty(250, 32, share=0.3)
     assert set(server.injected) == {None, *fake_endpoint.FAULTS}
-    assert server.most_under_way > 16
+
+
+def test_as_many_requests_at_once_as_asked():
+    # No request is answered before 32 of them have come: one fewer at once would wait for ever.
+    with FakeEndpoint() as server:
+        f = function(server, concurrency=32, timeout=60.0)
+        answer, full = server._answer, asyncio.Event()
+
+        async def together(*request):
+            if server.under_way == 32:
+                full.set()
+            await asyncio.wait_for(full.wait(), 30)
+            return await answer(*request)
+
+        server._answer = together
+        masks = some_masks(f, 96)
+        np.testing.assert_allclose(f(masks), expected(f, masks), atol=1e-5)
+    assert server.most_under_way == 32
 
 
 @pytest.mark.slow
