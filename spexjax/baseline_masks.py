@@ -119,7 +119,8 @@ def buy(
     answers = np.asarray(call(rows), np.float32)
     scalar = answers.ndim == 1
     answers = answers.reshape(len(rows), -1)
-    samples = Samples(None, rows, answers, np.arange(len(rows)) >= len(rows) - aside)
+    place = np.arange(len(rows))
+    samples = Samples(None, rows, answers, place >= len(rows) - aside, place)
     empty = answers[1] if budget > 1 else np.full_like(answers[0], np.nan)
     return Purchase(n, None, samples, answers[0], empty, len(rows), scalar)
 

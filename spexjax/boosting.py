@@ -60,6 +60,10 @@ class BoostConfig:
         if self.min_child <= 0 or self.leaf_l2 < 0:
             raise ValueError("min_child must be > 0 and leaf_l2 at least 0.")
 
+    def cut(self, depth: int) -> "BoostConfig":
+        """The same with trees of at most ``depth`` levels."""
+        return dataclasses.replace(self, depth=min(self.depth, depth))
+
 
 class Trees(NamedTuple):
     """Ensembles of complete trees, any leading axes: f(m) = base + Σ_t leaf reached in tree t.

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float, Int, Int32
 
-from spexjax import boosting, proximal, tree_spectrum
+from spexjax import bagging, proximal, tree_spectrum
 from spexjax.boosting import BoostConfig, Trees
 from spexjax.typing import Array, Key
 
@@ -24,6 +24,15 @@ SCREENED_FEATURES = 2048
 _FROM_TREES = 4096
 # Screened pairs are many and few of them matter: as many as the trees' sets cost 0.02 of R².
 _SETS_PER_PAIR = 3
+_SETS_PER_ROW = 1.5
+_SETS_BUCKET = 128
+BOOSTS = (
+    BoostConfig(depth=3, trees=400, min_child=10.0),
+    BoostConfig(depth=4, trees=400, min_child=10.0),
+    BoostConfig(depth=5, trees=400, min_child=10.0),
+    BoostConfig(depth=4, trees=400, min_child=10.0, rows=0.8, columns=0.7),
+)
+"""Trees of three depths, and some grown on samples."""
 _RIDGE_ROWS = 1.0  # the penalty of the linear fit, in rows per feature
 
 
@@ -32,18 +41,16 @@ class Wider:
     """What is proposed besides the sets that were decoded.
 
     Attributes:
-      sets: sets proposed in each lane.
+      sets: most sets proposed in each lane; with few masks it is three sets to two masks.
       pairs: whether pairs are screened.
-      depths: depths of the boosted trees; what cross-validation prefers proposes. None if empty.
-      boost: the other settings of the trees.
+      boosts: settings of the boosted trees, the mean of which proposes; none if empty.
       most_features: no trees are grown for more features than this; pairs are then screened among
         the 2 048 inputs of largest linear coefficient.
     """
 
     sets: int = 896
     pairs: bool = True
-    depths: tuple[int, ...] = (3, 5)
-    boost: BoostConfig = BoostConfig(trees=400)  # noqa: RUF009 (frozen)
+    boosts: tuple[BoostConfig, ...] = BOOSTS
     most_features: int = 2048
 
 
@@ -89,22 +96,24 @@ def propose(
     linear, residual = _linear(signs, jnp.asarray(values), jnp.asarray(fold), folds)
     L, S, t = given.shape
     n_pad = masks.shape[1]
+    asked = _SETS_PER_ROW * np.count_nonzero(np.asarray(fold) >= 0)
+    most = min(config.sets, _SETS_BUCKET * -int(-asked // _SETS_BUCKET))
     pairs = np.zeros((L, 0, 2), np.int32)
     if config.pairs and max_order >= 2 and n >= 2:
-        count = min(config.sets, n * (n - 1) // 2)
+        count = min(most, n * (n - 1) // 2)
         pairs = np.asarray(_screen(signs, residual, linear, jnp.int32(n), count))
     trees = None
-    if config.depths and n <= config.most_features:
-        trees = _best_trees(masks, values, fold, folds, config, max_order, key)
-    members = np.full((L, config.sets, t), -1, np.int32)
-    strength = np.zeros((L, S + config.sets), np.float32)
+    if config.boosts and n <= config.most_features:
+        trees = bagging.grow(masks, values, fold, folds, config.boosts, max_order, key)
+    members = np.full((L, most, t), -1, np.int32)
+    strength = np.zeros((L, S + most), np.float32)
     single = np.abs(np.asarray(linear))
     for lane in range(L):
         sets, sizes = _from_trees(trees, lane, n, t, max_order)
         alone = (sets >= 0).sum(axis=1) == 1
         np.maximum.at(single[lane], sets[alone, -1], sizes[alone])
         members[lane], strength[lane] = _rank(
-            given[lane], sets[~alone], sizes[~alone], pairs[lane], config.sets
+            given[lane], sets[~alone], sizes[~alone], pairs[lane], most
         )
     single[:, n:] = 0.0
     assert single.shape == (L, n_pad)
@@ -112,6 +121,8 @@ def propose(
 
 
 SCHEMES = ("plain", "trees", "heredity", "strong", "linear")
+# At 250 masks screened pairs are mostly chance: as cheap as the trees' sets they cost 0.01 of R².
+_UNKNOWN = 3.0
 
 
 def penalties(
@@ -127,7 +138,7 @@ def penalties(
     * linear: 1/10 for single inputs, so that sets explain what a linear fit leaves; strong for the
       others.
 
-    ∅ has no penalty.
+    Sets of which the trees know nothing weigh three times as much in each. ∅ has no penalty.
     """
     L, n_pad = proposal.single.shape
     degree = np.maximum((members >= 0).sum(axis=-1), 1)
@@ -148,6 +159,8 @@ def penalties(
     linear = np.where(sizes == 1, 0.1, strong)
 
     schemes = np.stack([np.ones_like(sizes), adaptive, heredity, strong, linear], axis=1)
+    if proposal.strength.any():
+        schemes[:, :, n_pad:] *= np.where(proposal.strength > 0, 1.0, _UNKNOWN)[:, None]
     return np.pad(schemes, ((0, 0), (0, 0), (1, 0))).astype(np.float32)
 
 
@@ -214,27 +227,6 @@ def _screen(
         return jnp.stack([chosen[best // width], chosen[best % width]], axis=1)
 
     return jax.lax.map(lane, (residual, linear)).astype(jnp.int32)
-
-
-def _best_trees(
-    masks: np.ndarray,
-    values: np.ndarray,
-    fold: np.ndarray,
-    folds: int,
-    config: Wider,
-    max_order: int,
-    key: Key,
-) -> Trees:
-    """The trees (lanes, …) of the depth and rate with the smallest held-out error."""
-    depths = sorted({min(d, max_order) for d in config.depths})
-    fits = [
-        boosting.fit(masks, values, fold, key, dataclasses.replace(config.boost, depth=d), folds)
-        for d in depths
-    ]
-    least = [np.asarray(f.errors).min(axis=1) for f in fits]
-    best = int(np.argmin([e.min() for e in least]))
-    rate = int(np.argmin(least[best]))
-    return Trees(*(x[rate] for x in jax.device_get(fits[best].trees)))
 
 
 def _from_trees(

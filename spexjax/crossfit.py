@@ -25,7 +25,9 @@ from spexjax.refit import Problem, Rows
 from spexjax.spectrum import Spectrum
 from spexjax.typing import Array, Key
 
-ROW_FOLDS = 5
+_ROW_FOLDS = 5
+# With few masks a fold's fits should miss few of them, and more folds cost little.
+_FEW_ROWS, _FOLDS_OF_FEW = 500, 10
 _CODED_FOLDS = 6
 _ROW_BUCKET = 64
 _DIRECTIONS = 8
@@ -79,7 +81,8 @@ def fit(
     rows = _pad_rows(samples, n, n_pad)
     values = jnp.asarray(rows.values)
     coded = None if design is None else jnp.asarray(samples.coded, jnp.float32)
-    features, info = _find(design, coded, values, config, max_order, shared_support)
+    folds = _FOLDS_OF_FEW if len(samples.rows) < _FEW_ROWS else _ROW_FOLDS
+    features, info = _find(design, coded, values, config, max_order, shared_support, folds)
     leading, penalty = 1 + n_pad + features.shape[2], None
     if wider is not None and not shared_support:
         features, penalty = _widen(rows, samples, design, features, wider, n, max_order, key)
@@ -88,7 +91,7 @@ def fit(
         bits=jnp.asarray(rows.bits),
         values=(values if basis is None else values @ basis).T,
         training=jnp.asarray(rows.weights * ~rows.held_out),
-        fold=jnp.arange(len(rows.weights), dtype=jnp.int32) % (features.shape[1] - 1),
+        fold=jnp.asarray(_fold(rows, features), jnp.int32),
         coded=None if coded is None else (coded if basis is None else coded @ basis).T,
         inside=None if design is None else jnp.asarray(_coded_folds(design)),
     )
@@ -166,7 +169,7 @@ def _widen(
     """The given sets and those proposed for each output, with their penalties."""
     folds = given.shape[1] - 1
     masks, values = rows.bits, rows.values
-    fold = np.where(rows.weights * ~rows.held_out > 0, np.arange(len(masks)) % folds, -1)
+    fold = np.where(rows.weights * ~rows.held_out > 0, _fold(rows, given), -1)
     if design is not None:
         coded = gf2.unpack_numpy(np.asarray(design.packed()), masks.shape[1])
         masks = np.concatenate([coded, masks])
@@ -218,10 +221,10 @@ def _settle_shared(design, data, features, allowed, products, n_pad, everything)
     return _Chosen(honest, final, np.array(keep)[None], {refit.METHODS[best // A]})
 
 
-def _find(design, coded, values, config, max_order, shared):
+def _find(design, coded, values, config, max_order, shared, folds):
     """The decoded sets of each output (one row for all if shared) in every lane, and Info."""
     if design is None:
-        return np.full((1 if shared else values.shape[1], ROW_FOLDS + 1, 8, 1), -1, np.int32), None
+        return np.full((1 if shared else values.shape[1], folds + 1, 8, 1), -1, np.int32), None
     outputs = coded[None] if shared else coded.T[..., None]
     C = design.groups
     # With one group there is none to leave out.
@@ -245,6 +248,12 @@ class _PaddedRows(NamedTuple):
     values: np.ndarray
     weights: np.ndarray
     held_out: np.ndarray
+    unit: np.ndarray
+
+
+def _fold(rows: _PaddedRows, features: np.ndarray) -> Int[np.ndarray, "rows"]:
+    """The fold in which each row is tested, of as many as there are lanes but the last."""
+    return rows.unit % (features.shape[1] - 1)
 
 
 def _pad_rows(samples: Samples, n: int, n_pad: int) -> _PaddedRows:
@@ -257,6 +266,7 @@ def _pad_rows(samples: Samples, n: int, n_pad: int) -> _PaddedRows:
         np.pad(np.asarray(samples.values, np.float32), (pad, (0, 0))),
         np.pad(np.ones(count, np.float32), pad),
         np.pad(samples.held_out, pad),
+        np.pad(samples.unit, pad),
     )
 
 

@@ -7,7 +7,6 @@ strength, is compared on the folds; the winner is fitted to every output. L1, wh
 other sets for each output, is no candidate.
 """
 
-import dataclasses
 import functools
 from typing import NamedTuple
 
@@ -16,8 +15,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float, Int, Int32, UInt32
 
-from spexjax import boosting, gf2, proximal, refit, spectrum, spex, tree_spectrum
-from spexjax.boosting import BoostConfig, Trees
+from spexjax import bagging, gf2, proximal, refit, spectrum, spex, tree_spectrum
+from spexjax.boosting import Trees
 from spexjax.candidates import Wider
 from spexjax.purchase import Samples
 from spexjax.refit import RIDGE_STRENGTHS, Problem, Rows
@@ -72,7 +71,7 @@ def fit(samples: Samples, n: int, config: Wider, max_order: int, key: Key) -> Jo
     values = np.where(real[:, None], values - level, 0.0).astype(np.float32)
 
     basis = _directions(values, training)
-    fold = np.arange(size) % FOLDS
+    fold = np.pad(samples.unit, (0, size - count)) % FOLDS
     data = _Data(
         jnp.asarray(bits),
         jnp.asarray(values) @ basis,
@@ -135,31 +134,17 @@ def propose(
     """
     t = max(min(max_order, n), 1)
     members = np.full((FOLDS + 1, config.sets, t), -1, np.int32)
-    if not config.depths or n > config.most_features or max_order < 2:
+    if not config.boosts or n > config.most_features or max_order < 2:
         return members
-    depths = sorted({min(d, max_order) for d in config.depths})
+    # Directions are in proportion to the outputs' energy, so that squares of coefficients add up.
     grown = [
-        _grow(masks, values, fold, key, dataclasses.replace(config.boost, depth=d)) for d in depths
+        bagging.grow(masks, column, fold, FOLDS, config.boosts, max_order, key)
+        for column in values.T
     ]
-    # Directions are in proportion to the outputs' energy, so that their errors add up.
-    least = [np.asarray(errors).min(axis=2).sum(axis=0) for _, errors in grown]
-    best = int(np.argmin([e.min() for e in least]))
-    rate = int(np.argmin(least[best]))
-    trees = jax.device_get(grown[best][0])
     for lane in range(FOLDS + 1):
-        ensembles = [Trees(*(x[k, rate, lane] for x in trees)) for k in range(values.shape[1])]
-        sets = _strongest(ensembles, n, t)[: config.sets]
-        members[lane, : len(sets)] = sets
+        sets = _strongest([Trees(*(x[lane] for x in trees)) for trees in grown], n, t)
+        members[lane, : min(len(sets), config.sets)] = sets[: config.sets]
     return members
-
-
-@functools.partial(jax.jit, static_argnames="config")
-def _grow(masks, values, fold, key, config: BoostConfig) -> tuple[Trees, Float[Array, "k R T"]]:
-    def direction(column: Array) -> tuple[Trees, Array]:
-        found = boosting.fit(masks, column, fold, key, config, FOLDS)
-        return found.trees, found.errors
-
-    return jax.lax.map(direction, jnp.asarray(values).T)
 
 
 def _strongest(ensembles: list[Trees], n: int, t: int) -> Int32[np.ndarray, "sets t"]:

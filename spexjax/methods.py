@@ -14,7 +14,7 @@ from spexjax.baselines import BASELINES
 from spexjax.candidates import Wider
 from spexjax.explanation import Explanation
 from spexjax.proxyspex import ProxySpex
-from spexjax.purchase import Caller, buy, measured
+from spexjax.purchase import Caller, Purchase, buy, measured
 from spexjax.spex import JOINT_OUTPUTS, Spex
 from spexjax.typing import Key
 
@@ -71,7 +71,8 @@ def run_exact(call: Caller, budget: int, config: Exact, max_order: int, key: Key
 
 
 def run_linear(call: Caller, budget: int, config: Linear, max_order: int, key: Key) -> Explanation:
-    return _fit(call, masks.plan_budget(call.n, budget, coded=False), Spex(), max_order, key)
+    bought = buy(call, masks.plan_budget(call.n, budget, coded=False), key)
+    return _fit(bought, Spex(), max_order, key)
 
 
 def run_spex(call: Caller, budget: int, config: Spex, max_order: int, key: Key) -> Explanation:
@@ -86,7 +87,7 @@ def run_spex(call: Caller, budget: int, config: Spex, max_order: int, key: Key) 
             f"{'' if config.b is None else f', b = {config.b}'}; got {budget}. A smaller "
             "max_order, or method 'auto' or 'linear', needs less."
         )
-    return _fit(call, plan, config, max_order, key)
+    return _fit(buy(call, plan, key), config, max_order, key)
 
 
 def run_auto(call: Caller, budget: int, config: Auto, max_order: int, key: Key) -> Explanation:
@@ -95,7 +96,7 @@ def run_auto(call: Caller, budget: int, config: Auto, max_order: int, key: Key) 
     plan = masks.plan_budget(call.n, budget, max_order)
     enough = plan.total - plan.held_out >= config.fewest
     wider = config.wider if enough else None
-    return _fit(call, plan, Spex(), max_order, key, wider, "auto")
+    return _fit(buy(call, plan, key), Spex(), max_order, key, wider, "auto")
 
 
 def run_proxyspex(
@@ -104,36 +105,34 @@ def run_proxyspex(
     if affords_all(call.n, budget):
         return run_exact(call, budget, Exact(), max_order, key)
     plan = masks.plan_budget(call.n, budget, coded=False)
+    bought = buy(call, plan, key, paired=config.masks == "paired")
     if config.recipe == "paper":
-        bought = buy(call, plan, key)
         found = published.fit(bought.samples, call.n, config, jax.random.fold_in(key, _TREES))
         return measured(bought, found.honest, found.final, found.method, key)
     if config.proxy == "lightgbm":
         raise ValueError("proxy='lightgbm' needs recipe='paper'; recipe='cv' grows its own trees.")
-    wider = Wider(config.terms, pairs=False, depths=config.depths, boost=config.boost)
+    wider = Wider(config.terms, pairs=False, boosts=config.boosts)
     spex = Spex(shared_support=config.shared_support)
-    return _fit(call, plan, spex, max_order, key, wider, "proxyspex")
+    return _fit(bought, spex, max_order, key, wider, "proxyspex")
 
 
 def _fit(
-    call: Caller,
-    plan: masks.Plan,
+    bought: Purchase,
     config: Spex,
     max_order: int,
     key: Key,
     wider: Wider | None = None,
     wide_name: str = "",
 ) -> Explanation:
-    bought = buy(call, plan, key)
     shared, stream = config.shared_support, jax.random.fold_in(key, _TREES)
     if shared is None:
         shared = len(bought.full) > JOINT_OUTPUTS
     if shared and not bought.scalar and wider is not None and bought.design is None:
-        together = joint.fit(bought.samples, call.n, wider, max_order, stream)
+        together = joint.fit(bought.samples, bought.n, wider, max_order, stream)
         name = wide_name if together.sets else "linear"
         return measured(bought, together.honest, together.final, name, key)
     fit = crossfit.fit(
-        bought.samples, call.n, bought.design, config.peeling, max_order,
+        bought.samples, bought.n, bought.design, config.peeling, max_order,
         bool(shared) and not bought.scalar, wider, stream,
     )  # fmt: skip
     if "wider" in fit.methods:

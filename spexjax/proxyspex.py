@@ -11,6 +11,7 @@ import dataclasses
 from typing import Literal
 
 from spexjax.boosting import BoostConfig
+from spexjax.candidates import BOOSTS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,24 +23,29 @@ class ProxySpex:
         terms that hold 95 % of the energy, and ridge regression.
       proxy: "jax" (:mod:`spexjax.boosting`), or "lightgbm" for the peer's trees (needs that
         package). With "jax" the paper's unlimited depth becomes 6.
-      depths: depths to try, at most 6 and ``max_order``, for ``recipe="cv"``.
+      masks: "uniform", or "paired": every mask with its complement, so that terms of even and of
+        odd degree do not disturb each other. The masks that measure faithfulness are uniform.
+      boosts: settings of the trees, the mean of which proposes, for ``recipe="cv"``; deeper ones
+        than ``max_order`` are cut.
       terms: sets that the trees may propose.
-      boost: the other settings of the trees, for ``recipe="cv"``.
       shared_support: one support for all outputs, found by :mod:`spexjax.joint`; True for more
         than 64 outputs if None. Not for ``recipe="paper"``.
     """
 
     recipe: Literal["cv", "paper"] = "cv"
     proxy: Literal["jax", "lightgbm"] = "jax"
-    depths: tuple[int, ...] = (3, 5)
+    masks: Literal["uniform", "paired"] = "uniform"
+    boosts: tuple[BoostConfig, ...] = BOOSTS
     terms: int = 896
-    boost: BoostConfig = BoostConfig(trees=400)  # noqa: RUF009 (frozen)
     shared_support: bool | None = None
 
     def __post_init__(self):
         for name, value, known in (
             ("recipe", self.recipe, ("cv", "paper")),
             ("proxy", self.proxy, ("jax", "lightgbm")),
+            ("masks", self.masks, ("uniform", "paired")),
         ):
             if value not in known:
                 raise ValueError(f"{name} must be one of {', '.join(known)}, got {value!r}.")
+        if not self.boosts:
+            raise ValueError("boosts must hold at least one setting.")

@@ -5,9 +5,9 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Bool, Float, UInt32
+from jaxtyping import Bool, Float, Int, UInt32
 
-from spexjax import gf2, masks, metrics, values
+from spexjax import gf2, masks, metrics, shapley_masks, values
 from spexjax.explanation import Explanation
 from spexjax.journal import Journal
 from spexjax.masks import CodedDesign, Plan
@@ -54,6 +54,8 @@ class Samples(NamedTuple):
     values: Float[np.ndarray, "rows K"]
     held_out: Bool[np.ndarray, "rows"]
     """Masks that nothing may be fitted to until faithfulness has been measured."""
+    unit: Int[np.ndarray, "rows"]
+    """Rows of one unit stay in one fold of a cross-validation."""
 
 
 class Purchase(NamedTuple):
@@ -71,10 +73,11 @@ class Purchase(NamedTuple):
     """Whether f returned (N,); K is then 1."""
 
 
-def buy(call: Caller, plan: Plan, key: Key) -> Purchase:
+def buy(call: Caller, plan: Plan, key: Key, paired: bool = False) -> Purchase:
     """Asks f for the masks of a plan: 1…1, 0…0, the coded ones, then fresh uniform ones.
 
-    The first ``plan.held_out`` uniform masks are marked as held out.
+    The first ``plan.held_out`` uniform masks are marked as held out. ``paired``: the others come
+    with their complements, as far as there are masks neither of which has been drawn.
     """
     n = call.n
     W = gf2.num_words(n)
@@ -87,7 +90,10 @@ def buy(call: Caller, plan: Plan, key: Key) -> Purchase:
     fresh = plan.budget - len(bought)
     if n < 63:
         fresh = min(fresh, 2**n - len(bought))
-    uniform = masks.fresh_uniform(key, n, fresh, bought)
+    if paired:
+        uniform, unit = _paired(key, n, fresh, bought, plan.held_out)
+    else:
+        uniform, unit = masks.fresh_uniform(key, n, fresh, bought), np.arange(fresh)
     asked = np.concatenate([bought, uniform])
     answers = np.asarray(call(asked), np.float32)
     joined = call.others(asked)
@@ -104,11 +110,27 @@ def buy(call: Caller, plan: Plan, key: Key) -> Purchase:
         rows=np.concatenate([bought[others], uniform]),
         values=answers[rows],
         held_out=(drawn >= 0) & (drawn < plan.held_out),
+        unit=np.concatenate([np.arange(len(others)), len(others) + unit]),
     )
     if joined is not None:
         samples = _append(samples, *joined)
     empty = answers[1] if plan.budget > 1 else np.full_like(answers[0], np.nan)
     return Purchase(n, design, samples, answers[0], empty, len(answers), scalar)
+
+
+def _paired(
+    key: Key, n: int, count: int, taken: UInt32[np.ndarray, "rows W"], single: int
+) -> tuple[UInt32[np.ndarray, "count W"], Int[np.ndarray, "count"]]:
+    """Fresh masks, the first ``single`` of them uniform, then pairs; a number for each pair."""
+    rows = masks.fresh_uniform(key, n, min(single, count), taken)
+    drawn = np.concatenate([taken, rows])
+    pairs = min((count - len(rows)) // 2, shapley_masks.pairs_left(n, drawn))
+    both = shapley_masks.paired_uniform(key, n, 2 * pairs, drawn)
+    rest = count - len(rows) - len(both)
+    more = masks.fresh_uniform(key, n, rest, np.concatenate([drawn, both]))
+    unit = np.arange(count)
+    unit[len(rows) :][: len(both)] = len(rows) + np.arange(len(both)) // 2
+    return np.concatenate([rows, both, more]), unit
 
 
 def _append(samples: Samples, rows: np.ndarray, answers: np.ndarray) -> Samples:
@@ -117,6 +139,7 @@ def _append(samples: Samples, rows: np.ndarray, answers: np.ndarray) -> Samples:
         rows=np.concatenate([samples.rows, rows]),
         values=np.concatenate([samples.values, answers.reshape(len(rows), -1)]),
         held_out=np.concatenate([samples.held_out, np.zeros(len(rows), bool)]),
+        unit=np.concatenate([samples.unit, samples.unit.max(initial=0) + 1 + np.arange(len(rows))]),
     )
 
 

@@ -143,11 +143,10 @@ def paired_uniform(
       ValueError: if there are not so many pairs left.
     """
     pairs = -(-count // 2)
-    known = np.concatenate([np.zeros((1, gf2.num_words(n)), np.uint32), _canonical(taken, n)])
-    found = masks.unique_rows(known)[0]
+    if pairs > (left := pairs_left(n, taken)):
+        raise ValueError(f"count must be at most {2 * left}, got {count}.")
+    found = _pairs_of(taken, n)
     first = len(found)
-    if n < 63 and pairs > 2 ** (n - 1) - first:
-        raise ValueError(f"count must be at most {2 * (2 ** (n - 1) - first)}, got {count}.")
     stream = jax.random.fold_in(key, _PAIRS)
     drawn = 0
     while len(found) < first + pairs:
@@ -155,6 +154,17 @@ def paired_uniform(
         new = _canonical(masks.uniform_packed(stream, n, start, drawn), n)
         found = masks.unique_rows(np.concatenate([found, new]))[0]
     return _with_complements(found[first : first + pairs], n)[:count]
+
+
+def pairs_left(n: int, taken: UInt32[np.ndarray, "rows W"]) -> int:
+    """How many pairs of a mask and its complement are disjoint from ``taken`` and the ends."""
+    return 2 ** (n - 1) - len(_pairs_of(taken, n))
+
+
+def _pairs_of(taken: np.ndarray, n: int) -> np.ndarray:
+    """One mask of every pair to which the masks and the ends belong."""
+    ends = np.zeros((1, gf2.num_words(n)), np.uint32)
+    return masks.unique_rows(np.concatenate([ends, _canonical(taken, n)]))[0]
 
 
 def random_subsets(key: Key, n: int, sizes: Int[np.ndarray, "rows"], start: int = 0) -> np.ndarray:

@@ -11,7 +11,7 @@ from spexjax.explain import explain
 
 pytestmark = pytest.mark.loose_promotion
 N_FEATURES, BUDGET, OUTPUTS = 24, 500, 70
-CONFIG = ProxySpex(terms=120, depths=(3,), boost=BoostConfig(trees=60, patience=15))
+CONFIG = ProxySpex(terms=120, boosts=(BoostConfig(depth=3, trees=60, patience=15),))
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +83,7 @@ def test_sets_rank_by_the_energy_of_all_directions(key):
     values = [s * signs[:, i] * (1 + 2 * signs[:, j]) for s, i, j in ((1, 2, 5), (3, 8, 9))]
     values = np.stack(values, axis=1)
     fold = (np.arange(256) % joint.FOLDS).astype(np.int32)
-    config = Wider(120, depths=(3,), boost=CONFIG.boost)
+    config = Wider(120, boosts=CONFIG.boosts)
     sets = joint.propose(masks, np.float32(values), fold, config, N_FEATURES, 5, key)
     assert sets.shape == (joint.FOLDS + 1, 120, 5)
     for lane in sets.tolist():

@@ -20,9 +20,9 @@ from spexjax.supersets import Sets
 pytestmark = pytest.mark.loose_promotion
 N_FEATURES, BUDGET = 24, 500
 # Small trees and few sets: what is tested is that they are found and fitted.
-SMALL = BoostConfig(trees=60, patience=15)
-AUTO = Auto(wider=Wider(sets=120, depths=(3,), boost=SMALL))
-PROXY = ProxySpex(terms=120, depths=(3,), boost=SMALL)
+SMALL = (BoostConfig(depth=3, trees=60, patience=15),)
+AUTO = Auto(wider=Wider(sets=120, boosts=SMALL))
+PROXY = ProxySpex(terms=120, boosts=SMALL)
 
 
 def hierarchical(seed=0):
@@ -81,7 +81,7 @@ def test_the_same_seed_gives_the_same_bits(explained):
 def test_auto_finds_pairs_without_trees():
     rng = np.random.default_rng(1)
     pairs = {(i, i + 1): float(rng.uniform(0.5, 1.0)) for i in range(0, 20, 2)}
-    config = Auto(wider=Wider(sets=120, depths=()))
+    config = Auto(wider=Wider(sets=120, boosts=()))
     e = explain(function(pairs, 0.1), N_FEATURES, budget=300, method=config)
     assert e.method == "auto"
     assert held_out_r2(e, pairs) > 0.95
@@ -157,13 +157,14 @@ def test_penalties_are_those_of_their_definitions():
     proposal = Proposal(members, np.array([[0.0, 4.0]]), np.array([[1.0, 2.0, 4.0, 0.0]]))
     found = dict(zip(SCHEMES, candidates.penalties(members, proposal)[0], strict=True))
     assert all(row[0] == 0 for row in found.values())
-    np.testing.assert_allclose(found["plain"][1:], 1)
+    # Of the first set the trees know nothing.
+    np.testing.assert_allclose(found["plain"][1:], [1, 1, 1, 1, 3, 1])
     # The median of 1, 2, 4 and 4 is 3.
     np.testing.assert_allclose(found["trees"][6], np.sqrt(3 / 4.3), rtol=1e-5)
     # In units of their median 2, inputs 0 and 1 have strengths 1/2 and 1.
-    expected = (np.sqrt(0.5) + 0.05) ** -0.5 * np.sqrt(2)
+    expected = 3 * (np.sqrt(0.5) + 0.05) ** -0.5 * np.sqrt(2)
     np.testing.assert_allclose(found["heredity"][5], expected, rtol=1e-4)
-    strong = (np.sqrt(0.5) + 0.05) ** -1.0 * np.sqrt(2)
+    strong = 3 * (np.sqrt(0.5) + 0.05) ** -1.0 * np.sqrt(2)
     np.testing.assert_allclose(found["strong"][5], strong, rtol=1e-4)
     np.testing.assert_allclose(found["linear"][1:6], [0.1, 0.1, 0.1, 0.1, strong], rtol=1e-4)
 

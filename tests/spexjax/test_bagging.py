@@ -1,0 +1,67 @@
+"""The mean of ensembles, against the mean of their predictions and of their transforms."""
+
+import chex
+import jax
+import numpy as np
+import pytest
+
+from spexjax import bagging, boosting, tree_spectrum
+from spexjax.boosting import BoostConfig, Trees
+
+N, FOLDS = 9, 3
+CONFIGS = (
+    BoostConfig(depth=2, trees=9, min_child=5, patience=9),
+    BoostConfig(depth=4, trees=12, min_child=5, patience=3, rates=(0.1, 0.5)),
+    BoostConfig(depth=3, trees=7, min_child=5, rows=0.7, columns=0.6),
+)
+
+
+@pytest.fixture(scope="module")
+def data():
+    rng = np.random.default_rng(0)
+    masks = rng.random((160, N)) < 0.5
+    signs = 1 - 2.0 * masks
+    values = signs[:, 0] * signs[:, 1] + signs[:, 2] + 0.1 * rng.standard_normal(160)
+    return masks, values.astype(np.float32), (np.arange(160) % FOLDS).astype(np.int32)
+
+
+def best(masks, values, fold, config, key):
+    found = boosting.fit(masks, values, fold, key, config, FOLDS)
+    rate = int(np.argmin(np.asarray(found.errors).min(axis=1)))
+    return Trees(*(np.asarray(x)[rate] for x in found.trees))
+
+
+def test_predictions_are_the_mean(data, key):
+    masks, values, fold = data
+    parts = [best(*data, config, key) for config in CONFIGS]
+    # The smallest number of trees is not the same in all lanes in general.
+    parts[0] = parts[0]._replace(size=np.array([9, 4, 0, 6]))
+    together = bagging.mean(parts)
+    chex.assert_shape(together.leaves, (FOLDS + 1, None, 16))
+    wanted = np.mean([boosting.predict(jax.tree.map(np.asarray, p), masks) for p in parts], axis=0)
+    np.testing.assert_allclose(boosting.predict(together, masks), wanted, atol=1e-5)
+
+
+def test_grow_takes_the_best_rates_and_cuts_depths(data, key):
+    masks, values, fold = data
+    found = bagging.grow(masks, values, fold, FOLDS, CONFIGS, 3, key)
+    chex.assert_shape(found.leaves, (FOLDS + 1, None, 8))
+    wanted = bagging.mean([best(*data, config.cut(3), key) for config in CONFIGS])
+    chex.assert_trees_all_equal(found, wanted)
+    one = bagging.grow(masks, values, fold, FOLDS, CONFIGS[:1] * 3, 3, key)
+    assert one.size[0] <= CONFIGS[0].trees
+
+
+def test_the_transform_is_that_of_the_predictions(data, key):
+    masks, values, fold = data
+    found = bagging.grow(masks, values, fold, FOLDS, CONFIGS, 5, key)
+    last = Trees(*(x[-1] for x in found))
+    spectrum = tree_spectrum.fourier(last, N)
+    np.testing.assert_allclose(spectrum.predict(masks), boosting.predict(last, masks), atol=1e-4)
+
+
+def test_nothing_to_learn_is_an_empty_ensemble(data, key):
+    masks, _, fold = data
+    found = bagging.grow(masks, np.zeros(len(masks), np.float32), fold, FOLDS, CONFIGS, 3, key)
+    assert set(tree_spectrum.terms(Trees(*(x[-1] for x in found)), N)) <= {0, 1, 2, 3}
+    np.testing.assert_array_equal(boosting.predict(found, masks), 0.0)
