@@ -25,9 +25,8 @@ class ProxySpex:
         package). With "jax" the paper's unlimited depth becomes 6.
       masks: "uniform", or "paired": every mask with its complement, so that terms of even and of
         odd degree do not disturb each other. The masks that measure faithfulness are uniform.
-      boosts: settings of the trees, the mean of which proposes, for ``recipe="cv"``: by default half
-        of those of ``auto``, in a third of the time; deeper ones
-        than ``max_order`` are cut.
+      boosts: settings of the trees, the mean of which proposes, for ``recipe="cv"``: half of
+        those of ``auto``. Trees deeper than ``max_order`` are cut.
       terms: sets that the trees may propose.
       shared_support: one support for all outputs, found by :mod:`spexjax.joint`; True for more
         than 64 outputs if None. Not for ``recipe="paper"``.

@@ -1,5 +1,7 @@
 """ProxySPEX, and ``auto``, which weighs what trees, decoding and screening propose."""
 
+import dataclasses
+
 import numpy as np
 import oracles
 import pytest
@@ -8,8 +10,11 @@ from spexjax import (
     Auto,
     ProxySpex,
     candidates,
+    gf2,
     lightgbm_trees,
+    masks,
     published,
+    purchase,
     tree_spectrum,
 )
 from spexjax.boosting import BoostConfig
@@ -92,6 +97,38 @@ def test_noise_is_reported_as_such():
         e = explain(function({(): 1.0}, 1.0), N_FEATURES, budget=BUDGET, method=method)
         assert abs(float(e.faithfulness)) < 0.15
         assert float(e.spectrum.energy()) < 0.1
+
+
+@pytest.mark.parametrize("n,budget", [(40, 301), (9, 200), (6, 50)])
+def test_pairs_are_complements_and_stay_together(n, budget, key):
+    plan = masks.plan_budget(n, budget, coded=False)
+    caller = purchase.Caller(lambda bits: bits.sum(axis=1).astype(np.float32), n)
+    samples = purchase.buy(caller, plan, key, paired=True).samples
+    bits = gf2.unpack_numpy(samples.rows, n)
+    assert len(np.unique(bits, axis=0)) == len(bits) == budget
+    assert samples.held_out.sum() == plan.held_out
+    units, sizes = np.unique(samples.unit, return_counts=True)
+    pairs = units[sizes == 2]
+    for unit in pairs:
+        first, second = bits[samples.unit == unit]
+        np.testing.assert_array_equal(first, ~second)
+    assert sizes.max() == 2 and not np.isin(samples.unit[samples.held_out], pairs).any()
+    # All pairs that are left are drawn; at n = 40 none is used up.
+    assert n < 40 or 2 * len(pairs) >= budget - plan.held_out - 3
+    assert set(pairs % 5) == set(range(5))
+
+
+def test_pairs_part_even_from_odd():
+    """A pair's sum has no odd terms: many strong inputs do not hide a weak pair of inputs."""
+    rng = np.random.default_rng(0)
+    terms = {(i,): float(rng.normal()) for i in range(N_FEATURES)} | {(2, 5): 0.4, (7, 8): -0.4}
+    e = explain(
+        function(terms), N_FEATURES, budget=200, method=dataclasses.replace(PROXY, masks="paired")
+    )
+    assert e.method == "proxyspex" and e.calls == 200
+    assert held_out_r2(e, terms) > 0.99
+    with pytest.raises(ValueError, match="masks must be one of uniform, paired"):
+        ProxySpex(masks="odd")
 
 
 def test_max_order_bounds_the_sets():
