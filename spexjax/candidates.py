@@ -137,7 +137,8 @@ def penalties(
     * linear: 1/10 for single inputs, so that sets explain what a linear fit leaves; heredity for
       the others.
 
-    Sets of which the trees know nothing weigh three times as much in each. ∅ has no penalty.
+    In all but the first, sets of which the trees know nothing weigh three times as much. ∅ has no
+    penalty.
     """
     L, n_pad = proposal.single.shape
     degree = np.maximum((members >= 0).sum(axis=-1), 1)
@@ -157,7 +158,7 @@ def penalties(
 
     schemes = np.stack([np.ones_like(sizes), adaptive, heredity, linear], axis=1)
     if proposal.strength.any():
-        schemes[:, :, n_pad:] *= np.where(proposal.strength > 0, 1.0, _UNKNOWN)[:, None]
+        schemes[:, 1:, n_pad:] *= np.where(proposal.strength > 0, 1.0, _UNKNOWN)[:, None]
     return np.pad(schemes, ((0, 0), (0, 0), (1, 0))).astype(np.float32)
 
 

@@ -137,7 +137,7 @@ def _fit(
     )  # fmt: skip
     if "wider" in fit.methods:
         name = wide_name
-    elif bought.design is None or fit.methods == {"linear"}:
+    elif bought.design is None or fit.methods <= {"linear"}:
         name = "linear"
     else:
         name = "spex"

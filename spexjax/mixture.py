@@ -17,7 +17,8 @@ from spexjax.portfolio import STRENGTHS
 
 MOST = 4
 _LEAST_SHARE = 0.05
-_LEAST_GAIN = 2.5  # in standard errors
+# In standard errors: a gain that is chance, and one that is none.
+_CHANCE, _CERTAIN = 1.0, 3.0
 # L1 at the strength at which nothing is left but the mean.
 _CONSTANT = refit.METHODS.index("sparse") * len(refit.RIDGE_STRENGTHS)
 
@@ -38,9 +39,9 @@ class Menu(NamedTuple):
     ridge: Float[np.ndarray, "L"]
 
     def names(self, places: Int[np.ndarray, "M"]) -> set[str]:
-        """The methods of candidates: those of ``refit.METHODS`` or "wider"."""
+        """The methods of candidates but the mean: those of ``refit.METHODS`` or "wider"."""
         known = dict(enumerate(refit.METHODS))
-        return {known.get(int(f), "wider") for f in self.family[places]}
+        return {known.get(int(self.family[p]), "wider") for p in places if p != _CONSTANT}
 
 
 def menu(wider: bool) -> Menu:
@@ -67,10 +68,11 @@ class Mixture(NamedTuple):
 
 
 def mix(products: Float[np.ndarray, "L L"], count: float, menu: Menu) -> Mixture:
-    """The best mean of at most ``MOST`` families; shares of 0 fill up.
+    """The best mean of at most ``MOST`` families, and the mean of f; shares of 0 fill up.
 
-    It is the mean of f alone if what the families gain on that is within 2.5 standard errors of
-    nothing: the least of many errors is small by chance.
+    The least of many errors is small by chance. So what the families gain on the mean of f alone
+    is trusted wholly from 3 standard errors up, not at all below 1, and in proportion between;
+    the mean of f has the rest.
 
     Args:
       products: Σ r_a r_b over the masks held out in the folds.
@@ -85,9 +87,12 @@ def mix(products: Float[np.ndarray, "L L"], count: float, menu: Menu) -> Mixture
     chosen = np.argsort(-shares, kind="stable")[:MOST]
     used = best[chosen[shares[chosen] >= _LEAST_SHARE]]
     shares = simplex(products[np.ix_(used, used)])
-    if _gain(products, used, shares, count) < _LEAST_GAIN:
-        used, shares = np.array([_CONSTANT]), np.ones(1)
-    fill = (0, MOST - len(used))
+    gain = _gain(products, used, shares, count)
+    trust = float(np.clip((gain - _CHANCE) / (_CERTAIN - _CHANCE), 0.0, 1.0))
+    if trust < 1:
+        used, shares = np.append(used, _CONSTANT), np.append(trust * shares, 1 - trust)
+        used, shares = used[shares > 0], shares[shares > 0]
+    fill = (0, MOST + 1 - len(used))
     return Mixture(np.pad(used, fill, "edge"), np.pad(shares, fill).astype(np.float32))
 
 

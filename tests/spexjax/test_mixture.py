@@ -53,7 +53,7 @@ def test_families_that_err_elsewhere_are_averaged():
     found = mixture.mix(_products(menu, {places[0]: 1.0, places[1]: 0.5}), 1000, menu)
     # Uncorrelated fits are averaged in proportion to the inverse of their errors.
     assert found.places[:2].tolist() == places[::-1]
-    np.testing.assert_allclose(found.shares, [2 / 3, 1 / 3, 0, 0], rtol=1e-3)
+    np.testing.assert_allclose(found.shares, [2 / 3, 1 / 3, 0, 0, 0], rtol=1e-3)
     assert sum(found.shares) == pytest.approx(1, abs=1e-6)
     # One whose errors are those of the best and more has no share.
     found = mixture.mix(_products(menu, {places[1]: 0.5}, correlation=0.99), 1000, menu)
@@ -62,11 +62,15 @@ def test_families_that_err_elsewhere_are_averaged():
 
 def test_chance_is_no_gain():
     menu = mixture.menu(wider=False)
-    for share, kept in ((0.999, False), (0.5, True)):
+    mean = mixture._CONSTANT
+    for share, trust in ((0.999, 0.0), (0.98, 0.5), (0.5, 1.0)):
         products = _products(menu, {0: 9.0 * share}, correlation=0.998)
         found = mixture.mix(products, 100, menu)
-        assert (found.places[0] == 0) == kept
-        assert menu.names(found.places) == ({"linear"} if kept else {"sparse"})
+        shares = {p: s for p, s in zip(found.places.tolist(), found.shares, strict=True) if s > 0}
+        assert shares.get(0, 0.0) == pytest.approx(trust, abs=0.25)
+        assert shares.get(mean, 0.0) == pytest.approx(1 - shares.get(0, 0.0))
+        assert (0 < shares.get(0, 0.0) < 1) == (trust == 0.5)
+        assert menu.names(np.array(list(shares))) == ({"linear"} if trust else set())
 
 
 def _explicit(design, weights, rows, features):
