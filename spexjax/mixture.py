@@ -17,7 +17,7 @@ from spexjax.portfolio import STRENGTHS
 
 MOST = 4
 _LEAST_SHARE = 0.05
-# In standard errors: a gain that is chance, and one that is none.
+# In standard errors: up to the first a gain is taken for chance, from the second on for real.
 _CHANCE, _CERTAIN = 1.0, 3.0
 # L1 at the strength at which nothing is left but the mean.
 _CONSTANT = refit.METHODS.index("sparse") * len(refit.RIDGE_STRENGTHS)
