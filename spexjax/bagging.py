@@ -6,6 +6,7 @@ of those that matter (bagging: Breiman 1996), and its Fourier transform is as ex
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import jax
 import numpy as np
@@ -50,7 +51,7 @@ def grow(
 
 
 def mean(ensembles: Sequence[Trees]) -> Trees:
-    """One ensemble (lanes, …) whose predictions are the mean of those of several (lanes, …)."""
+    """One ensemble (lanes, …), on the host, whose predictions are the mean of those of several."""
     depth = max(e.leaves.shape[-1] for e in ensembles).bit_length() - 1
     features, leaves = [], []
     for e in ensembles:
@@ -67,4 +68,5 @@ def mean(ensembles: Sequence[Trees]) -> Trees:
     base = np.mean([e.base for e in ensembles], axis=0)
     joined = np.concatenate(features, axis=1)
     size = np.full(len(base), joined.shape[1], np.int32)
-    return Trees(joined, np.concatenate(leaves, axis=1), base, size)
+    on_host: list[Any] = [joined, np.concatenate(leaves, axis=1), base, size]
+    return Trees(*on_host)
