@@ -39,8 +39,12 @@ def grow(
     enough = [max(1, int(np.log2(max(count / c.min_child, 1)))) for c in configs]
     cut = dict.fromkeys(c.cut(min(max_depth, d)) for c, d in zip(configs, enough, strict=True))
 
+    # Threads do not inherit it.
+    device = jax.config.jax_default_device  # type: ignore[attr-defined]
+
     def one(config: BoostConfig) -> Boosted:
-        return jax.block_until_ready(boosting.fit(masks, values, fold, key, config, folds))
+        with jax.default_device(device):
+            return jax.block_until_ready(boosting.fit(masks, values, fold, key, config, folds))
 
     # Compiling one overlaps with growing another.
     with ThreadPoolExecutor(2) as pool:
