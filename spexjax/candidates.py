@@ -8,6 +8,7 @@ the trees are strong, or sets of inputs that matter (heredity: Chipman 1996).
 """
 
 import dataclasses
+import math
 from functools import partial
 from typing import NamedTuple
 
@@ -96,8 +97,8 @@ def propose(
     linear, residual = _linear(signs, jnp.asarray(values), jnp.asarray(fold), folds)
     L, S, t = given.shape
     n_pad = masks.shape[1]
-    asked = _SETS_PER_ROW * np.count_nonzero(np.asarray(fold) >= 0)
-    most = min(config.sets, _SETS_BUCKET * -int(-asked // _SETS_BUCKET))
+    asked = _SETS_PER_ROW * np.count_nonzero(fold >= 0)
+    most = min(config.sets, _SETS_BUCKET * math.ceil(asked / _SETS_BUCKET))
     pairs = np.zeros((L, 0, 2), np.int32)
     if config.pairs and max_order >= 2 and n >= 2:
         count = min(most, n * (n - 1) // 2)

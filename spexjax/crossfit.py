@@ -88,7 +88,7 @@ def fit(
         bits=jnp.asarray(rows.bits),
         values=(values if basis is None else values @ basis).T,
         training=jnp.asarray(rows.weights * ~rows.held_out),
-        fold=jnp.asarray(_fold(rows, features), jnp.int32),
+        fold=jnp.asarray(rows.unit % (features.shape[1] - 1), jnp.int32),
         coded=None if coded is None else (coded if basis is None else coded @ basis).T,
         inside=None if design is None else jnp.asarray(_coded_folds(design)),
     )
@@ -166,7 +166,7 @@ def _widen(
     """The given sets and those proposed for each output, with their penalties."""
     folds = given.shape[1] - 1
     masks, values = rows.bits, rows.values
-    fold = np.where(rows.weights * ~rows.held_out > 0, _fold(rows, given), -1)
+    fold = np.where(rows.weights * ~rows.held_out > 0, rows.unit % folds, -1)
     if design is not None:
         coded = gf2.unpack_numpy(np.asarray(design.packed()), masks.shape[1])
         masks = np.concatenate([coded, masks])
@@ -246,11 +246,6 @@ class _PaddedRows(NamedTuple):
     weights: np.ndarray
     held_out: np.ndarray
     unit: np.ndarray
-
-
-def _fold(rows: _PaddedRows, features: np.ndarray) -> Int[np.ndarray, "rows"]:
-    """The fold in which each row is tested, of as many as there are lanes but the last."""
-    return rows.unit % (features.shape[1] - 1)
 
 
 def _pad_rows(samples: Samples, n: int, n_pad: int) -> _PaddedRows:

@@ -104,13 +104,13 @@ def run_proxyspex(
 ) -> Explanation:
     if affords_all(call.n, budget):
         return run_exact(call, budget, Exact(), max_order, key)
+    if config.proxy == "lightgbm" and config.recipe != "paper":
+        raise ValueError("proxy='lightgbm' needs recipe='paper'; recipe='cv' grows its own trees.")
     plan = masks.plan_budget(call.n, budget, coded=False)
     bought = buy(call, plan, key, paired=config.masks == "paired")
     if config.recipe == "paper":
         found = published.fit(bought.samples, call.n, config, jax.random.fold_in(key, _TREES))
         return measured(bought, found.honest, found.final, found.method, key)
-    if config.proxy == "lightgbm":
-        raise ValueError("proxy='lightgbm' needs recipe='paper'; recipe='cv' grows its own trees.")
     wider = Wider(config.terms, pairs=False, boosts=config.boosts)
     spex = Spex(shared_support=config.shared_support)
     return _fit(bought, spex, max_order, key, wider, "proxyspex")

@@ -89,9 +89,8 @@ def mix(products: Float[np.ndarray, "L L"], count: float, menu: Menu) -> Mixture
     shares = simplex(products[np.ix_(used, used)])
     gain = _gain(products, used, shares, count)
     trust = float(np.clip((gain - _CHANCE) / (_CERTAIN - _CHANCE), 0.0, 1.0))
-    if trust < 1:
-        used, shares = np.append(used, _CONSTANT), np.append(trust * shares, 1 - trust)
-        used, shares = used[shares > 0], shares[shares > 0]
+    used, shares = np.append(used, _CONSTANT), np.append(trust * shares, 1 - trust)
+    used, shares = used[shares > 0], shares[shares > 0]
     fill = (0, MOST + 1 - len(used))
     return Mixture(np.pad(used, fill, "edge"), np.pad(shares, fill).astype(np.float32))
 

@@ -143,10 +143,10 @@ def paired_uniform(
       ValueError: if there are not so many pairs left.
     """
     pairs = -(-count // 2)
-    if pairs > (left := pairs_left(n, taken)):
-        raise ValueError(f"count must be at most {2 * left}, got {count}.")
     found = _pairs_of(taken, n)
     first = len(found)
+    if pairs > 2 ** (n - 1) - first:
+        raise ValueError(f"count must be at most {2 * (2 ** (n - 1) - first)}, got {count}.")
     stream = jax.random.fold_in(key, _PAIRS)
     drawn = 0
     while len(found) < first + pairs:

@@ -260,3 +260,5 @@ def test_settings_are_checked():
         ProxySpex(proxy="xgboost")
     with pytest.raises(ValueError, match="needs recipe='paper'"):
         explain(function({}), N_FEATURES, budget=50, method=ProxySpex(proxy="lightgbm"))
+    with pytest.raises(ValueError, match="needs recipe='paper'"):  # before anything is paid for
+        explain(pytest.fail, N_FEATURES, budget=50, method=ProxySpex(proxy="lightgbm"))
