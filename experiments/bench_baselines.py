@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float
 
-from spexjax.baselines import (
+from spexjax.explain import explain
+from spexjax.methods.baselines import (
     Banzhaf,
     FaithBanzhaf,
     FaithShapley,
@@ -25,7 +26,6 @@ from spexjax.baselines import (
     Lime,
     ShapleyTaylor,
 )
-from spexjax.explain import explain
 from spexjax.typing import ValueFunction
 
 

@@ -13,10 +13,10 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from spexjax import boosting
-from spexjax.boosting import BoostConfig, Trees
 from spexjax.experiments import synthetic
 from spexjax.experiments.budget_cases import Function, forest_cases
+from spexjax.trees import boosting
+from spexjax.trees.boosting import BoostConfig, Trees
 
 FOLDS = 5
 TEST_MASKS = 4000

@@ -26,12 +26,12 @@ import jax
 import numpy as np
 
 from spexjax import ProxySpex, explain
-from spexjax.baselines import Lasso
 from spexjax.experiments import budget_report, shapiq_peers
 from spexjax.experiments.budget_cases import Case, forest_cases, synthetic_cases, text_cases
 from spexjax.experiments.budget_report import Row
-from spexjax.methods import affords_all
-from spexjax.store import Store
+from spexjax.methods.baselines import Lasso
+from spexjax.methods.registry import affords_all
+from spexjax.store.store import Store
 
 METHODS = {
     "linear": "linear",

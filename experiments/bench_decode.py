@@ -21,7 +21,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from spexjax import masks, metrics, spex
+from spexjax import masks, metrics
+from spexjax.decoding import spex
 from spexjax.experiments import peers, synthetic
 from spexjax.experiments.planted import Planted
 from spexjax.explain import explain

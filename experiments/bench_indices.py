@@ -16,7 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
-from spexjax import gf2, indices
+from spexjax import indices
+from spexjax.codes import gf2
 
 JOINT = "Joint-SV"
 

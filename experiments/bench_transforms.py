@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from spexjax import transforms
+from spexjax.spectra import transforms
 
 
 def numpy_butterfly(x: np.ndarray, axis: int = -1) -> np.ndarray:

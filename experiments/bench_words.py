@@ -14,7 +14,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float
 
-from spexjax import bch, chase, gf2, masks
+from spexjax import masks
+from spexjax.codes import bch, chase, gf2
 from spexjax.experiments import peers
 
 RATIOS = (10.0, 8.0, 6.0, 5.0, 4.0, 3.0, 2.0, 1.0, 0.0)

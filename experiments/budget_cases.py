@@ -7,10 +7,11 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float
 
-from spexjax import gf2, values
+from spexjax import values
+from spexjax.codes import gf2
 from spexjax.experiments import synthetic
 from spexjax.experiments import texts as texts_of
-from spexjax.store import Store
+from spexjax.store.store import Store
 
 TEST_MASKS = 1000
 WORDS = ((16, 24), (25, 34), (35, 48), (49, 80), (81, 128))

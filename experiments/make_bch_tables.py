@@ -1,4 +1,4 @@
-"""Makes ``spexjax/bch_tables.json`` and the golden vectors of its tests with ``galois``.
+"""Makes ``spexjax/codes/bch_tables.json`` and the golden vectors of its tests with ``galois``.
 
 Run ``python -m spexjax.experiments.make_bch_tables`` in a checkout; it takes some minutes, most
 of them for ``galois`` to compile its kernels.
@@ -85,7 +85,7 @@ def main() -> None:
     """Writes both files."""
     table = tables()
     text = json.dumps(table, indent=1)
-    (ROOT / "spexjax" / "bch_tables.json").write_text(text + "\n")
+    (ROOT / "spexjax" / "codes" / "bch_tables.json").write_text(text + "\n")
     lines = ",\n ".join(json.dumps(case) for case in golden(table))
     (ROOT / "tests" / "spexjax" / "bch_golden.json").write_text(f"[{lines}]\n")
 

@@ -13,7 +13,7 @@ from typing import Literal, Protocol
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Int, UInt32
 
-from spexjax import gf2
+from spexjax.codes import gf2
 
 CHUNK = 4096
 Support = tuple[int, ...]

@@ -7,11 +7,12 @@ bins, b = 3…8. Every method gets the same number of calls and spends them on m
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from spexjax import low_order, masks, spectrum
-from spexjax.baselines import FaithBanzhaf, FaithShapley, Lasso
+from spexjax import masks
+from spexjax.decoding.spex import Spex
 from spexjax.experiments.tasks import TaskConfig, known
-from spexjax.methods import affords_all
-from spexjax.spex import Spex
+from spexjax.methods.baselines import FaithBanzhaf, FaithShapley, Lasso
+from spexjax.methods.registry import affords_all
+from spexjax.spectra import spectrum, subsets
 
 _MOST_CELLS = 1 << 26  # entries of a design matrix: 256 MiB
 
@@ -87,7 +88,7 @@ def reason_to_skip(method: str, n: int, calls: int) -> str | None:
     one = METHODS[method]
     if one.order == 1 or affords_all(n, calls):
         return None
-    rows, sets = calls - 2 - masks.held_out_size(calls), low_order.count(n, one.order)
+    rows, sets = calls - 2 - masks.held_out_size(calls), subsets.count(n, one.order)
     if not one.sparse and 2 * sets > rows:
         return f"fewer than two masks for each of the {sets} sets of order {one.order}"
     if spectrum.bucket(rows) * spectrum.bucket(sets) > _MOST_CELLS:

@@ -22,7 +22,7 @@ from spexjax import explain, selection
 from spexjax.experiments import command, datasets, figures, results, summary
 from spexjax.experiments.results import Cell, Journal, Result
 from spexjax.experiments.tables import Section, Table
-from spexjax.spectrum import Spectrum
+from spexjax.spectra.spectrum import Spectrum
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from spexjax.experiments.tasks import Item, TaskConfig, chosen
-from spexjax.tabular import tabular
+from spexjax.values.tables import tabular
 
 _DATA = ("cancer", "wine", "diabetes")
 _MODELS = ("forest", "boosting")

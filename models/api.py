@@ -13,11 +13,11 @@ from urllib.parse import urlsplit
 import numpy as np
 from jaxtyping import Bool, Float
 
-from spexjax.fingerprint import fingerprint
 from spexjax.models.endpoint import ApiError, Endpoint, Meter, Session
 from spexjax.models.replies import AnswerLogprob, LogOdds, SampledShare, Scorer
 from spexjax.models.spans import Span, sentences, words
-from spexjax.values import PartialValues
+from spexjax.store.fingerprint import fingerprint
+from spexjax.values.calling import PartialValues
 
 __all__ = [
     "AnswerLogprob",

@@ -12,7 +12,7 @@ import jax
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from spexjax import gf2
+from spexjax.codes import gf2
 from spexjax.masks import unique_rows
 from spexjax.models.masking import MaskableText, Template, bucket, row_lengths
 from spexjax.typing import Array

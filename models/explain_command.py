@@ -100,8 +100,8 @@ def check(given: argparse.Namespace) -> None:
 
 def run(given: argparse.Namespace) -> None:
     """Explains what :func:`check` found in order, prints the table, writes the files."""
-    from spexjax.indices import interactions
-    from spexjax.spectrum import Spectrum
+    from spexjax.indices.of_spectrum import interactions
+    from spexjax.spectra.spectrum import Spectrum
 
     interactions(Spectrum.from_dict({(): 0.0}, 1), given.index)  # is there such an index?
     model, label = None, None

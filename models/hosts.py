@@ -26,12 +26,13 @@ from typing import IO, Any, cast
 import numpy as np
 from jaxtyping import Bool, Float
 
-from spexjax import gf2, values
-from spexjax.journal import Journal
+from spexjax import values
+from spexjax.codes import gf2
 from spexjax.masks import unique_rows
 from spexjax.models import messenger
-from spexjax.store import Store, key_of
-from spexjax.values import Interrupted, OnDevice, PartialValues, ValueFunctionError
+from spexjax.store.journal import Journal
+from spexjax.store.store import Store, key_of
+from spexjax.values.calling import Interrupted, OnDevice, PartialValues, ValueFunctionError
 
 PATIENCE_SECONDS = 30.0
 START_SECONDS = 300.0

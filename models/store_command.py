@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # JAX takes seconds to import; a wrong argument should not wait for it
-    from spexjax.store import FunctionInfo, Store
+    from spexjax.store.store import FunctionInfo, Store
 
 DAMAGED = 1
 
@@ -41,7 +41,7 @@ def run(given: argparse.Namespace) -> int:
     Raises:
       StoreError: if a file cannot be opened, read or written.
     """
-    from spexjax.store import Store, StoreError
+    from spexjax.store.store import Store, StoreError
 
     if given.what in ("merge", "vacuum") and not Path(given.file).exists():
         raise StoreError(f"{given.file} does not exist.")
@@ -77,7 +77,7 @@ def announce(f: Any, given: argparse.Namespace, chunk_size: int, to: IO[str] | N
       chunk_size: as for ``explain``.
       to: where to print instead.
     """
-    from spexjax.cost import preview
+    from spexjax.preview import preview
 
     cost = preview(
         f.n, budget=given.budget, method=given.method, seed=given.seed, chunk_size=chunk_size,
@@ -118,8 +118,8 @@ def rows(store: "Store") -> Iterator[dict[str, Any]]:
     """
     import numpy as np
 
-    from spexjax import gf2
-    from spexjax.journal import Journal
+    from spexjax.codes import gf2
+    from spexjax.store.journal import Journal
 
     for function in store.functions():
         journal = Journal(store.database, store.turns, function, read=False)

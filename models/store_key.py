@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from spexjax.fingerprint import fingerprint
+from spexjax.store.fingerprint import fingerprint
 
 _hashes: "weakref.WeakKeyDictionary[Any, str]" = weakref.WeakKeyDictionary()
 

@@ -5,34 +5,22 @@
 ``transforms``, ``bch``, ``chase``, ``peeling`` and ``regression`` are its parts.
 """
 
-from spexjax import (
-    baselines,
-    bch,
-    boosting,
-    chase,
-    gf2,
-    gf2m,
-    indices,
-    masks,
-    metrics,
-    peeling,
-    plot,
-    regression,
-    selection,
-    spex,
-    transforms,
-    values,
-)
-from spexjax.cost import preview
+from spexjax import indices, masks, metrics, plot, regression, selection, values
+from spexjax.codes import bch, chase, gf2, gf2m
+from spexjax.decoding import peeling, spex
+from spexjax.decoding.peeling import PeelConfig
+from spexjax.decoding.spex import Spex
 from spexjax.explain import explain
 from spexjax.explanation import Explanation
-from spexjax.fingerprint import fingerprint
-from spexjax.methods import Auto
-from spexjax.peeling import PeelConfig
-from spexjax.proxyspex import ProxySpex
-from spexjax.spectrum import Spectrum
-from spexjax.spex import Spex
+from spexjax.methods import baselines
+from spexjax.methods.proxyspex import ProxySpex
+from spexjax.methods.registry import Auto
+from spexjax.preview import preview
+from spexjax.spectra import spectrum, transforms
+from spexjax.spectra.spectrum import Spectrum
 from spexjax.store import Store, StoreError, StoreWarning
+from spexjax.store.fingerprint import fingerprint
+from spexjax.trees import boosting
 from spexjax.values import ValueFunctionError
 
 __version__ = "0.1.0"
@@ -64,6 +52,7 @@ __all__ = [
     "preview",
     "regression",
     "selection",
+    "spectrum",
     "spex",
     "transforms",
     "values",

@@ -9,12 +9,12 @@ import jax
 import jax.numpy as jnp
 
 from spexjax.explanation import Explanation
-from spexjax.games import unwrapped
-from spexjax.methods import resolve
-from spexjax.purchase import Caller
-from spexjax.store import Store, opened
+from spexjax.methods.purchase import Caller
+from spexjax.methods.registry import resolve
+from spexjax.store.store import Store, opened
 from spexjax.typing import ValueFunction
-from spexjax.values import OnDevice
+from spexjax.values.calling import OnDevice
+from spexjax.values.games import unwrapped
 
 
 def explain(
@@ -45,7 +45,7 @@ def explain(
         ("lasso", "lime", "kernelshap", "banzhaf", "faith-banzhaf", "faith-shapley",
         "shapley-taylor"), or "auto" (exact where 2^n ≤ budget, else decoded sets, trees' supports
         and pairs, as far as the budget goes and cross-validation prefers); or a configuration
-        such as :class:`~spexjax.spex.Spex`.
+        such as :class:`~spexjax.decoding.spex.Spex`.
       max_order: the largest set that may be fitted; also the degree that the code of SPEX
         corrects, so a smaller one makes masks cheaper. Ignored by "exact".
       seed: an int or a JAX key; the same seed gives the same masks and the same answer.

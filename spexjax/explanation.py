@@ -11,9 +11,10 @@ import jax
 import numpy as np
 from jaxtyping import Bool, Float
 
-from spexjax import gf2, spectrum
-from spexjax.peeling import Info
-from spexjax.spectrum import Spectrum
+from spexjax.codes import gf2
+from spexjax.decoding.peeling import Info
+from spexjax.spectra import spectrum
+from spexjax.spectra.spectrum import Spectrum
 from spexjax.typing import Array, ArrayLike
 
 _FORMAT, _VERSION = "spexjax.explanation", 1
@@ -97,20 +98,20 @@ class Explanation:
           max_order: the order ℓ of FBII, FSII, STII and k-SII, and a cut for the others;
             ``max_order`` of the explanation if None.
         """
-        from spexjax.indices import interactions
+        from spexjax.indices.of_spectrum import interactions
 
         order = min(self.max_order, self.n) if max_order is None else max_order
         return interactions(self.spectrum, index, order, self.features)
 
     def to_shapiq(self, index: str = "FBII", max_order: int | None = None):
-        """``shapiq.InteractionValues``; see :func:`spexjax.bridges.to_shapiq`."""
-        from spexjax.bridges import to_shapiq
+        """``shapiq.InteractionValues``; see :func:`spexjax.interop.to_shapiq`."""
+        from spexjax.interop import to_shapiq
 
         return to_shapiq(self, index, max_order)
 
     def to_shap(self):
-        """``shap.Explanation`` of Shapley values; see :func:`spexjax.bridges.to_shap`."""
-        from spexjax.bridges import to_shap
+        """``shap.Explanation`` of Shapley values; see :func:`spexjax.interop.to_shap`."""
+        from spexjax.interop import to_shap
 
         return to_shap(self)
 
@@ -156,7 +157,7 @@ class Explanation:
           ValueError: if the function has several outputs (use ``e[i].to_html``), or text, spans
             and features do not fit together.
         """
-        from spexjax.report import render
+        from spexjax.report.page import render
 
         page = render(self, text, spans, model, index=index, max_order=max_order)
         Path(path).write_text(page, encoding="utf-8")

@@ -9,9 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float
 
-from spexjax import gf2, indices, selection
+from spexjax import indices, selection
+from spexjax.codes import gf2
 from spexjax.selection import Mode
-from spexjax.spectrum import Spectrum
+from spexjax.spectra.spectrum import Spectrum
 from spexjax.typing import Array, ArrayLike, Key
 
 _OUTPUTS_AT_ONCE = 64

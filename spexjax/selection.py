@@ -15,8 +15,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float
 
-from spexjax import gf2
-from spexjax.spectrum import Spectrum
+from spexjax.codes import gf2
+from spexjax.spectra.spectrum import Spectrum
 from spexjax.typing import Array, ArrayLike
 
 Mode = Literal["remove", "keep"]

@@ -3,8 +3,9 @@
 import re
 from pathlib import Path
 
-from spexjax import baselines, indices, metrics
-from spexjax.methods import METHODS
+from spexjax import indices, metrics
+from spexjax.methods import baselines
+from spexjax.methods.registry import METHODS
 
 PAGE = (Path(__file__).parents[1] / "METHODS.md").read_text(encoding="utf-8")
 

@@ -4,7 +4,7 @@ import math
 from typing import TYPE_CHECKING
 
 from spexjax.explanation import Explanation
-from spexjax.interactions import Interactions
+from spexjax.indices.interaction_values import Interactions
 from spexjax.plot import style, terms
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from spexjax.interactions import Interactions
+from spexjax.indices.interaction_values import Interactions
 from spexjax.plot import style, terms
 
 if TYPE_CHECKING:

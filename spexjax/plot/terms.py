@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from spexjax.explanation import Explanation
-from spexjax.interactions import Interactions
+from spexjax.indices.interaction_values import Interactions
 
 ELLIPSIS, MINUS, UNPRINTABLE = "…", "\u2212", "\ufffd"
 _REORDERING = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"

@@ -13,7 +13,7 @@ from spexjax.experiments import (
     shapiq_peers,
 )
 from spexjax.experiments.budget_report import Row
-from spexjax.store import Store
+from spexjax.store.store import Store
 
 
 def rows():

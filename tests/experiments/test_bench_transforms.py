@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from spexjax import transforms
 from spexjax.experiments import bench_transforms
+from spexjax.spectra import transforms
 
 
 def test_numpy_butterfly():

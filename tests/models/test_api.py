@@ -23,7 +23,7 @@ from spexjax.models.api import (
     SampledShare,
     api_value,
 )
-from spexjax.store import Store
+from spexjax.store.store import Store
 
 pytest.importorskip("openai")
 

@@ -15,8 +15,8 @@ import pytest
 from spexjax.explain import explain
 from spexjax.models import hosts
 from spexjax.models.hosts import HostsError, initialize, shared
-from spexjax.store import Store, StoreError
-from spexjax.values import PartialValues, ValueFunctionError, on_device
+from spexjax.store.store import Store, StoreError
+from spexjax.values.calling import PartialValues, ValueFunctionError, on_device
 
 N, BUDGET, CHUNK = 16, 400, 50
 

@@ -5,8 +5,8 @@ import jax
 import numpy as np
 import pytest
 
-from spexjax import bagging, boosting, tree_spectrum
-from spexjax.boosting import BoostConfig, Trees
+from spexjax.trees import boosting, ensemble, fourier
+from spexjax.trees.boosting import BoostConfig, Trees
 
 N, FOLDS = 9, 3
 CONFIGS = (
@@ -36,7 +36,7 @@ def test_predictions_are_the_mean(data, key):
     parts = [best(*data, config, key) for config in CONFIGS]
     # The smallest number of trees is not the same in all lanes in general.
     parts[0] = parts[0]._replace(size=np.array([9, 4, 0, 6]))
-    together = bagging.mean(parts)
+    together = ensemble.mean(parts)
     chex.assert_shape(together.leaves, (FOLDS + 1, None, 16))
     wanted = np.mean([boosting.predict(jax.tree.map(np.asarray, p), masks) for p in parts], axis=0)
     np.testing.assert_allclose(boosting.predict(together, masks), wanted, atol=1e-5)
@@ -44,24 +44,24 @@ def test_predictions_are_the_mean(data, key):
 
 def test_grow_takes_the_best_rates_and_cuts_depths(data, key):
     masks, values, fold = data
-    found = bagging.grow(masks, values, fold, FOLDS, CONFIGS, 3, key)
+    found = ensemble.grow(masks, values, fold, FOLDS, CONFIGS, 3, key)
     chex.assert_shape(found.leaves, (FOLDS + 1, None, 8))
-    wanted = bagging.mean([best(*data, config.cut(3), key) for config in CONFIGS])
+    wanted = ensemble.mean([best(*data, config.cut(3), key) for config in CONFIGS])
     chex.assert_trees_all_equal(found, wanted)
-    one = bagging.grow(masks, values, fold, FOLDS, CONFIGS[:1] * 3, 3, key)
+    one = ensemble.grow(masks, values, fold, FOLDS, CONFIGS[:1] * 3, 3, key)
     assert one.size[0] <= CONFIGS[0].trees
 
 
 def test_the_transform_is_that_of_the_predictions(data, key):
     masks, values, fold = data
-    found = bagging.grow(masks, values, fold, FOLDS, CONFIGS, 5, key)
+    found = ensemble.grow(masks, values, fold, FOLDS, CONFIGS, 5, key)
     last = Trees(*(x[-1] for x in found))
-    spectrum = tree_spectrum.fourier(last, N)
+    spectrum = fourier.fourier(last, N)
     np.testing.assert_allclose(spectrum.predict(masks), boosting.predict(last, masks), atol=1e-4)
 
 
 def test_nothing_to_learn_is_an_empty_ensemble(data, key):
     masks, _, fold = data
-    found = bagging.grow(masks, np.zeros(len(masks), np.float32), fold, FOLDS, CONFIGS, 3, key)
-    assert set(tree_spectrum.terms(Trees(*(x[-1] for x in found)), N)) <= {0, 1, 2, 3}
+    found = ensemble.grow(masks, np.zeros(len(masks), np.float32), fold, FOLDS, CONFIGS, 3, key)
+    assert set(fourier.terms(Trees(*(x[-1] for x in found)), N)) <= {0, 1, 2, 3}
     np.testing.assert_array_equal(boosting.predict(found, masks), 0.0)

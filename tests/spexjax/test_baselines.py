@@ -9,8 +9,9 @@ import pytest
 from oracles import all_masks
 
 import spexjax as sx
-from spexjax import baselines, masks
-from spexjax.baselines import (
+from spexjax import masks
+from spexjax.methods import baselines
+from spexjax.methods.baselines import (
     Banzhaf,
     FaithBanzhaf,
     FaithShapley,

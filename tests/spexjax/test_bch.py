@@ -16,8 +16,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from spexjax import bch, gf2
-from spexjax.bch_tables import primitive_polynomial
+from spexjax.codes import bch, gf2
+from spexjax.codes.bch_tables import primitive_polynomial
 
 GOLDEN = json.loads((Path(__file__).parent / "bch_golden.json").read_text())
 CHUNK = 4096

@@ -6,8 +6,8 @@ import numpy as np
 import oracles
 import pytest
 
-from spexjax import boosting, tree_spectrum
-from spexjax.boosting import BoostConfig, Trees
+from spexjax.trees import boosting, fourier
+from spexjax.trees.boosting import BoostConfig, Trees
 
 N_ROWS, N_FEATURES, FOLDS = 160, 9, 3
 CONFIG = BoostConfig(depth=3, rates=(0.3,), trees=12, min_child=5, leaf_l2=0.5, patience=12)
@@ -140,7 +140,7 @@ def test_the_fourier_transform_is_exact(fitted):
     one = lane(fitted, 0, 12)
     table = np.asarray(boosting.predict(one, oracles.all_masks(N_FEATURES)), float)
     expected = oracles.fourier(table, N_FEATURES)
-    found = tree_spectrum.fourier(one, N_FEATURES).to_dict()
+    found = fourier.fourier(one, N_FEATURES).to_dict()
     assert set(found) <= set(expected)
     assert all(abs(found.get(k, 0.0) - v) < 1e-5 for k, v in expected.items())
 
@@ -152,7 +152,7 @@ def test_the_fourier_transform_of_many_features():
     features[rng.random(features.shape) < 0.2] = -1
     leaves = rng.standard_normal((T, 2**depth)).astype(np.float32)
     trees = Trees(jnp.asarray(features), jnp.asarray(leaves), jnp.float32(0.5), jnp.int32(30))
-    found = tree_spectrum.fourier(trees, n)
+    found = fourier.fourier(trees, n)
     masks = rng.random((50, n)) < 0.5
     np.testing.assert_allclose(
         found.predict(masks), boosting.predict(trees, masks), atol=1e-4, rtol=1e-4

@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from spexjax import bch, chase, gf2, masks
+from spexjax import masks
+from spexjax.codes import bch, chase, gf2
 
 
 @pytest.fixture(scope="module")

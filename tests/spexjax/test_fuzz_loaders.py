@@ -8,10 +8,11 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from spexjax import Explanation, gf2
+from spexjax import Explanation
+from spexjax.codes import gf2
 from spexjax.models import store_command
-from spexjax.spectrum import Spectrum
-from spexjax.store import Store
+from spexjax.spectra.spectrum import Spectrum
+from spexjax.store.store import Store
 
 quickly = settings(
     max_examples=120, deadline=5000, suppress_health_check=[HealthCheck.function_scoped_fixture]

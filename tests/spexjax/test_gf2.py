@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from spexjax import gf2
+from spexjax.codes import gf2
 
 SIZES = [1, 7, 31, 32, 33, 64, 200, 1000]
 

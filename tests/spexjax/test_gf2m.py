@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from spexjax import gf2m
+from spexjax.codes import gf2m
 
 POLYNOMIALS = {2: 7, 4: 19, 6: 67, 11: 2053, 16: 69643}
 

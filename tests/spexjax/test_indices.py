@@ -8,8 +8,10 @@ from math import comb, factorial
 import numpy as np
 import pytest
 
-from spexjax import gf2, index_weights, indices, supersets
-from spexjax.spectrum import Spectrum
+from spexjax import indices
+from spexjax.codes import gf2
+from spexjax.indices import index_weights, superset_sums
+from spexjax.spectra.spectrum import Spectrum
 
 NAMES = sorted(indices.INDICES)
 
@@ -218,13 +220,13 @@ def test_dense_and_sparse_ways_agree(name, monkeypatch):
         sparse = compute(fourier, n, name, order)
         calls = []
 
-        def count(*args, dense=supersets._dense, calls=calls):
+        def count(*args, dense=superset_sums._dense, calls=calls):
             calls.append(args)
             return dense(*args)
 
         with monkeypatch.context() as patch:
-            patch.setattr(supersets, "FEWEST", 0)
-            patch.setattr(supersets, "_dense", count)
+            patch.setattr(superset_sums, "FEWEST", 0)
+            patch.setattr(superset_sums, "_dense", count)
             dense = compute(fourier, n, name, order)
         assert len(calls) == (name not in ("BV", "BII", "Fourier", "Sobol"))
         a, b = sparse.to_dict(), dense.to_dict()
@@ -253,7 +255,7 @@ def test_large_tables_are_chosen():
 def test_chunks_change_nothing(monkeypatch):
     fourier, _ = random_game(8, seed=3, terms=60)
     whole = compute(fourier, 8, "FSII", 3)
-    monkeypatch.setattr(supersets, "CHUNK", 50)
+    monkeypatch.setattr(superset_sums, "CHUNK", 50)
     parts = compute(fourier, 8, "FSII", 3)
     assert whole.to_dict() == pytest.approx(parts.to_dict(), abs=1e-6)
 
@@ -295,11 +297,11 @@ def test_equal_supports_are_added():
 @pytest.mark.parametrize("largest_key", [1, 50, 10**6, 2**62])
 def test_merge(monkeypatch, largest_key):
     """However many members go into one key, equal rows meet, in lexical order."""
-    monkeypatch.setattr(supersets, "LARGEST_KEY", largest_key)
+    monkeypatch.setattr(subsets, "LARGEST_KEY", largest_key)
     rng = np.random.default_rng(0)
     members = np.sort(rng.integers(0, 6, (200, 4)), axis=1)
     values = rng.standard_normal(200)
-    found = supersets.merge(members, values, 6)
+    found = superset_sums.merge(members, values, 6)
     right = {}
     for row, value in zip(members.tolist(), values, strict=True):
         right[tuple(row)] = right.get(tuple(row), 0) + value

@@ -5,7 +5,7 @@ import sys
 import numpy as np
 import pytest
 
-from spexjax.interactions import Interactions, from_members
+from spexjax.indices.interaction_values import Interactions, from_members
 
 WORDS = ("never", "fails", "to", "impress", "or", "to", "bore")
 
@@ -69,9 +69,8 @@ def test_labels_default_to_positions():
 
 
 def test_iteration_over_many_rows(monkeypatch):
-    from spexjax import interactions
 
-    monkeypatch.setattr(interactions, "_ROWS", 4)
+    monkeypatch.setattr(interaction_values, "_ROWS", 4)
     members = np.array([[i, i + 1] for i in range(11)])
     ix = from_members([(members, np.arange(11, 0, -1.0))], 12, "SII", 2)
     assert list(ix) == [((i, i + 1), 11.0 - i) for i in range(11)]

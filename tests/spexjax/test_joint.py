@@ -4,10 +4,11 @@ import numpy as np
 import oracles
 import pytest
 
-from spexjax import ProxySpex, joint
-from spexjax.boosting import BoostConfig
-from spexjax.candidates import Wider
+from spexjax import ProxySpex
 from spexjax.explain import explain
+from spexjax.surrogates import shared_support
+from spexjax.surrogates.proposals import Wider
+from spexjax.trees.boosting import BoostConfig
 
 pytestmark = pytest.mark.loose_promotion
 N_FEATURES, BUDGET, OUTPUTS = 24, 500, 70
@@ -63,8 +64,8 @@ def test_coefficients_are_those_of_ridge():
     features = np.array([[-1, 0, 3], [1, 4, 5], [-1, -1, -1]], np.int32)
     allowed = np.arange(1 + 8 + 3) < 11
     weights = (np.arange(400) < 300).astype(np.float32)
-    data = joint._Data(masks, values, weights, np.zeros(400, np.int32))
-    found = joint._ridge(data, features, allowed, np.float32(0.1))
+    data = shared_support._Data(masks, values, weights, np.zeros(400, np.int32))
+    found = shared_support._ridge(data, features, allowed, np.float32(0.1))
     signs = 1.0 - 2.0 * masks
     sets = [signs[:, [0, 3]].prod(axis=1), signs[:, [1, 4, 5]].prod(axis=1)]
     X = np.column_stack([np.ones(400), signs, *sets])[:300]
@@ -82,10 +83,10 @@ def test_sets_rank_by_the_energy_of_all_directions(key):
     # Greedy trees come upon a pair by way of its members.
     values = [s * signs[:, i] * (1 + 2 * signs[:, j]) for s, i, j in ((1, 2, 5), (3, 8, 9))]
     values = np.stack(values, axis=1)
-    fold = (np.arange(256) % joint.FOLDS).astype(np.int32)
+    fold = (np.arange(256) % shared_support.FOLDS).astype(np.int32)
     config = Wider(120, boosts=CONFIG.boosts)
-    sets = joint.propose(masks, np.float32(values), fold, config, N_FEATURES, 5, key)
-    assert sets.shape == (joint.FOLDS + 1, 120, 5)
+    sets = shared_support.propose(masks, np.float32(values), fold, config, N_FEATURES, 5, key)
+    assert sets.shape == (shared_support.FOLDS + 1, 120, 5)
     for lane in sets.tolist():
         assert lane[0] == [-1, -1, -1, 8, 9] and [-1, -1, -1, 2, 5] in lane
 

@@ -13,8 +13,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from spexjax import bch, chase, gf2, masks, metrics, proximal, spectrum, spex, transforms
-from spexjax.spectrum import Spectrum
+from spexjax import masks, metrics
+from spexjax.codes import bch, chase, gf2
+from spexjax.decoding import spex
+from spexjax.regression import fista
+from spexjax.spectra import spectrum, transforms
+from spexjax.spectra.spectrum import Spectrum
 
 pytestmark = pytest.mark.loose_promotion  # optax mixes dtypes
 
@@ -50,12 +54,12 @@ def gram_problem(rng):
 
 
 def ridge(G, b, strength):
-    return proximal.ridge_solve(lambda w: w @ G, b, strength)[0]
+    return fista.ridge_solve(lambda w: w @ G, b, strength)[0]
 
 
 def lasso(G, b, strength):
     product = lambda w: w @ G  # noqa: E731
-    return proximal.lasso_solve(product, b, strength, proximal.lipschitz(product, b))[0]
+    return fista.lasso_solve(product, b, strength, fista.lipschitz(product, b))[0]
 
 
 KERNELS = {

@@ -7,7 +7,8 @@ import jax
 import numpy as np
 import pytest
 
-from spexjax import bch, gf2, masks
+from spexjax import masks
+from spexjax.codes import bch, gf2
 
 
 def test_masks_are_the_affine_cosets_of_the_definition(key):

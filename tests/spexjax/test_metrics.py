@@ -9,7 +9,7 @@ from oracles import evaluate, planted_terms
 
 from spexjax import metrics
 from spexjax.experiments import bench_coverage
-from spexjax.spectrum import Spectrum
+from spexjax.spectra.spectrum import Spectrum
 
 
 def test_r2_is_the_definition():

@@ -9,8 +9,10 @@ import numpy as np
 import oracles
 import pytest
 
-from spexjax import bins, masks, peeling, spex, transforms
-from spexjax.peeling import PeelConfig
+from spexjax import masks
+from spexjax.decoding import bins, peeling, spex
+from spexjax.decoding.peeling import PeelConfig
+from spexjax.spectra import transforms
 
 
 @pytest.fixture(scope="module")

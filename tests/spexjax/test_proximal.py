@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from spexjax.proximal import lasso_solve, lipschitz, ridge_solve, soft_threshold
+from spexjax.regression.fista import lasso_solve, lipschitz, ridge_solve, soft_threshold
 
 
 @pytest.fixture

@@ -6,21 +6,15 @@ import numpy as np
 import oracles
 import pytest
 
-from spexjax import (
-    Auto,
-    ProxySpex,
-    candidates,
-    gf2,
-    lightgbm_trees,
-    masks,
-    published,
-    purchase,
-    tree_spectrum,
-)
-from spexjax.boosting import BoostConfig
-from spexjax.candidates import SCHEMES, Proposal, Wider
+from spexjax import Auto, ProxySpex, masks
+from spexjax.codes import gf2
 from spexjax.explain import explain
-from spexjax.supersets import Sets
+from spexjax.indices.superset_sums import Sets
+from spexjax.methods import proxyspex_paper, purchase
+from spexjax.surrogates import proposals
+from spexjax.surrogates.proposals import SCHEMES, Proposal, Wider
+from spexjax.trees import fourier, lightgbm
+from spexjax.trees.boosting import BoostConfig
 
 pytestmark = pytest.mark.loose_promotion
 N_FEATURES, BUDGET = 24, 500
@@ -161,7 +155,7 @@ def test_screening_ranks_pairs_by_correlation():
     rng = np.random.default_rng(0)
     bits = rng.random((300, 6)) < 0.5
     signs, residual = 1.0 - 2.0 * bits, rng.standard_normal((2, 300))
-    found = candidates._screen(
+    found = proposals._screen(
         signs.astype(np.float32), residual.astype(np.float32), np.ones((2, 6), np.float32),
         np.int32(5), 10,
     )  # fmt: skip
@@ -180,7 +174,7 @@ def test_sets_take_turns_and_occur_once():
     sets = np.array([[-1, 0, 1], [2, 3, 4], [-1, 2, 3]], np.int32)
     pairs = np.array([[2, 3], [1, 4], [0, 1]], np.int32)
     sizes = np.array([3.0, 2.0, 1.0], np.float32)
-    members, strength = candidates._rank(given, sets, sizes, pairs, 5)
+    members, strength = proposals._rank(given, sets, sizes, pairs, 5)
     rows = [tuple(m for m in row if m >= 0) for row in members.tolist()]
     assert sorted(rows[:3]) == [(1, 4), (2, 3), (2, 3, 4)] and rows[3:] == [(), ()]
     assert rows[0] == (2, 3)
@@ -192,7 +186,7 @@ def test_sets_take_turns_and_occur_once():
 def test_penalties_are_those_of_their_definitions():
     members = np.array([[[-1, 0, 1], [0, 1, 2]]], np.int32)
     proposal = Proposal(members, np.array([[0.0, 4.0]]), np.array([[1.0, 2.0, 4.0, 0.0]]))
-    found = dict(zip(SCHEMES, candidates.penalties(members, proposal)[0], strict=True))
+    found = dict(zip(SCHEMES, proposals.penalties(members, proposal)[0], strict=True))
     assert all(row[0] == 0 for row in found.values())
     np.testing.assert_allclose(found["plain"][1:], 1)
     # The median of 1, 2, 4 and 4 is 3.
@@ -220,18 +214,18 @@ def test_the_published_rule_keeps_95_percent_of_the_energy():
         1: Sets(np.array([[0], [3]]), np.array([1.0, -3.0])),
         2: Sets(np.array([[1, 2]]), np.array([2.0])),
     }
-    expected = tree_spectrum.pack(np.array([[-1, 3], [1, 2], [-1, 0]]), 5)
-    np.testing.assert_array_equal(published.strongest(sets, 5), expected)
+    expected = fourier.pack(np.array([[-1, 3], [1, 2], [-1, 0]]), 5)
+    np.testing.assert_array_equal(proxyspex_paper.strongest(sets, 5), expected)
     sets[1] = Sets(sets[1].members, np.array([0.1, -3.0]))
-    np.testing.assert_array_equal(published.strongest(sets, 5), expected[:2])
+    np.testing.assert_array_equal(proxyspex_paper.strongest(sets, 5), expected[:2])
 
 
 @pytest.mark.parametrize("proxy", ["jax", "lightgbm"])
 def test_the_published_recipe(proxy, monkeypatch):
     if proxy == "lightgbm":
         pytest.importorskip("lightgbm")
-    monkeypatch.setattr(published, "TREES", (20, 60))
-    monkeypatch.setattr(published, "DEPTHS", (3, None))
+    monkeypatch.setattr(proxyspex_paper, "TREES", (20, 60))
+    monkeypatch.setattr(proxyspex_paper, "DEPTHS", (3, None))
     terms = hierarchical()
     e = explain(
         function(terms), N_FEATURES, budget=BUDGET, method=ProxySpex(recipe="paper", proxy=proxy)
@@ -245,11 +239,11 @@ def test_lightgbm_is_expanded_exactly():
     n = 8
     bits = np.random.default_rng(0).random((400, n)) < 0.5
     values = oracles.evaluate(oracles.planted_terms(n, 9, 0), bits)
-    booster = lightgbm_trees.train(bits, values, None, 0.1, 20)
+    booster = lightgbm.train(bits, values, None, 0.1, 20)
     table = booster.predict(oracles.all_masks(n).astype(np.float32))
     expected = oracles.fourier(table, n)
-    sets = lightgbm_trees.terms(booster, n)
-    found = tree_spectrum.to_spectrum(sets, n).to_dict()
+    sets = lightgbm.terms(booster, n)
+    found = fourier.to_spectrum(sets, n).to_dict()
     assert all(abs(found.get(k, 0.0) - v) < 1e-4 for k, v in expected.items())
 
 

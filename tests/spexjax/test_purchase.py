@@ -5,9 +5,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from spexjax import Explanation, gf2, masks, purchase, values
+from spexjax import Explanation, masks, values
+from spexjax.codes import gf2
 from spexjax.explain import explain
-from spexjax.store import Store, StoreError, opened
+from spexjax.methods import purchase
+from spexjax.store.store import Store, StoreError, opened
 
 N = 40
 

@@ -9,9 +9,8 @@ import pytest
 from sklearn.linear_model import Lasso, LassoCV, Ridge, RidgeCV
 from sklearn.model_selection import KFold
 
-from spexjax import working_set
-from spexjax.least_squares import assign_folds
-from spexjax.regression import lasso, lasso_cv, ridge, ridge_cv
+from spexjax.regression.cross_validated import lasso, lasso_cv, ridge, ridge_cv
+from spexjax.regression.least_squares import assign_folds
 
 N, S = 118, 40
 
@@ -168,7 +167,7 @@ def test_given_strengths_in_any_order():
 @pytest.mark.parametrize("use_gram", [True, False])
 def test_working_sets_give_what_all_columns_give(use_gram, monkeypatch):
     """Sets too small for the solution, so that they are checked, enlarged and given up."""
-    monkeypatch.setattr(working_set, "SIZES", (8, 32))
+    monkeypatch.setattr(lasso_path, "SIZES", (8, 32))
     rng = np.random.default_rng(0)
     X = rng.standard_normal((150, 90)).astype(np.float32).astype(float)
     y = (X[:, :8].sum(1) + rng.standard_normal(150)).astype(np.float32).astype(float)

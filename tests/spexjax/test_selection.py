@@ -9,7 +9,7 @@ import pytest
 from oracles import evaluate, planted_terms
 
 from spexjax import selection
-from spexjax.spectrum import Spectrum
+from spexjax.spectra.spectrum import Spectrum
 
 
 def changes(terms, n, r, mode):

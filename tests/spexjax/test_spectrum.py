@@ -7,8 +7,8 @@ import numpy as np
 import oracles
 import pytest
 
-from spexjax import spectrum
-from spexjax.spectrum import Spectrum
+from spexjax.spectra import spectrum
+from spexjax.spectra.spectrum import Spectrum
 
 N_FEATURES = 40
 

@@ -12,8 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from spexjax import gf2, values
-from spexjax.store import Store, StoreError, StoreWarning, fingerprint, opened
+from spexjax import values
+from spexjax.codes import gf2
+from spexjax.store.store import Store, StoreError, StoreWarning, fingerprint, opened
 
 N = 70
 

@@ -12,7 +12,7 @@ import pytest
 
 from spexjax import masks
 from spexjax.explain import explain
-from spexjax.store import Store
+from spexjax.store.store import Store
 
 N, BUDGET, CHUNK = 40, 5000, 50
 pytestmark = pytest.mark.loose_promotion

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 from oracles import all_masks
 
-from spexjax import gf2, low_order, taylor
+from spexjax.codes import gf2
+from spexjax.masks import permutations
+from spexjax.spectra import subsets
 
 
 def random_values(n, seed):
@@ -36,8 +38,8 @@ def by_definition(f, n, order):
 
 @pytest.mark.parametrize("n,order", [(5, 1), (6, 2), (7, 3), (6, 4), (9, 4)])
 def test_the_least_budget_pays_for_one_permutation(key, n, order):
-    least = taylor.least_budget(n, order)
-    plan = taylor.design(key, n, order, least)
+    least = permutations.least_budget(n, order)
+    plan = permutations.design(key, n, order, least)
     assert len(plan.rows) == least == len(np.unique(plan.rows, axis=0))
     assert sorted(plan.sets[: comb(n, order)].tolist()) == list(range(comb(n, order)))
     bits = gf2.unpack_numpy(plan.rows, n)
@@ -46,13 +48,13 @@ def test_the_least_budget_pays_for_one_permutation(key, n, order):
     for k in range(order):
         assert set(itertools.combinations(range(n), k)) <= set(below)
     if least > 2:
-        assert len(taylor.design(key, n, order, least - 1).sets) < comb(n, order)
+        assert len(permutations.design(key, n, order, least - 1).sets) < comb(n, order)
 
 
 @pytest.mark.parametrize("budget", [20, 29, 31])
 def test_never_above_the_budget(key, budget):
     for i in range(5):
-        plan = taylor.design(jax.random.fold_in(key, i), 6, 2, budget)
+        plan = permutations.design(jax.random.fold_in(key, i), 6, 2, budget)
         assert len(plan.rows) <= budget
         assert plan.cubes.max() < len(plan.rows)
 
@@ -62,14 +64,14 @@ def test_the_mean_over_permutations(key, n, order):
     """With all masks but one the permutations average out; values add up to f(1) exactly."""
     f = random_values(n, 0)
     right = by_definition(f, n, order)
-    sets = low_order.terms(n, order)
-    plan = taylor.design(key, n, order, 2**n)
-    found = taylor.values(plan, f[plan.rows[:, 0]][:, None], sets, order)[:, 0]
+    sets = subsets.terms(n, order)
+    plan = permutations.design(key, n, order, 2**n)
+    found = permutations.values(plan, f[plan.rows[:, 0]][:, None], sets, order)[:, 0]
     names = [tuple(m[m >= 0].tolist()) for m in sets.members]
     lower = [i for i, s in enumerate(names) if len(s) < order]
     np.testing.assert_allclose(found[lower], [right[names[i]] for i in lower], atol=1e-9)
-    once = taylor.design(key, n, order, taylor.least_budget(n, order))
-    sampled = taylor.values(once, f[once.rows[:, 0]][:, None], sets, order)[:, 0]
+    once = permutations.design(key, n, order, permutations.least_budget(n, order))
+    sampled = permutations.values(once, f[once.rows[:, 0]][:, None], sets, order)[:, 0]
     assert sampled.sum() == pytest.approx(f[-1]) and found.sum() == pytest.approx(f[-1])
     top = [i for i, s in enumerate(names) if len(s) == order]
     exact = np.array([right[names[i]] for i in top])
@@ -80,11 +82,13 @@ def test_unbiased(key):
     n, order = 5, 2
     f = random_values(n, 1)
     right = by_definition(f, n, order)
-    sets = low_order.terms(n, order)
+    sets = subsets.terms(n, order)
     draws = []
     for i in range(200):
-        plan = taylor.design(jax.random.fold_in(key, i), n, order, taylor.least_budget(n, order))
-        draws.append(taylor.values(plan, f[plan.rows[:, 0]][:, None], sets, order)[:, 0])
+        plan = permutations.design(
+            jax.random.fold_in(key, i), n, order, permutations.least_budget(n, order)
+        )
+        draws.append(permutations.values(plan, f[plan.rows[:, 0]][:, None], sets, order)[:, 0])
     names = [tuple(m[m >= 0].tolist()) for m in sets.members]
     exact = np.array([right[s] for s in names])
     error = np.std(draws, axis=0) / np.sqrt(len(draws)) + 1e-9
@@ -92,13 +96,13 @@ def test_unbiased(key):
 
 
 def test_terms_and_columns():
-    sets = low_order.terms(5, 3)
-    assert len(sets.sizes) == low_order.count(5, 3) == 26
+    sets = subsets.terms(5, 3)
+    assert len(sets.sizes) == subsets.count(5, 3) == 26
     names = [tuple(m[m >= 0].tolist()) for m in sets.members]
     assert names == [s for k in range(4) for s in itertools.combinations(range(5), k)]
-    assert low_order.terms(2, 4).members.shape == (4, 2)
-    p = low_order.padded(np.arange(32, dtype=np.uint32)[:, None], sets, 5)
-    X = np.asarray(low_order.columns(p.bits, p.members))
+    assert subsets.terms(2, 4).members.shape == (4, 2)
+    p = subsets.padded(np.arange(32, dtype=np.uint32)[:, None], sets, 5)
+    X = np.asarray(subsets.columns(p.bits, p.members))
     for s, column in zip(names, X.T, strict=False):
         right = (-1.0) ** all_masks(5)[:, list(s)].sum(axis=1)
         np.testing.assert_array_equal(column[:32], right)
@@ -106,9 +110,9 @@ def test_terms_and_columns():
 
 
 def test_fourier_from_mobius():
-    sets = low_order.terms(6, 3)
+    sets = subsets.terms(6, 3)
     m = np.random.default_rng(0).standard_normal((len(sets.sizes), 2))
-    w = low_order.fourier_from_mobius(sets, m, 6)
+    w = subsets.fourier_from_mobius(sets, m, 6)
     masks = all_masks(6)
     names = [list(r[r >= 0]) for r in sets.members]
     left = sum(v[:, None] * masks[:, s].all(axis=1) for s, v in zip(names, m, strict=True))

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from spexjax import transforms
+from spexjax.spectra import transforms
 
 
 def bits(n):

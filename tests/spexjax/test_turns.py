@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from spexjax import turns
+from spexjax.store import locks
 
 HOLD = """
 import fcntl, sys, time
@@ -36,24 +36,24 @@ def holder(path):
 
 
 def test_waiting_is_announced_and_ends_with_the_holder(path, holder, monkeypatch):
-    monkeypatch.setattr(turns, "_PATIENCE_SECONDS", 0.05)
-    monkeypatch.setattr(turns.time, "sleep", lambda _: after_some_time())
+    monkeypatch.setattr(locks, "_PATIENCE_SECONDS", 0.05)
+    monkeypatch.setattr(locks.time, "sleep", lambda _: after_some_time())
     waits = []
 
     def after_some_time():
         waits.append(holder.poll())
-        if len(waits) > 1 and turns.time.monotonic() > start + 0.2:
+        if len(waits) > 1 and locks.time.monotonic() > start + 0.2:
             holder.send_signal(signal.SIGKILL)
             holder.wait()
 
-    start, mine = turns.time.monotonic(), turns.Turns(path)
+    start, mine = locks.time.monotonic(), locks.Turns(path)
     with pytest.warns(RuntimeWarning, match="Another process is asking the same"), mine.take(3):
         assert holder.poll() == -signal.SIGKILL and waits[0] is None
     mine.close()
 
 
 def test_other_numbers_are_free(path, holder):
-    mine = turns.Turns(path)
+    mine = locks.Turns(path)
     for _ in range(2):
         with mine.take(2), mine.take(4):
             assert holder.poll() is None
@@ -64,11 +64,11 @@ def test_without_locks_there_are_no_turns(path, holder, monkeypatch):
     def unsupported(*_):
         raise OSError(45, "not supported")
 
-    monkeypatch.setattr(turns.fcntl, "lockf", unsupported)
-    mine = turns.Turns(path)
+    monkeypatch.setattr(locks.fcntl, "lockf", unsupported)
+    mine = locks.Turns(path)
     with mine.take(3):
         assert holder.poll() is None
-    monkeypatch.setattr(turns, "fcntl", None)
+    monkeypatch.setattr(locks, "fcntl", None)
     with mine.take(3):
         assert holder.poll() is None
     mine.close()

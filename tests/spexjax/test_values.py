@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from spexjax import gf2, values
+from spexjax import values
+from spexjax.codes import gf2
 
 N_FEATURES = 10
 

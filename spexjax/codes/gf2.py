@@ -1,0 +1,205 @@
+"""Packed bit arrays over GF(2).
+
+A vector in GF(2)^n is stored little-endian in ``W`` words of 32 bits: feature ``i`` is bit
+``i mod 32`` of word ``i div 32``; bits at and above ``n`` are zero. ``W`` comes from the ladder
+:func:`num_words`, so that many ``n`` share one compiled program.
+"""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Bool, Int, UInt32
+
+from spexjax.typing import Array, ArrayLike, Key
+
+WORD = 32
+
+
+def num_words(n: int) -> int:
+    """The number of words for ``n`` features: a power of two, above 256 a multiple of 64.
+
+    Raises:
+      ValueError: if ``n`` is below 1.
+    """
+    if n < 1:
+        raise ValueError(f"n must be at least 1, got {n}.")
+    need = -(-n // WORD)
+    if need > 256:
+        return -(-need // 64) * 64
+    return 1 << (need - 1).bit_length()
+
+
+def capacity(n: int, W: int) -> None:
+    """Raises ``ValueError`` unless ``n`` features fit into ``W`` words."""
+    if not 1 <= n <= W * WORD:
+        raise ValueError(f"n must be between 1 and {W * WORD} for {W} words, got {n}.")
+
+
+@partial(jax.jit, static_argnames="W")
+def pack(bits: Bool[ArrayLike, "... n"], W: int | None = None) -> UInt32[Array, "... W"]:
+    """Packs bool vectors into words of 32 bits, feature ``i`` at bit ``i mod 32``.
+
+    Args:
+      bits: bool, shape (..., n).
+      W: the number of words; ``num_words(n)`` if not given.
+
+    Returns:
+      uint32, shape (..., W).
+    """
+    bits = jnp.asarray(bits, bool)
+    n = bits.shape[-1]
+    W = num_words(n) if W is None else W
+    capacity(n, W)
+    padding = [(0, 0)] * (bits.ndim - 1) + [(0, W * WORD - n)]
+    words = jnp.pad(bits, padding).reshape(*bits.shape[:-1], W, WORD).astype(jnp.uint32)
+    return jnp.sum(words << jnp.arange(WORD, dtype=jnp.uint32), axis=-1, dtype=jnp.uint32)
+
+
+@partial(jax.jit, static_argnames="n")
+def unpack(words: UInt32[ArrayLike, "... W"], n: int) -> Bool[Array, "... n"]:
+    """The inverse of :func:`pack`: bool, shape (..., n)."""
+    words = jnp.asarray(words, jnp.uint32)
+    capacity(n, words.shape[-1])
+    bits = (words[..., None] >> jnp.arange(WORD, dtype=jnp.uint32)) & 1
+    return bits.reshape(*words.shape[:-1], -1)[..., :n].astype(bool)
+
+
+def pack_numpy(bits: Bool[np.ndarray, "... n"], W: int) -> UInt32[np.ndarray, "... W"]:
+    """:func:`pack` on the host."""
+    bits = np.asarray(bits, bool)
+    capacity(bits.shape[-1], W)
+    padded = np.zeros((*bits.shape[:-1], W * WORD), bool)
+    padded[..., : bits.shape[-1]] = bits
+    return np.packbits(padded, axis=-1, bitorder="little").view("<u4").astype(np.uint32)
+
+
+def unpack_numpy(words: UInt32[np.ndarray, "... W"], n: int) -> Bool[np.ndarray, "... n"]:
+    """:func:`unpack` on the host."""
+    words = np.ascontiguousarray(words, dtype="<u4")
+    capacity(n, words.shape[-1])
+    octets = words.view(np.uint8)
+    return np.unpackbits(octets, axis=-1, count=n, bitorder="little").astype(bool)
+
+
+def valid_bits(n: Int[ArrayLike, ""] | int, W: int) -> UInt32[Array, "W"]:
+    """Words with ones at the features below ``n`` (which may be traced) and zeros above."""
+    left = jnp.clip(jnp.asarray(n, jnp.int32) - WORD * jnp.arange(W), 0, WORD)
+    partial_word = (jnp.uint32(1) << jnp.minimum(left, WORD - 1).astype(jnp.uint32)) - 1
+    return jnp.where(left == WORD, jnp.uint32(0xFFFFFFFF), partial_word)
+
+
+def degree(words: UInt32[ArrayLike, "... W"]) -> Int[Array, "..."]:
+    """The number of ones |k| of each packed vector, int32."""
+    return jnp.sum(jax.lax.population_count(jnp.asarray(words)), axis=-1, dtype=jnp.int32)
+
+
+@jax.jit
+def parity(x: UInt32[ArrayLike, "... W"], y: UInt32[ArrayLike, "... W"]) -> Bool[Array, "..."]:
+    """The inner product ⟨x, y⟩ over GF(2), broadcasting over the leading axes."""
+    folded = jax.lax.reduce(
+        jnp.asarray(x) & jnp.asarray(y),
+        np.uint32(0),
+        jax.lax.bitwise_xor,
+        (max(jnp.ndim(x), jnp.ndim(y)) - 1,),
+    )
+    return (jax.lax.population_count(folded) & 1).astype(bool)
+
+
+@jax.jit
+def matvec(
+    matrix: UInt32[ArrayLike, "rows W"], x: UInt32[ArrayLike, "... W"]
+) -> Bool[Array, "... rows"]:
+    """The product A x over GF(2) of a matrix of packed rows with packed vectors."""
+    return parity(jnp.asarray(matrix), jnp.asarray(x)[..., None, :])
+
+
+def combine(
+    matrix: UInt32[ArrayLike, "rows W"], coefficients: Bool[ArrayLike, "... rows"]
+) -> UInt32[Array, "... W"]:
+    """The sum over GF(2) of the packed rows that ``coefficients`` selects: Aᵀ c."""
+    chosen = jnp.where(jnp.asarray(coefficients)[..., None], jnp.asarray(matrix), jnp.uint32(0))
+    return jax.lax.reduce(chosen, np.uint32(0), jax.lax.bitwise_xor, (chosen.ndim - 2,))
+
+
+def matmul(a: Bool[ArrayLike, "i j"], b: Bool[ArrayLike, "j k"]) -> Bool[Array, "i k"]:
+    """The product of two bool matrices over GF(2) (float32 sums, exact below 2^24 columns)."""
+    counts = jnp.asarray(a, jnp.float32) @ jnp.asarray(b, jnp.float32)
+    return (counts.astype(jnp.int32) & 1).astype(bool)
+
+
+def rank(rows: UInt32[np.ndarray, "rows W"]) -> int:
+    """The rank over GF(2) of packed rows, by elimination on the host."""
+    return len(_echelon([_to_int(r) for r in np.asarray(rows, np.uint32)]))
+
+
+def random_full_rank(key: Key, n: int, b: int, W: int) -> UInt32[np.ndarray, "b W"]:
+    """b linearly independent uniform vectors of GF(2)^n, packed; the first ones do not depend on b.
+
+    Vector r is the first of the stream ``fold_in(key, r)``, ``fold_in(·, 1)``, … that is
+    independent of those before it, so a longer list continues a shorter one.
+
+    Raises:
+      ValueError: if b > n, since no such vectors exist.
+    """
+    if b > n:
+        raise ValueError(f"b must be at most n = {n} for a full-rank matrix, got {b}.")
+    basis: dict[int, int] = {}
+    chosen: list[np.ndarray] = []
+    for r in range(b):
+        column = jax.random.fold_in(key, r)
+        attempt = 0
+        while len(chosen) == r:
+            words = np.asarray(random_words(jax.random.fold_in(column, attempt), n, W))
+            if _insert(basis, _to_int(words)):
+                chosen.append(words)
+            attempt += 1
+    return np.stack(chosen) if chosen else np.zeros((0, W), np.uint32)
+
+
+@partial(jax.jit, static_argnames="W")
+def random_words(key: Key, n: Int[ArrayLike, ""] | int, W: int) -> UInt32[Array, "W"]:
+    """A uniform packed vector of GF(2)^n; word w depends on the key and w alone.
+
+    Words come straight from ``fold_in`` (one threefry block each pair), not from
+    ``jax.random.bits``, whose layout has changed between versions of jax.
+    """
+    pairs = jax.vmap(lambda w: jax.random.key_data(jax.random.fold_in(key, w)))(
+        jnp.arange(-(-W // 2))
+    )
+    return pairs.reshape(-1)[:W] & valid_bits(n, W)
+
+
+def _to_int(words: np.ndarray) -> int:
+    return int.from_bytes(np.ascontiguousarray(words, "<u4").tobytes(), "little")
+
+
+def _insert(basis: dict[int, int], vector: int) -> bool:
+    """Reduces ``vector`` by a basis keyed by leading bit; adds what is left, if anything."""
+    while vector:
+        lead = vector.bit_length()
+        if lead not in basis:
+            basis[lead] = vector
+            return True
+        vector ^= basis[lead]
+    return False
+
+
+def _echelon(vectors: list[int]) -> dict[int, int]:
+    basis: dict[int, int] = {}
+    for vector in vectors:
+        _insert(basis, vector)
+    return basis
+
+
+def unique_rows(
+    rows: UInt32[np.ndarray, "rows W"],
+) -> tuple[UInt32[np.ndarray, "unique W"], np.ndarray]:
+    """The distinct rows in order of first appearance, and each row's place among them."""
+    keys = np.ascontiguousarray(rows).view([("", rows.dtype)] * rows.shape[1]).reshape(-1)
+    _, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
+    order = np.argsort(first, kind="stable")
+    place = np.empty_like(order)
+    place[order] = np.arange(len(order))
+    return rows[first[order]], place[inverse]

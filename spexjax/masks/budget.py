@@ -1,0 +1,85 @@
+"""How a budget is spent: the ends, masks held out, a coded design, uniform masks."""
+
+from typing import NamedTuple
+
+from spexjax.codes import bch
+
+SMALLEST_B = 3
+
+
+class Plan(NamedTuple):
+    """How a budget is spent; the numbers add up to ``total`` ≤ budget."""
+
+    n: int
+    budget: int
+    endpoints: int
+    """f(1…1) and f(0…0)."""
+    held_out: int
+    """Uniform masks on which faithfulness is measured."""
+    b: int | None
+    """log2 of the bins of the coded design, or None where none fits."""
+    t: int
+    groups: int
+    coded: int
+    """C · 2^b · D, an upper bound: masks that coincide are bought once."""
+    uniform: int
+    """Further uniform masks, for the refit."""
+    costs: tuple[tuple[int, int, int], ...]
+    """(b, t, calls of the whole plan) of every design, affordable or one step beyond."""
+
+    @property
+    def total(self) -> int:
+        return self.endpoints + self.held_out + self.coded + self.uniform
+
+
+def design_cost(n: int, b: int, t: int, groups: int = 3) -> int:
+    """C · 2^b · (p + 1): the masks of a coded design."""
+    return groups * 2**b * (bch.parameters(n, t).parity_bits + 1)
+
+
+def held_out_size(budget: int) -> int:
+    """10 % of the budget, between 32 and 1 000, but never more than a quarter of it."""
+    return min(max(budget // 10, 32), 1000, budget // 4)
+
+
+def plan_budget(
+    n: int, budget: int, t: int = 5, groups: int = 3, b: int | None = None, coded: bool = True
+) -> Plan:
+    """Says which coded designs a budget affords, what each costs and what is set aside.
+
+    A pure function of integers: uniform masks for measuring faithfulness are set aside first,
+    then the largest coded design is bought, and what is left goes to more uniform masks.
+
+    Args:
+      n: number of features.
+      budget: number of model calls.
+      t: degree to decode.
+      groups: number of groups C.
+      b: log2 of the bins; the largest affordable (from 3, or n if smaller) if None.
+      coded: False to spend everything on uniform masks.
+
+    Raises:
+      ValueError: if n, budget, t, groups or b is out of range.
+    """
+    for name, value in (("n", n), ("budget", budget), ("groups", groups)):
+        if value < 1:
+            raise ValueError(f"{name} must be at least 1, got {value}.")
+    if b is not None and not 0 <= b <= n:
+        raise ValueError(f"b must be between 0 and n = {n}, got {b}.")
+    endpoints = min(2, budget)
+    held_out = held_out_size(budget)
+    left = budget - endpoints - held_out
+    smallest = min(SMALLEST_B, n)
+    costs = []
+    for degree in range(1, t + 1):
+        for bits in range(smallest, n + 1) if b is None else [b]:
+            cost = design_cost(n, bits, degree, groups)
+            costs.append((bits, degree, cost + endpoints + held_out))
+            if cost > left:
+                break
+    fitting = [row for row in costs if coded and row[1] == t and row[2] <= budget]
+    chosen = fitting[-1][0] if fitting else None
+    spent = fitting[-1][2] - endpoints - held_out if fitting else 0
+    return Plan(
+        n, budget, endpoints, held_out, chosen, t, groups, spent, left - spent, tuple(costs)
+    )

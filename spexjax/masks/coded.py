@@ -1,0 +1,109 @@
+"""The masks of SPEX: affine subspaces of GF(2)^n, shifted by the rows of a BCH code's parity matrix.
+
+Designs are *nested*: one with more bins or groups contains the masks of a smaller one, so that
+values paid for once are never paid for again.
+"""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Bool, Int32, UInt32
+
+from spexjax.codes import bch, gf2
+from spexjax.typing import Array, Key
+
+# Sub-streams of the user's key; the numbers are part of the format of a reproducible run.
+_MATRIX, _SHIFT = 1, 2
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class CodedDesign:
+    """Masks x_{c,i}(ℓ) = M_c ℓ + d_i + s_c over GF(2), for C groups, D delays, ℓ ∈ GF(2)^b.
+
+    Kang et al. 2025 (arXiv 2502.13870), section 4, with a random shift s_c per group, so that
+    groups share no masks. A pytree: every field is an array or a pytree of arrays.
+
+    Attributes:
+      matrices: uint32 (C, b, W), the b packed columns of each full-rank M_c.
+      shifts: uint32 (C, W), the shifts s_c.
+      delays: uint32 (D, W), the zero delay and the p rows of the code's parity matrix P.
+      n: int32 scalar, the number of features.
+      code: the BCH code, shortened to n message bits, whose parity rows are the delays.
+    """
+
+    matrices: UInt32[Array, "C b W"]
+    shifts: UInt32[Array, "C W"]
+    delays: UInt32[Array, "D W"]
+    n: Int32[Array, ""]
+    code: bch.BCHCode
+
+    @property
+    def groups(self) -> int:
+        return self.matrices.shape[0]
+
+    @property
+    def b(self) -> int:
+        return self.matrices.shape[1]
+
+    @property
+    def num_delays(self) -> int:
+        return self.delays.shape[0]
+
+    @property
+    def num_masks(self) -> int:
+        """N = C · D · 2^b."""
+        return self.groups * self.num_delays * 2**self.b
+
+    def packed(self) -> UInt32[Array, "N W"]:
+        """All masks, packed; ordered by group, then delay, then ℓ (fastest)."""
+        return _packed(self)
+
+    def masks(self, start: int = 0, stop: int | None = None) -> Bool[np.ndarray, "rows n"]:
+        """The masks ``start`` to ``stop`` as bool, on the host; all of them without arguments."""
+        rows = np.asarray(self.packed()[start:stop])
+        return gf2.unpack_numpy(rows, int(self.n))
+
+
+@jax.jit
+def _packed(design: CodedDesign) -> UInt32[Array, "N W"]:
+    bits = (jnp.arange(2**design.b)[:, None] >> jnp.arange(design.b)) & 1
+    spans = jax.vmap(lambda m: gf2.combine(m, bits.astype(bool)))(design.matrices)
+    masks = (spans ^ design.shifts[:, None])[:, None] ^ design.delays[None, :, None]
+    return masks.reshape(design.num_masks, -1)
+
+
+def coded_design(key: Key, n: int, b: int = 8, t: int = 5, groups: int = 3) -> CodedDesign:
+    """The masks of SPEX for n features, 2^b bins, a code that corrects t errors, C groups.
+
+    A design with fewer bins, or fewer groups, and the same key and t is part of a larger one.
+
+    Args:
+      key: a typed JAX key.
+      n: number of features, from 1.
+      b: log2 of the number of bins per group, 0 ≤ b ≤ n.
+      t: the largest degree the code is asked to decode.
+      groups: C, the number of independent groups.
+
+    Raises:
+      ValueError: if a number is out of range.
+    """
+    if groups < 1:
+        raise ValueError(f"groups must be at least 1, got {groups}.")
+    if not 0 <= b <= n:
+        raise ValueError(f"b must be between 0 and n = {n}, got {b}.")
+    W = gf2.num_words(n)
+    code = bch.make_code(n, t, W)
+    zero = np.zeros((1, n), bool)
+    delays = gf2.pack_numpy(np.concatenate([zero, bch.parity_matrix(n, t)]), W)
+    matrix_key, shift_key = jax.random.fold_in(key, _MATRIX), jax.random.fold_in(key, _SHIFT)
+    matrices = np.zeros((groups, b, W), np.uint32)
+    shifts = np.zeros((groups, W), np.uint32)
+    for c in range(groups):
+        matrices[c] = gf2.random_full_rank(jax.random.fold_in(matrix_key, c), n, b, W)
+        shifts[c] = gf2.random_words(jax.random.fold_in(shift_key, c), n, W)
+    return CodedDesign(
+        jnp.asarray(matrices), jnp.asarray(shifts), jnp.asarray(delays), jnp.int32(n), code
+    )

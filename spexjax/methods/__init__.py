@@ -1,0 +1,1 @@
+"""The methods of ``explain``, one file each, and their registry."""

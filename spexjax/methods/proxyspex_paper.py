@@ -1,0 +1,130 @@
+"""The published recipe of ProxySPEX, for comparison (Butler et al. 2025, section 4)."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Bool, Float, Int, UInt32
+
+from spexjax import regression
+from spexjax.codes import gf2
+from spexjax.methods.proxyspex import ProxySpex
+from spexjax.methods.purchase import Samples
+from spexjax.spectra import spectrum
+from spexjax.spectra.spectrum import Spectrum
+from spexjax.spectra.subsets import Sets
+from spexjax.trees import boosting, fourier, lightgbm
+from spexjax.trees.boosting import MAX_DEPTH, BoostConfig, Trees
+from spexjax.typing import Key
+
+DEPTHS: tuple[int | None, ...] = (3, 5, None)
+TREES = (500, 1000, 5000)
+RATES = (0.01, 0.1)
+FOLDS = 5
+ENERGY = 0.95
+RIDGE_STRENGTHS = np.geomspace(1e-6, 1e6, 49).astype(np.float32)
+
+
+class Published(NamedTuple):
+    """The surrogates of all outputs: fitted without the held-out masks, and with them."""
+
+    honest: Spectrum
+    final: Spectrum
+    method: str
+
+
+def fit(samples: Samples, n: int, config: ProxySpex, key: Key) -> Published:
+    """Fits every output by the published recipe; the held-out masks join for the coefficients."""
+    masks = gf2.unpack_numpy(samples.rows, n)
+    honest, final = [], []
+    for values in np.asarray(samples.values, np.float32).T:
+        train = ~samples.held_out
+        supports = strongest(_proxy(masks[train], values[train], config, n, key), n)
+        honest.append(_ridge(supports, masks[train], values[train], n))
+        final.append(_ridge(supports, masks, values, n))
+    name = "proxyspex-paper" if config.proxy == "lightgbm" else "proxyspex-paper-depth6"
+    return Published(spectrum.stack(honest), spectrum.stack(final), name)
+
+
+def strongest(sets: dict[int, Sets], n: int) -> UInt32[np.ndarray, "terms W"]:
+    """The fewest non-empty supports that hold 95 % of the energy, the strongest first."""
+    supports = np.concatenate([fourier.pack(s.members, n) for d, s in sets.items() if d])
+    energy = np.concatenate([s.values for d, s in sets.items() if d]) ** 2
+    order = np.argsort(-energy, kind="stable")
+    share = np.cumsum(energy[order])
+    if not len(order) or share[-1] == 0:
+        return supports[:0]
+    return supports[order[: np.searchsorted(share, ENERGY * share[-1]) + 1]]
+
+
+def _proxy(
+    masks: Bool[np.ndarray, "N n"], values: Float[np.ndarray, "N"], config: ProxySpex, n: int, key
+) -> dict[int, Sets]:
+    """The Fourier transform of the trees that the grid search prefers."""
+    fold = (np.arange(len(values)) % FOLDS).astype(np.int32)
+    if config.proxy == "lightgbm":
+        return _lightgbm(masks, values, fold, n)
+    best: tuple[float, Trees | None] = (np.inf, None)
+    for depth in DEPTHS:
+        most = max(TREES)
+        boost = BoostConfig(depth=depth or MAX_DEPTH, rates=RATES, trees=most, patience=most)
+        found = boosting.fit(masks, values, fold, key, boost, FOLDS)
+        errors = np.asarray(found.errors)[:, list(TREES)]
+        rate, count = np.unravel_index(np.argmin(errors), errors.shape)
+        if errors[rate, count] < best[0]:
+            trees = Trees(*(x[rate, FOLDS] for x in found.trees))
+            best = errors[rate, count], trees._replace(size=jnp.int32(TREES[count]))
+    if best[1] is None:
+        raise ValueError("values must be finite numbers.")
+    return fourier.terms(best[1], n)
+
+
+def _lightgbm(
+    masks: Bool[np.ndarray, "N n"],
+    values: Float[np.ndarray, "N"],
+    fold: Int[np.ndarray, "N"],
+    n: int,
+) -> dict[int, Sets]:
+    errors: dict[tuple[int | None, float, int], float] = {}
+    for depth in DEPTHS:
+        for rate in RATES:
+            total = np.zeros(len(TREES))
+            for c in range(FOLDS):
+                train, test = fold != c, fold == c
+                model = lightgbm.train(masks[train], values[train], depth, rate, max(TREES))
+                inputs = masks[test].astype(np.float32)
+                for i, count in enumerate(TREES):
+                    guess = model.predict(inputs, num_iteration=count)
+                    total[i] += np.sum((values[test] - guess) ** 2)
+            errors |= {(depth, rate, t): float(e) for t, e in zip(TREES, total, strict=True)}
+    depth, rate, count = min(errors, key=lambda setting: errors[setting])
+    return lightgbm.terms(lightgbm.train(masks, values, depth, rate, count), n)
+
+
+def _ridge(
+    supports: UInt32[np.ndarray, "terms W"],
+    masks: Bool[np.ndarray, "N n"],
+    values: Float[np.ndarray, "N"],
+    n: int,
+) -> Spectrum:
+    """Ridge regression on the supports, the strength cross-validated."""
+    S = spectrum.bucket(len(supports))
+    rows = spectrum.bucket(len(values))
+    members = gf2.unpack_numpy(supports, n).astype(np.float32)
+    X = np.zeros((rows, S), np.float32)
+    X[: len(values), : len(supports)] = 1 - 2 * ((masks.astype(np.float32) @ members.T) % 2)
+    y = np.zeros(rows, np.float32)
+    y[: len(values)] = values
+    fit = regression.ridge_cv(
+        X,
+        y,
+        RIDGE_STRENGTHS,
+        folds=FOLDS,
+        key=jax.random.key(0, impl="threefry2x32"),
+        weights=(np.arange(rows) < len(values)).astype(np.float32),
+        valid=np.arange(S) < len(supports),
+    )
+    empty = np.zeros((1, supports.shape[1]), np.uint32)
+    coefficients = np.concatenate([[fit.intercept], np.asarray(fit.coefficients)[: len(supports)]])
+    return spectrum.from_terms(np.concatenate([empty, supports]), coefficients, n)

@@ -1,0 +1,110 @@
+"""What a run will ask for, before anything is paid."""
+
+from pathlib import Path
+from typing import Any, NamedTuple, cast
+
+import jax
+import numpy as np
+
+from spexjax.codes import gf2
+from spexjax.explain import seed_key
+from spexjax.methods.purchase import Caller
+from spexjax.methods.registry import resolve
+from spexjax.store.store import Store, key_of
+
+_VALUE_BYTES = 4
+
+
+class Cost(NamedTuple):
+    """What :func:`preview` found."""
+
+    n: int
+    masks: int
+    """Masks that the method wants values of."""
+    stored: int
+    """Those that the store already has."""
+    chunk_size: int
+    memory: int
+    """Bytes on the host for masks, values of one output and the matrix that is fitted."""
+
+    @property
+    def calls(self) -> int:
+        """Masks that the function will be asked for."""
+        return self.masks - self.stored
+
+    @property
+    def chunks(self) -> int:
+        """Calls of the function with up to ``chunk_size`` masks each."""
+        return -(-self.calls // self.chunk_size)
+
+    def __str__(self) -> str:
+        stored = f"; {self.stored:,} more are in the store" if self.stored else ""
+        return (
+            f"{self.calls:,} model calls for {self.n:,} features, up to {self.chunk_size:,} at once"
+            f"{stored}; about {_readable(self.memory)} of memory beside "
+            "the model"
+        )
+
+
+def preview(
+    n: int,
+    *,
+    budget: int,
+    method: Any = "auto",
+    max_order: int = 5,
+    seed: int | jax.Array = 0,
+    chunk_size: int = 512,
+    store: str | Path | None = None,
+    store_key: str | None = None,
+    f: Any = None,
+) -> Cost:
+    """Runs a method up to its first purchase, and stops there. No value function is called.
+
+    Args:
+      n, budget, method, max_order, seed, chunk_size, store, store_key: as for ``explain``; a
+        store that does not exist is not made.
+      f: the value function, asked for its ``store_key`` only.
+
+    Raises:
+      ValueError: as ``explain``.
+    """
+    config, run = resolve(method)
+    try:
+        run(cast(Caller, _Till(n)), budget, config, max_order, seed_key(seed))
+    except _Asked as asked:
+        packed = asked.packed
+    stored = 0
+    if store is not None:
+        name = key_of(f, store_key)
+        if Path(store).exists():
+            with Store(store, read_only=True) as file:
+                if any(entry.key == name for entry in file.functions()):
+                    stored = int(file.journal(name, n).known(packed).sum())
+    rows, words = packed.shape
+    matrix = rows * gf2.WORD * words * (1 + _VALUE_BYTES)
+    memory = packed.nbytes + rows * _VALUE_BYTES + min(chunk_size, rows) * n + matrix
+    return Cost(n, rows, stored, chunk_size, memory)
+
+
+class _Asked(Exception):
+    def __init__(self, packed: np.ndarray):
+        super().__init__("the method asked for masks")
+        self.packed = packed
+
+
+class _Till:
+    """Stands in for a :class:`~spexjax.methods.purchase.Caller` and shows what it is asked for."""
+
+    def __init__(self, n: int):
+        self.n = n
+
+    def __call__(self, packed: np.ndarray) -> np.ndarray:
+        raise _Asked(np.asarray(packed))
+
+
+def _readable(size: int) -> str:
+    for unit in ("bytes", "kB", "MB"):
+        if size < 1000:
+            return f"{size:.0f} {unit}"
+        size /= 1000  # type: ignore[assignment]
+    return f"{size:.1f} GB"

@@ -1,0 +1,1 @@
+"""From candidate sets to a cross-validated fit: proposals, candidate fits, stacking."""

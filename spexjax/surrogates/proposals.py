@@ -1,0 +1,276 @@
+"""Which sets a refit should weigh, found anew in every lane (without each fold, and with all).
+
+Boosted trees propose the supports of their Fourier transform, whatever their size; screening
+proposes the pairs that correlate most with what a linear fit leaves (sure independence screening:
+Fan and Lv 2008). How a set came about also says how likely it is: the penalties of
+:func:`penalties` make the L1 fits of :mod:`spexjax.surrogates.fits` favour single inputs, sets on which
+the trees are strong, or sets of inputs that matter (heredity: Chipman 1996).
+"""
+
+import dataclasses
+import math
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Bool, Float, Int, Int32
+
+from spexjax.regression import fista
+from spexjax.trees import ensemble, fourier
+from spexjax.trees.boosting import BoostConfig, Trees
+from spexjax.typing import Array, Key
+
+SCREENED_FEATURES = 2048
+_FROM_TREES = 4096
+# Screened pairs are many and few of them matter: as many as the trees' sets cost 0.02 of R².
+_SETS_PER_PAIR = 3
+_SETS_PER_ROW = 1.5
+_SETS_BUCKET = 128
+BOOSTS = (
+    BoostConfig(depth=3, trees=400, min_child=10.0),
+    BoostConfig(depth=4, trees=400, min_child=10.0),
+    BoostConfig(depth=5, trees=400, min_child=10.0),
+    BoostConfig(depth=4, trees=400, min_child=10.0, rows=0.8, columns=0.7),
+)
+"""Trees of three depths, and some grown on samples."""
+_RIDGE_ROWS = 1.0  # the penalty of the linear fit, in rows per feature
+
+
+@dataclasses.dataclass(frozen=True)
+class Wider:
+    """What is proposed besides the sets that were decoded.
+
+    Attributes:
+      sets: most sets proposed in each lane; with few masks it is three sets to two masks.
+      pairs: whether pairs are screened.
+      boosts: settings of the boosted trees, the mean of which proposes; none if empty.
+      most_features: no trees are grown for more features than this; pairs are then screened among
+        the 2 048 inputs of largest linear coefficient.
+    """
+
+    sets: int = 896
+    pairs: bool = True
+    boosts: tuple[BoostConfig, ...] = BOOSTS
+    most_features: int = 2048
+
+
+class Proposal(NamedTuple):
+    """Sets proposed in each lane and how much speaks for them.
+
+    Attributes:
+      members: int32 (lanes, Q, t), padded with −1; all −1 is no set.
+      strength: float32 (lanes, given + Q), |coefficient| in the trees, of the given sets too.
+      single: float32 (lanes, n_pad), the same of each input, or that of the linear fit if larger.
+    """
+
+    members: Int32[np.ndarray, "L Q t"]
+    strength: Float[np.ndarray, "L given_plus_Q"]
+    single: Float[np.ndarray, "L n_pad"]
+
+
+def propose(
+    masks: Bool[np.ndarray, "N n_pad"],
+    values: Float[np.ndarray, "N"],
+    fold: Int[np.ndarray, "N"],
+    folds: int,
+    given: Int32[np.ndarray, "L S t"],
+    config: Wider,
+    n: int,
+    max_order: int,
+    key: Key,
+) -> Proposal:
+    """Proposes sets of 2 to ``max_order`` inputs in each of the folds + 1 lanes.
+
+    Args:
+      masks: bool (N, n_pad), padded features False.
+      values: float32 (N,).
+      fold: int32 (N,): a row is used in all lanes but that one; −1 for rows that do not count.
+      folds: F; lane F uses all rows.
+      given: int32 (F + 1, S, t), sets that are fitted anyway, padded with −1.
+      config: settings.
+      n: number of features.
+      max_order: largest set.
+      key: of the trees.
+    """
+    signs = jnp.where(jnp.asarray(masks), -1.0, 1.0)
+    linear, residual = _linear(signs, jnp.asarray(values), jnp.asarray(fold), folds)
+    L, S, t = given.shape
+    n_pad = masks.shape[1]
+    asked = _SETS_PER_ROW * np.count_nonzero(fold >= 0)
+    most = min(config.sets, _SETS_BUCKET * math.ceil(asked / _SETS_BUCKET))
+    pairs = np.zeros((L, 0, 2), np.int32)
+    if config.pairs and max_order >= 2 and n >= 2:
+        count = min(most, n * (n - 1) // 2)
+        pairs = np.asarray(_screen(signs, residual, linear, jnp.int32(n), count))
+    trees = None
+    if config.boosts and n <= config.most_features:
+        trees = ensemble.grow(masks, values, fold, folds, config.boosts, max_order, key)
+    members = np.full((L, most, t), -1, np.int32)
+    strength = np.zeros((L, S + most), np.float32)
+    single = np.abs(np.asarray(linear))
+    for lane in range(L):
+        sets, sizes = _from_trees(trees, lane, n, t, max_order)
+        alone = (sets >= 0).sum(axis=1) == 1
+        np.maximum.at(single[lane], sets[alone, -1], sizes[alone])
+        members[lane], strength[lane] = _rank(
+            given[lane], sets[~alone], sizes[~alone], pairs[lane], most
+        )
+    single[:, n:] = 0.0
+    assert single.shape == (L, n_pad)
+    return Proposal(members, strength, single)
+
+
+SCHEMES = ("plain", "trees", "heredity", "linear")
+# At 250 masks screened pairs are mostly chance: as cheap as the trees' sets they cost 0.01 of R².
+_UNKNOWN = 3.0
+
+
+def penalties(
+    members: Int32[np.ndarray, "L S t"], proposal: Proposal
+) -> Float[np.ndarray, "L P columns"]:
+    """The weights in the L1 penalty of the columns (∅, single inputs, sets) under each scheme.
+
+    * plain: 1;
+    * trees: (s / (|F(S)| + s/10))^½, s the median of the trees' coefficients |F|;
+    * heredity: |S|^½ / (g + 1/20), g the geometric mean over i ∈ S of the strengths of the single
+      inputs, in units of their median;
+    * linear: 1/10 for single inputs, so that sets explain what a linear fit leaves; heredity for
+      the others.
+
+    In all but the first, sets of which the trees know nothing weigh three times as much. ∅ has no
+    penalty.
+    """
+    L, n_pad = proposal.single.shape
+    degree = np.maximum((members >= 0).sum(axis=-1), 1)
+    sizes = np.concatenate([np.ones((L, n_pad)), degree], axis=1)
+    known = np.concatenate([proposal.single, proposal.strength], axis=1).astype(float)
+    filled = np.where(known > 0, known, np.nan)
+    middle = _median(filled)
+    adaptive = np.clip(np.sqrt(middle / (known + 0.1 * middle)), 0.2, 4.0)
+
+    unit = _median(np.where(proposal.single > 0, proposal.single, np.nan))
+    relative = np.log(proposal.single / unit + 1e-6)
+    padded = np.concatenate([relative, np.zeros((L, 1))], axis=1)
+    mean = np.take_along_axis(padded[:, None], members, axis=2).sum(axis=-1) / degree
+    geometric = np.exp(np.concatenate([relative, mean], axis=1))
+    heredity = np.clip(1 / (geometric + 0.05), 0.1, 10.0) * np.sqrt(sizes)
+    linear = np.where(sizes == 1, 0.1, heredity)
+
+    schemes = np.stack([np.ones_like(sizes), adaptive, heredity, linear], axis=1)
+    if proposal.strength.any():
+        schemes[:, 1:, n_pad:] *= np.where(proposal.strength > 0, 1.0, _UNKNOWN)[:, None]
+    return np.pad(schemes, ((0, 0), (0, 0), (1, 0))).astype(np.float32)
+
+
+def _median(x: np.ndarray) -> np.ndarray:
+    """The median of each row's numbers, 1 where there are none."""
+    filled = np.where(np.isnan(x).all(axis=1, keepdims=True), 1.0, x)
+    return np.nanmedian(filled, axis=1, keepdims=True)
+
+
+@partial(jax.jit, static_argnames="folds")
+def _linear(
+    signs: Float[Array, "N n_pad"], values: Float[Array, "N"], fold: Int[Array, "N"], folds: int
+) -> tuple[Float[Array, "L n_pad"], Float[Array, "L N"]]:
+    """Ridge regression on the single inputs in each lane: coefficients, weighted residuals."""
+    counts = (fold >= 0).astype(jnp.float32)
+    held_out = (fold == jnp.arange(folds)[:, None]).astype(jnp.float32)
+    train = jnp.concatenate([counts - held_out, counts[None]])
+    size = jnp.maximum(jnp.sum(train, axis=1, keepdims=True), 1.0)
+    values = jnp.where(fold >= 0, values, 0.0)
+    centred = train * (values - (train @ values)[:, None] / size)
+    present = jnp.any((signs < 0) & (fold >= 0)[:, None], axis=0)
+
+    def product(w: Array) -> Array:
+        fitted = train * _matmul(w, signs.T)
+        fitted = fitted - train * jnp.sum(fitted, axis=1, keepdims=True) / size
+        return _matmul(fitted, signs) / size
+
+    features = jnp.maximum(jnp.sum(present, dtype=jnp.float32), 1.0)
+    strength = _RIDGE_ROWS * features / size[:, 0]
+    w, _ = fista.ridge_solve(
+        product, _matmul(centred, signs) / size, strength, mask=present, tol=1e-4, max_iter=50
+    )
+    residual = train * (centred - _matmul(w, signs.T))
+    residual = residual - train * jnp.sum(residual, axis=1, keepdims=True) / size
+    return w, residual / size
+
+
+def _matmul(a: Array, b: Array) -> Array:
+    return jnp.matmul(a, b, precision="highest")
+
+
+@partial(jax.jit, static_argnames="count")
+def _screen(
+    signs: Float[Array, "N n_pad"],
+    residual: Float[Array, "L N"],
+    linear: Float[Array, "L n_pad"],
+    n: Int[Array, ""],
+    count: int,
+) -> Int32[Array, "L count 2"]:
+    """The pairs of largest |Σ r s_i s_j| in each lane, the largest first."""
+    n_pad = signs.shape[1]
+    width = min(n_pad, SCREENED_FEATURES)
+    place = jnp.arange(width)
+
+    def lane(args: tuple[Array, Array]) -> Array:
+        r, w = args
+        # Inputs in order, padding last; only the strongest where there are very many.
+        rank = jnp.where(jnp.arange(n_pad) < n, jnp.abs(w) if n_pad > width else 1.0, -1.0)
+        chosen = jnp.sort(jnp.argsort(-rank, stable=True)[:width])
+        columns = signs[:, chosen]
+        meet = jnp.abs(_matmul((columns * r[:, None]).T, columns))
+        upper = (place[:, None] < place) & (chosen < n)
+        _, best = jax.lax.top_k(jnp.where(upper, meet, -1.0).ravel(), count)
+        return jnp.stack([chosen[best // width], chosen[best % width]], axis=1)
+
+    return jax.lax.map(lane, (residual, linear)).astype(jnp.int32)
+
+
+def _from_trees(
+    trees: Trees | None, lane: int, n: int, t: int, max_order: int
+) -> tuple[Int32[np.ndarray, "sets t"], Float[np.ndarray, "sets"]]:
+    """The supports of a lane's trees and |coefficients|, the largest first; −1 before members."""
+    if trees is None:
+        return np.full((0, t), -1, np.int32), np.zeros(0, np.float32)
+    found = fourier.terms(Trees(*(x[lane] for x in trees)), n)
+    kept = {d: s for d, s in found.items() if 1 <= d <= min(max_order, t)}
+    pads = [np.pad(s.members, ((0, 0), (t - d, 0)), constant_values=-1) for d, s in kept.items()]
+    members = np.concatenate([np.zeros((0, t), np.int64), *pads]).astype(np.int32)
+    sizes = np.abs(np.concatenate([np.zeros(0), *(s.values for s in kept.values())]))
+    single = (members >= 0).sum(axis=1) == 1
+    order = np.argsort(-sizes, kind="stable")
+    order = np.concatenate([order[single[order]], order[~single[order]][:_FROM_TREES]])
+    return members[order], sizes[order].astype(np.float32)
+
+
+def _rank(
+    given: Int32[np.ndarray, "S t"],
+    sets: Int32[np.ndarray, "A t"],
+    sizes: Float[np.ndarray, "A"],
+    pairs: Int32[np.ndarray, "B 2"],
+    count: int,
+) -> tuple[Int32[np.ndarray, "Q t"], Float[np.ndarray, "S_plus_Q"]]:
+    """The first ``count`` sets, three of the trees' to a pair, that are not given; |F| of all."""
+    t = given.shape[1]
+    padded = np.pad(pairs, ((0, 0), (t - 2, 0)), constant_values=-1) if t >= 2 else pairs[:0, :t]
+    rows = np.concatenate([np.sort(given, axis=1), sets, np.sort(padded, axis=1)])
+    turns = [np.full(len(given), -1), np.arange(len(sets)), _SETS_PER_PAIR * np.arange(len(padded))]
+    turn = np.concatenate(turns)
+    known = np.concatenate([np.zeros(len(given)), sizes, np.zeros(len(padded))])
+    distinct, place = np.unique(rows, axis=0, return_inverse=True)
+    place = place.reshape(-1)
+    first = np.full(len(distinct), len(rows))
+    np.minimum.at(first, place, turn)
+    strength = np.zeros(len(distinct))
+    np.maximum.at(strength, place, known)
+    fresh = np.flatnonzero((first >= 0) & (distinct >= 0).any(axis=1))
+    chosen = fresh[np.argsort(first[fresh], kind="stable")][:count]
+    members = np.full((count, t), -1, np.int32)
+    members[: len(chosen)] = distinct[chosen]
+    out = np.zeros(len(given) + count, np.float32)
+    out[: len(given)] = np.where((given >= 0).any(axis=1), strength[place[: len(given)]], 0.0)
+    out[len(given) : len(given) + len(chosen)] = strength[chosen]
+    return members, out

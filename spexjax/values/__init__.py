@@ -1,0 +1,24 @@
+"""Value functions (tables, images, games, functions on a device) and how they are called."""
+
+from spexjax.values.calling import (
+    Interrupted,
+    OnDevice,
+    PartialValues,
+    ValueFunctionError,
+    evaluate,
+    on_device,
+)
+from spexjax.values.images import image_cells, image_grid
+from spexjax.values.tables import tabular
+
+__all__ = [
+    "Interrupted",
+    "OnDevice",
+    "PartialValues",
+    "ValueFunctionError",
+    "evaluate",
+    "image_cells",
+    "image_grid",
+    "on_device",
+    "tabular",
+]
