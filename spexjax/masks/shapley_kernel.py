@@ -52,7 +52,12 @@ def plan_sizes(n: int, budget: int, rounding: float, paired: bool = True) -> Siz
       budget: masks, at most 2^n − 2; an odd one may stay over.
       rounding: in [0, 1), uniform.
       paired: as many masks of size n − s as of size s, an even number of size n/2.
+
+    Raises:
+      ValueError: if the budget is out of range.
     """
+    if not 0 <= budget <= 2**n - 2:
+        raise ValueError(f"budget must be between 0 and 2^n − 2 = {2**n - 2}, got {budget}.")
     sizes = np.arange(1, n // 2 + 1 if paired else n)
     both = paired & (2 * sizes != n)  # a size and its complement are one unit
     mass = kernel_mass(n)[sizes] * np.where(both, 2, 1)
@@ -90,7 +95,7 @@ def shapley_masks(
       paired: every mask with its complement. This halves the variance of what is odd in the mask
         (Covert, Lee 2021), but gives the even and the odd sets only half of the equations each.
     """
-    rounding = float(jax.random.uniform(jax.random.fold_in(key, _SIZES)))
+    rounding = float(jax.random.uniform(jax.random.fold_in(key, _SIZES), dtype=jnp.float32))
     plan = plan_sizes(n, budget, rounding, paired)
     W = gf2.num_words(n)
     parts = [np.zeros((0, W), np.uint32)]
@@ -130,8 +135,20 @@ def kernel_weights(
     return share[sizes] / share[sizes].max(initial=1e-30)
 
 
-def random_subsets(key: Key, n: int, sizes: Int[np.ndarray, "rows"], start: int = 0) -> np.ndarray:
-    """Packed uniform subsets of the sizes given; number i depends on the key, i and its size."""
+def random_subsets(
+    key: Key, n: int, sizes: Int[np.ndarray, "rows"], start: int = 0
+) -> UInt32[np.ndarray, "rows W"]:
+    """Packed uniform subsets of the sizes given; number i depends on the key, i and its size.
+
+    Args:
+      key: a JAX key.
+      n: number of features.
+      sizes: of the subsets number ``start``, ``start`` + 1, …
+      start: the first number.
+
+    Returns:
+      uint32, (rows, W).
+    """
     n_pad = gf2.num_words(n) * gf2.WORD
     out = np.zeros((len(sizes), gf2.num_words(n)), np.uint32)
     first = start // _BLOCK * _BLOCK
@@ -157,7 +174,7 @@ def _random_numbers(key: Key, start: Array, n_pad: int) -> Array:
 def _distinct(key: Key, n: int, sizes: np.ndarray, paired: bool) -> UInt32[np.ndarray, "rows W"]:
     """Random masks of the sizes given, no two equal, nor complements of each other if paired."""
     rows = np.zeros((len(sizes), gf2.num_words(n)), np.uint32)
-    order = np.zeros(0, int)  # rows settled so far, then the newly drawn
+    order = np.zeros(0, int)  # the distinct rows so far, then the newly drawn
     left, drawn = np.arange(len(sizes)), 0
     while len(left):
         new = random_subsets(key, n, sizes[left], drawn)

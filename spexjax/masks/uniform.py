@@ -4,6 +4,8 @@ Mask i of the uniform stream depends on the key and on i only: a larger request 
 masks of a smaller one.
 """
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -19,12 +21,21 @@ _UNIFORM, _PAIRS = 0, 11
 
 
 def uniform_packed(key: Key, n: int, start: int, stop: int) -> UInt32[np.ndarray, "rows W"]:
-    """Masks ``start`` to ``stop`` of the uniform stream, packed; mask i depends on key and i."""
+    """Masks ``start`` to ``stop`` of the uniform stream, packed; mask i depends on key and i.
+
+    Args:
+      key: a JAX key.
+      n: number of features.
+      start: number of the first mask, from 0.
+      stop: one more than the number of the last.
+    """
+    if not 0 <= start <= stop:
+        raise ValueError(f"start and stop must be 0 ≤ start ≤ stop, got {start} and {stop}.")
     W = gf2.num_words(n)
     first, last = start // _STREAM_BLOCK, -(-stop // _STREAM_BLOCK)
     stream = jax.random.fold_in(key, _UNIFORM)
     blocks = [
-        np.asarray(_uniform_block(stream, jnp.uint32(i * _STREAM_BLOCK), n, W))
+        np.asarray(_uniform_block(stream, jnp.uint32(i * _STREAM_BLOCK), jnp.int32(n), W))
         for i in range(first, last)
     ]
     rows = np.concatenate(blocks) if blocks else np.zeros((0, W), np.uint32)
@@ -32,22 +43,22 @@ def uniform_packed(key: Key, n: int, start: int, stop: int) -> UInt32[np.ndarray
     return rows[start - offset : stop - offset]
 
 
-def _uniform_block(key: Key, start: Array, n: int, W: int) -> Array:
+@partial(jax.jit, static_argnames="W")
+def _uniform_block(key: Key, start: Array, n: Array, W: int) -> UInt32[Array, "block W"]:
     rows = start + jnp.arange(_STREAM_BLOCK, dtype=jnp.uint32)
-    return _random_rows(key, rows, jnp.int32(n), W)
-
-
-def _random_rows_impl(key: Key, rows: Array, n: Array, W: int) -> Array:
     return jax.vmap(lambda i: gf2.random_words(jax.random.fold_in(key, i), n, W))(rows)
-
-
-_random_rows = jax.jit(_random_rows_impl, static_argnames="W")
 
 
 def fresh_uniform(
     key: Key, n: int, count: int, taken: UInt32[np.ndarray, "rows W"]
 ) -> UInt32[np.ndarray, "count W"]:
     """The first ``count`` masks of the uniform stream that are new: not in ``taken``, no repeats.
+
+    Args:
+      key: a JAX key.
+      n: number of features.
+      count: how many.
+      taken: packed masks not to be drawn.
 
     Raises:
       ValueError: if fewer than ``count`` masks are left among the 2^n.
@@ -115,14 +126,16 @@ def _pairs_of(taken: np.ndarray, n: int) -> np.ndarray:
     return unique_rows(np.concatenate([ends, canonical(taken, n)]))[0]
 
 
-def canonical(rows: np.ndarray, n: int) -> np.ndarray:
-    """The one of a mask and its complement that lacks feature 0."""
+def canonical(rows: UInt32[np.ndarray, "rows W"], n: int) -> UInt32[np.ndarray, "rows W"]:
+    """Of each packed mask and its complement the one that lacks feature 0."""
     return np.where((rows[:, :1] & 1).astype(bool), complement(rows, n), rows)
 
 
-def complement(rows: np.ndarray, n: int) -> np.ndarray:
+def complement(rows: UInt32[np.ndarray, "rows W"], n: int) -> UInt32[np.ndarray, "rows W"]:
+    """Packed masks with all n features flipped."""
     return rows ^ np.asarray(gf2.pack_numpy(np.ones(n, bool), rows.shape[1]))
 
 
-def with_complements(rows: np.ndarray, n: int) -> np.ndarray:
+def with_complements(rows: UInt32[np.ndarray, "rows W"], n: int) -> UInt32[np.ndarray, "twice W"]:
+    """Packed masks, each followed by its complement."""
     return np.stack([rows, complement(rows, n)], axis=1).reshape(-1, rows.shape[1])

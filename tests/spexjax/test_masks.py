@@ -9,6 +9,7 @@ import pytest
 
 from spexjax import masks
 from spexjax.codes import bch, gf2
+from spexjax.masks import permutations, shapley_kernel
 
 
 def test_masks_are_the_affine_cosets_of_the_definition(key):
@@ -52,12 +53,47 @@ def test_no_coded_mask_repeats_at_large_n(key):
     assert len(masks.unique_rows(packed)[0]) == len(packed)
 
 
-def test_golden_masks(key):
-    # These digests may never change: paid answers are stored under these masks.
-    coded = np.asarray(masks.coded_design(key, 100, 4, 3, 2).packed()).astype("<u4")
-    stream = masks.uniform_packed(key, 100, 0, 50).astype("<u4")
-    assert hashlib.sha256(coded.tobytes()).hexdigest()[:16] == "3c22fb42cd64be85"
-    assert hashlib.sha256(stream.tobytes()).hexdigest()[:16] == "f18becd78866574e"
+def digest(*arrays):
+    words = b"".join(np.asarray(a).astype("<i8").tobytes() for a in arrays)
+    return hashlib.sha256(words).hexdigest()[:16]
+
+
+# These digests may never change: paid answers are stored under these masks.
+GOLDEN = {
+    "coded-7": (lambda k: masks.coded_design(k, 7, 7, 1, 2).packed(), "8a817e6a2cdf6603"),
+    "coded-100": (lambda k: masks.coded_design(k, 100, 4, 3, 2).packed(), "f68e580e540e8a51"),
+    "coded-1000": (lambda k: masks.coded_design(k, 1000, 5).packed(), "eb688770e25499de"),
+    "uniform-7": (lambda k: masks.uniform_packed(k, 7, 0, 50), "7d80d3a85ae71902"),
+    "uniform-100": (lambda k: masks.uniform_packed(k, 100, 3, 1500), "9cf7f5bd2f6740de"),
+    "fresh-7": (lambda k: masks.fresh_uniform(k, 7, 40, masks.all_packed(3)), "e9bca015488cc4e8"),
+    "paired-100": (
+        lambda k: masks.paired_uniform(k, 100, 31, masks.uniform_packed(k, 100, 0, 9)),
+        "11dded1e84970ac9",
+    ),
+    "shapley-8": (lambda k: shapley_kernel.shapley_masks(k, 8, 100)[0], "a6ad74ab11c3f64d"),
+    "shapley-70": (
+        lambda k: shapley_kernel.shapley_masks(k, 70, 301, paired=False)[0],
+        "bf74e70e26f9dc3c",
+    ),
+    "subsets-40": (
+        lambda k: shapley_kernel.random_subsets(k, 40, np.arange(30), 1010),
+        "c176987fb7847087",
+    ),
+    "permutations-6": (
+        lambda k: permutations.permutation_masks(k, 6, 2, 31).rows,
+        "821fe05a769ed4fd",
+    ),
+    "permutations-20": (
+        lambda k: permutations.permutation_masks(k, 20, 2, 900).rows,
+        "187ef094ecbdf348",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", GOLDEN)
+def test_golden_masks(key, name):
+    draw, expected = GOLDEN[name]
+    assert digest(draw(key)) == expected
 
 
 def test_the_uniform_stream_depends_on_key_and_index_only(key):

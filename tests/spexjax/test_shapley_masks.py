@@ -7,6 +7,7 @@ import jax
 import numpy as np
 import pytest
 
+from spexjax import masks
 from spexjax.codes import gf2
 from spexjax.masks import shapley_kernel
 
@@ -93,12 +94,12 @@ def test_weights_are_unbiased(key):
 
 def test_paired_uniform(key):
     taken = np.array([[0b0001], [0b1110], [0b0111]], np.uint32)
-    rows = shapley_kernel.paired_uniform(key, 4, 9, taken)
+    rows = masks.paired_uniform(key, 4, 9, taken)
     numbers = rows[:, 0].tolist()
     assert len(set(numbers)) == 9 and not set(numbers) & {0, 15, 1, 14, 7, 8}
     assert all(
         a + b == 15 for a, b in itertools.pairwise(numbers[:8:]) if numbers.index(a) % 2 == 0
     )
     with pytest.raises(ValueError, match="count must be at most 10, got 11"):
-        shapley_kernel.paired_uniform(key, 4, 11, taken)
-    assert len(shapley_kernel.paired_uniform(key, 200, 3000, np.zeros((0, 8), np.uint32))) == 3000
+        masks.paired_uniform(key, 4, 11, taken)
+    assert len(masks.paired_uniform(key, 200, 3000, np.zeros((0, 8), np.uint32))) == 3000

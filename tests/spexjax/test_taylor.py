@@ -39,7 +39,7 @@ def by_definition(f, n, order):
 @pytest.mark.parametrize("n,order", [(5, 1), (6, 2), (7, 3), (6, 4), (9, 4)])
 def test_the_least_budget_pays_for_one_permutation(key, n, order):
     least = permutations.least_budget(n, order)
-    plan = permutations.design(key, n, order, least)
+    plan = permutations.permutation_masks(key, n, order, least)
     assert len(plan.rows) == least == len(np.unique(plan.rows, axis=0))
     assert sorted(plan.sets[: comb(n, order)].tolist()) == list(range(comb(n, order)))
     bits = gf2.unpack_numpy(plan.rows, n)
@@ -48,13 +48,13 @@ def test_the_least_budget_pays_for_one_permutation(key, n, order):
     for k in range(order):
         assert set(itertools.combinations(range(n), k)) <= set(below)
     if least > 2:
-        assert len(permutations.design(key, n, order, least - 1).sets) < comb(n, order)
+        assert len(permutations.permutation_masks(key, n, order, least - 1).sets) < comb(n, order)
 
 
 @pytest.mark.parametrize("budget", [20, 29, 31])
 def test_never_above_the_budget(key, budget):
     for i in range(5):
-        plan = permutations.design(jax.random.fold_in(key, i), 6, 2, budget)
+        plan = permutations.permutation_masks(jax.random.fold_in(key, i), 6, 2, budget)
         assert len(plan.rows) <= budget
         assert plan.cubes.max() < len(plan.rows)
 
@@ -65,12 +65,12 @@ def test_the_mean_over_permutations(key, n, order):
     f = random_values(n, 0)
     right = by_definition(f, n, order)
     sets = subsets.terms(n, order)
-    plan = permutations.design(key, n, order, 2**n)
+    plan = permutations.permutation_masks(key, n, order, 2**n)
     found = permutations.values(plan, f[plan.rows[:, 0]][:, None], sets, order)[:, 0]
     names = [tuple(m[m >= 0].tolist()) for m in sets.members]
     lower = [i for i, s in enumerate(names) if len(s) < order]
     np.testing.assert_allclose(found[lower], [right[names[i]] for i in lower], atol=1e-9)
-    once = permutations.design(key, n, order, permutations.least_budget(n, order))
+    once = permutations.permutation_masks(key, n, order, permutations.least_budget(n, order))
     sampled = permutations.values(once, f[once.rows[:, 0]][:, None], sets, order)[:, 0]
     assert sampled.sum() == pytest.approx(f[-1]) and found.sum() == pytest.approx(f[-1])
     top = [i for i, s in enumerate(names) if len(s) == order]
@@ -85,7 +85,7 @@ def test_unbiased(key):
     sets = subsets.terms(n, order)
     draws = []
     for i in range(200):
-        plan = permutations.design(
+        plan = permutations.permutation_masks(
             jax.random.fold_in(key, i), n, order, permutations.least_budget(n, order)
         )
         draws.append(permutations.values(plan, f[plan.rows[:, 0]][:, None], sets, order)[:, 0])
@@ -95,18 +95,31 @@ def test_unbiased(key):
     assert (np.abs(np.mean(draws, axis=0) - exact) < 4.5 * error).all()
 
 
-def test_terms_and_columns():
+def test_terms_are_all_sets_by_size_then_in_lexical_order():
     sets = subsets.terms(5, 3)
     assert len(sets.sizes) == subsets.count(5, 3) == 26
     names = [tuple(m[m >= 0].tolist()) for m in sets.members]
     assert names == [s for k in range(4) for s in itertools.combinations(range(5), k)]
     assert subsets.terms(2, 4).members.shape == (4, 2)
-    p = subsets.padded(np.arange(32, dtype=np.uint32)[:, None], sets, 5)
-    X = np.asarray(subsets.columns(p.bits, p.members))
-    for s, column in zip(names, X.T, strict=False):
-        right = (-1.0) ** all_masks(5)[:, list(s)].sum(axis=1)
-        np.testing.assert_array_equal(column[:32], right)
-    assert p.valid.sum() == 26
+
+
+def test_more_than_a_thousand_permutations(key):
+    """The budget ends the sampling, not a number of permutations."""
+    sampled = permutations.permutation_masks(key, 10, 1, 2**10)
+    assert len(sampled.rows) == 2**10
+    assert len(sampled.sets) > 1000 * 10
+
+
+def test_sampling_ends_when_hardly_a_mask_is_left(key):
+    sampled = permutations.permutation_masks(key, 12, 1, 2**12)
+    assert 0.98 * 2**12 < len(sampled.rows) <= 2**12
+
+
+def test_arguments_out_of_range(key):
+    with pytest.raises(ValueError, match="order must be between 1 and n = 5, got 6"):
+        permutations.permutation_masks(key, 5, 6, 32)
+    with pytest.raises(ValueError, match="budget must be at least 7 for n = 5, order = 2"):
+        permutations.permutation_masks(key, 5, 2, 6)
 
 
 def test_fourier_from_mobius():
