@@ -122,7 +122,7 @@ def rows(store: "Store") -> Iterator[dict[str, Any]]:
     from spexjax.store.journal import Journal
 
     for function in store.functions():
-        journal = Journal(store.database, store.turns, function, read=False)
+        journal = Journal(store.database, store.locks, function, read=False)
         for _, found in journal.read_chunks():
             if isinstance(found, Exception):
                 yield {"error": str(found)}

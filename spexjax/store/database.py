@@ -25,13 +25,18 @@ class StoreError(ValueError):
     """A store cannot be opened, read or trusted; the message says why and the file is untouched."""
 
 
+class StoreWarning(RuntimeWarning):
+    """A store cannot do all it should; values stay in memory and the run goes on."""
+
+
 class Database:
     """A connection to a file with one fixed schema.
 
     Args:
       path: the file; made if there is none (its folder must exist).
       application, version: numbers in the file's header, SQLite's ``application_id`` and
-        ``user_version``.
+        ``user_version``. A file of an earlier version, from 1, becomes one of this version when
+        it is opened for writing, so that an older library refuses it instead of misreading it.
       schema: the SQL of each table and index by name; a file with anything else is refused, so
         that no view or trigger of a stranger runs.
       read_only: never write, not even to make the file.
@@ -137,6 +142,8 @@ class Database:
                 self.execute(f"PRAGMA application_id = {application}")
                 self.execute(f"PRAGMA user_version = {version}")
             self._refuse(application, version, schema)
+            if self._header("user_version") != version:
+                self.execute(f"PRAGMA user_version = {version}")
 
     def _refuse(self, application: int, version: int, schema: Mapping[str, str]) -> None:
         if self._header("application_id") != application:
@@ -149,7 +156,7 @@ class Database:
             )
         rows = self.execute("SELECT name, sql FROM sqlite_master").fetchall()
         have = {name: sql for name, sql in rows if not str(name).startswith("sqlite_")}
-        if found != version or have != schema:
+        if found < 1 or have != schema:
             raise StoreError(f"{self.path} is damaged: its tables are not those of a store.")
 
     def _header(self, name: str) -> int:

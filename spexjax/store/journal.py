@@ -12,12 +12,8 @@ import numpy as np
 from jaxtyping import Bool, Float, UInt32
 
 from spexjax.codes import gf2
-from spexjax.store.database import Database, StoreError
-from spexjax.store.locks import Turns
-
-
-class StoreWarning(RuntimeWarning):
-    """Values could not be written; they stay in memory and the run goes on."""
+from spexjax.store.database import Database, StoreError, StoreWarning
+from spexjax.store.locks import FileLocks
 
 
 class FunctionInfo(NamedTuple):
@@ -33,10 +29,15 @@ class FunctionInfo(NamedTuple):
 
 
 class Journal:
-    """The values of one function in a store, read into memory; made by :meth:`Store.journal`."""
+    """The values of one function in a store, read into memory; made by :meth:`Store.journal`.
 
-    def __init__(self, database: Database, turns: Turns, function: FunctionInfo, read: bool = True):
-        self.function, self._database, self._turns = function, database, turns
+    Values are float32 as long as all of them can be without loss, else float64.
+    """
+
+    def __init__(
+        self, database: Database, locks: FileLocks, function: FunctionInfo, read: bool = True
+    ):
+        self.function, self._database, self._locks = function, database, locks
         self.outputs = function.outputs
         self.unsaved: list[tuple[np.ndarray, np.ndarray]] = []
         """Chunks that could not be written; tried again with the next one."""
@@ -44,6 +45,7 @@ class Journal:
         self._octets = -(-function.n // 8)
         self._last = 0
         self._values: dict[bytes, np.ndarray] = {}
+        self._dtype = np.dtype(np.float32)
         if read:
             self.refresh()
 
@@ -86,20 +88,25 @@ class Journal:
         return np.fromiter((m in self._values for m in self._keys(masks)), bool, len(masks))
 
     def lookup(self, masks: UInt32[np.ndarray, "N W"]) -> Float[np.ndarray, "N *K"]:
-        """The values of masks, all of them known."""
+        """The values of masks, all of them known; float32 or float64.
+
+        Raises:
+          KeyError: if a mask has no value.
+        """
         found = [self._values[m] for m in self._keys(masks)]
-        return np.array(found, np.float32).reshape(len(masks), *self.shape)
+        return np.array(found, self._dtype).reshape(len(masks), *self.shape)
 
     def everything(self) -> tuple[UInt32[np.ndarray, "N W"], Float[np.ndarray, "N *K"]]:
-        """All masks and values."""
+        """All masks, in the order of their chunks, and their values, float32 or float64."""
         masks = self._masks(b"".join(self._values))
-        values = np.array(list(self._values.values()), np.float32)
+        values = np.array(list(self._values.values()), self._dtype)
         return masks, values.reshape(len(masks), *self.shape)
 
     def add(self, masks: UInt32[np.ndarray, "N W"], values: Float[np.ndarray, "N *K"]) -> None:
         """Commits values. What cannot be written is kept, and tried again with the next chunk.
 
-        Masks with a value that is not finite are left out.
+        Masks with a value that is not finite are left out. Numbers other than float32 are stored
+        as float64, unless all of a chunk fit into float32 without loss.
 
         Raises:
           StoreError: if the function's earlier values have another number of outputs.
@@ -107,7 +114,7 @@ class Journal:
         Warns:
           StoreWarning: if the file cannot be written.
         """
-        values = np.asarray(values, np.float32)
+        values = _narrowed(values)
         finite = np.isfinite(values.reshape(len(values), -1)).all(axis=1)
         masks, values = masks[finite], values[finite]
         if not len(masks):
@@ -150,16 +157,18 @@ class Journal:
             "UPDATE functions SET outputs = ? WHERE id = ? AND outputs IS NULL",
             (self.outputs, self.function.id),
         )
-        keys, answers = b"".join(self._keys(masks)), values.astype("<f4").tobytes()
+        values = _narrowed(values)
+        answers = values.astype(values.dtype.newbyteorder("<")).tobytes()
+        keys = b"".join(self._keys(masks))
         return self._database.execute(
             "INSERT INTO chunks (function, size, masks, answers, checksum) VALUES (?, ?, ?, ?, ?)",
             (self.function.id, len(masks), keys, answers, self._checksum(keys, answers)),
         ).lastrowid
 
     @contextmanager
-    def turn(self) -> Iterator[None]:
-        """Holds the right to pay for this function; other processes wait (see :class:`Turns`)."""
-        with self._turns.take(self.function.id):
+    def exclusive(self) -> Iterator[None]:
+        """While held, no other process asks this function (see :class:`FileLocks`)."""
+        with self._locks.exclusive(self.function.id):
             yield
 
     @property
@@ -173,6 +182,7 @@ class Journal:
         return self._database.path
 
     def _remember(self, masks: np.ndarray, values: np.ndarray) -> None:
+        self._dtype = np.promote_types(self._dtype, values.dtype)
         for mask, value in zip(self._keys(masks), values, strict=True):
             self._values.setdefault(mask, value)
 
@@ -191,27 +201,43 @@ class Journal:
         head = json.dumps([f.key, f.n, self.outputs, len(keys)]).encode()
         return zlib.crc32(answers, zlib.crc32(keys, zlib.crc32(head)))
 
-    def _unpacked(self, chunk: int, size: Any, keys: Any, answers: Any, checksum: Any):
+    def _unpacked(
+        self, chunk: int, size: Any, keys: Any, answers: Any, checksum: Any
+    ) -> tuple[np.ndarray, np.ndarray]:
         width = max(self.outputs or 0, 1)
         if not (
             type(size) is int
             and isinstance(keys, bytes)
             and isinstance(answers, bytes)
             and len(keys) == size * self._octets
-            and len(answers) == size * width * 4
+            and len(answers) in (size * width * 4, size * width * 8)
             and checksum == self._checksum(keys, answers)
         ):
             raise StoreError(
                 f"{self._database.path} is damaged: chunk {chunk} does not have its checksum. The "
                 "file was left as it is; `spexjax store export` saves what can still be read."
             )
-        values = np.frombuffer(answers, "<f4").astype(np.float32)
+        wide = len(answers) == size * width * 8
+        values = np.frombuffer(answers, "<f8" if wide else "<f4")
+        values = values.astype(np.float64 if wide else np.float32)
         return self._masks(keys), values.reshape(size, *self.shape)
 
 
 def short(key: str) -> str:
+    """A key as an error message shows it."""
     return repr(key if len(key) <= 80 else key[:79] + "…")
 
 
 def _outputs(outputs: int) -> str:
     return f"{outputs} outputs" if outputs else "one number per mask"
+
+
+def _narrowed(values: Any) -> np.ndarray:
+    """Numbers as float32 if that loses nothing, else as float64."""
+    values = np.asarray(values)
+    if values.dtype == np.float32:
+        return values
+    wide = values.astype(np.float64)
+    with np.errstate(over="ignore", under="ignore"):
+        narrow = wide.astype(np.float32)
+    return narrow if np.array_equal(narrow, wide, equal_nan=True) else wide

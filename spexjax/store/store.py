@@ -1,7 +1,8 @@
 """The durable journal of model calls: what was paid for once is never paid for again.
 
 A store is one SQLite file in WAL mode. It keeps, for each value function, chunks of packed masks
-with their values, each committed in a transaction of its own before the next chunk is asked for.
+with their values, float32 where that loses nothing and float64 elsewhere, each committed in a
+transaction of its own before the next chunk is asked for.
 A process that is killed therefore loses the chunk in flight and nothing else; a power cut may
 lose the last few commits, but never harms the file. Every chunk carries a checksum over its
 function, masks and values, so that a damaged file is reported instead of believed.
@@ -18,10 +19,10 @@ from typing import Any
 
 import numpy as np
 
-from spexjax.store.database import Database, StoreError
+from spexjax.store.database import Database, StoreError, StoreWarning
 from spexjax.store.fingerprint import fingerprint
-from spexjax.store.journal import FunctionInfo, Journal, StoreWarning, short
-from spexjax.store.locks import Turns
+from spexjax.store.journal import FunctionInfo, Journal, short
+from spexjax.store.locks import FileLocks
 
 __all__ = [
     "FunctionInfo",
@@ -34,7 +35,7 @@ __all__ = [
     "opened",
 ]
 
-VERSION = 1
+VERSION = 2  # in version 1 all values were float32
 _APPLICATION = 0x73706578  # "spex"
 _LONGEST_KEY = 100_000
 _ROWS_PER_CHUNK = 4096
@@ -66,11 +67,11 @@ class Store:
     def __init__(self, path: str | Path, read_only: bool = False):
         self.path = Path(path)
         self.database = Database(self.path, _APPLICATION, VERSION, _SCHEMA, read_only)
-        self.turns = Turns(self.path)
+        self.locks = FileLocks(self.path)
 
     def close(self) -> None:
         """Closes the file; the last process to do so folds the write-ahead log into it."""
-        self.turns.close()
+        self.locks.close()
         self.database.close()
 
     def __enter__(self) -> "Store":
@@ -117,7 +118,7 @@ class Store:
                 f"store_key {short(key)} is stored in {self.path} for a function of "
                 f"{function.n} features, not {n}: another function needs another store_key."
             )
-        return Journal(self.database, self.turns, function)
+        return Journal(self.database, self.locks, function)
 
     def merge(self, other: "Store") -> int:
         """Adds what another store holds and this one does not; returns the number of values."""
@@ -138,7 +139,7 @@ class Store:
         """Rewrites every function in large chunks without repeated masks, and frees the space."""
         for function in self.functions():
             with self.database.clear("rewritten"), self.database.transaction():
-                journal = Journal(self.database, self.turns, function)
+                journal = Journal(self.database, self.locks, function)
                 masks, values = journal.everything()
                 self.database.execute("DELETE FROM chunks WHERE function = ?", (function.id,))
                 for start in range(0, len(masks), _ROWS_PER_CHUNK):

@@ -1,13 +1,7 @@
 """Value functions (tables, images, games, functions on a device) and how they are called."""
 
-from spexjax.values.calling import (
-    Interrupted,
-    OnDevice,
-    PartialValues,
-    ValueFunctionError,
-    evaluate,
-    on_device,
-)
+from spexjax.values.calling import OnDevice, evaluate, on_device
+from spexjax.values.errors import Interrupted, PartialValues, ValueFunctionError
 from spexjax.values.images import image_cells, image_grid
 from spexjax.values.tables import tabular
 

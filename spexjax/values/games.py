@@ -18,7 +18,7 @@ from spexjax.typing import ArrayLike
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Played:
-    """A game as a value function. Imputers may return numbers as objects: here they are floats.
+    """A game as a value function. Imputers may return numbers as objects: here they are float64.
 
     Attributes:
       game: what is asked.
@@ -29,7 +29,10 @@ class Played:
     added: float = 0.0
 
     def __call__(self, masks: Bool[np.ndarray, "N n"], /) -> ArrayLike:
-        return np.asarray(self.game(masks), np.float64) + self.added
+        values = np.asarray(self.game(masks))
+        if np.iscomplexobj(values):  # as float64 they would lose their imaginary parts
+            raise ValueError("a game must return real numbers, got complex ones.")
+        return values.astype(np.float64) + self.added
 
 
 def is_game(f: Any) -> bool:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 import numpy as np
-from jaxtyping import Bool, Float, Int, Num
+from jaxtyping import Bool, Int, Num
 
 from spexjax.store.fingerprint import fingerprint
 from spexjax.typing import ArrayLike
@@ -50,11 +50,11 @@ class ImageCells:
         kept = kept.reshape(*kept.shape, *(1,) * (self.image.ndim - 2))
         return np.where(kept, self.image, self.replaced)
 
-    def __call__(self, masks: Bool[np.ndarray, "N n"], /) -> Float[np.ndarray, "N *K"]:
-        """Values, float32, of masks; True keeps a cell."""
+    def __call__(self, masks: Bool[np.ndarray, "N n"], /) -> Num[np.ndarray, "N *K"]:
+        """Values of masks, (N,) or (N, K), as ``predict`` gives them; True keeps a cell."""
         size = max(_PIXELS_AT_ONCE // self.image.size, 1)
         parts = [
-            np.asarray(self.predict(self.masked(masks[start : start + size])), np.float32)
+            np.asarray(self.predict(self.masked(masks[start : start + size])))
             for start in range(0, len(masks), size)
         ]
         return np.concatenate(parts)

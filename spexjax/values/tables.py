@@ -43,21 +43,28 @@ class Tabular:
         return fingerprint(self.name, tabular=1, x=self.x, background=self.background)
 
     def __call__(self, masks: Bool[np.ndarray, "N n"], /) -> Float[np.ndarray, "N *K"]:
-        """Values, float32, of masks; True keeps a feature of the row."""
+        """Values, float64 (N,) or (N, K), of masks; True keeps a feature of the row.
+
+        Raises:
+          ValueError: if ``predict`` returns complex numbers, or not one answer per row.
+        """
         R = len(self.background)
         size = max(_ROWS_AT_ONCE // R, 1)
         parts = []
         for start in range(0, len(masks), size):
             kept = masks[start : start + size, None]
             rows = np.where(kept, self.x, self.background).reshape(-1, self.n)
-            answers = np.asarray(self.predict(rows), np.float64)
+            answers = np.asarray(self.predict(rows))
+            if np.iscomplexobj(answers):
+                raise ValueError("predict must return real numbers, got complex ones.")
             if answers.shape[:1] != rows.shape[:1]:
                 raise ValueError(
                     f"predict must return one answer per row, got shape {answers.shape} for "
                     f"{len(rows)} rows."
                 )
-            parts.append(answers.reshape(-1, R, *answers.shape[1:]).mean(axis=1))
-        return np.concatenate(parts).astype(np.float32)
+            by_mask = answers.astype(np.float64).reshape(-1, R, *answers.shape[1:])
+            parts.append(by_mask.mean(axis=1))
+        return np.concatenate(parts)
 
 
 def tabular(

@@ -59,6 +59,15 @@ def test_masked_cells_are_blurred_or_replaced(image):
     np.testing.assert_allclose(black(masks), cells, rtol=1e-5)
 
 
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.int64])
+def test_values_are_as_the_prediction_gave_them(dtype):
+    image = np.random.default_rng(0).random((8, 8))
+    f = values.image_grid(lambda images: total(images).astype(dtype), image, 2, 2)
+    got = f(np.eye(4, dtype=bool))
+    assert got.dtype == dtype
+    np.testing.assert_array_equal(got, total(f.masked(np.eye(4, dtype=bool))).astype(dtype))
+
+
 def test_integers_stay_integers():
     image = np.random.default_rng(0).integers(0, 256, (8, 8, 3), dtype=np.uint8)
     for replacement in ("mean", "blur"):

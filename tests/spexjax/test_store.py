@@ -1,11 +1,13 @@
 """The journal file: what comes back, what is refused, what happens when it cannot be written."""
 
+import json
 import os
 import resource
 import shutil
 import sqlite3
 import tempfile
 import time
+import zlib
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -157,6 +159,115 @@ def test_fifty_thousand_values_take_less_than_a_second(path, n, chunk):
     assert min(took["read"]) < 1.0
 
 
+# Precision, and files of version 1
+
+
+def wide_values(count, seed=0, outputs=()):
+    """float64 numbers that float32 cannot hold: too long, too large or too small for it."""
+    return some_values(count, seed, outputs).astype(np.float64) / 3 * 10.0 ** (50 * (seed % 3 - 1))
+
+
+@pytest.mark.parametrize("outputs", [(), (1,), (3,)])
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_float64_comes_back_bit_for_bit(path, outputs, seed):
+    masks, answers = some_masks(50), wide_values(50, seed, outputs)
+    with Store(path) as store:
+        journal = store.journal("f", N)
+        journal.add(masks[:30], answers[:30])
+        journal.add(masks[30:], answers[30:])
+        before = journal.lookup(masks)
+    with Store(path) as store:
+        for back in (before, store.journal("f", N).lookup(masks)):
+            assert back.dtype == np.float64
+            np.testing.assert_array_equal(back, answers)
+        np.testing.assert_array_equal(store.journal("f", N).everything()[1], answers)
+
+
+def answer_bytes(path):
+    with sqlite3.connect(path) as connection:
+        rows = connection.execute("SELECT size, LENGTH(answers) FROM chunks ORDER BY id").fetchall()
+    connection.close()
+    return [length // size for size, length in rows]
+
+
+def test_a_chunk_takes_eight_bytes_a_value_only_where_four_lose_something(path):
+    masks = some_masks(40)
+    with Store(path) as store:
+        journal = store.journal("f", N)
+        journal.add(masks[:10], np.arange(10))
+        journal.add(masks[10:20], some_values(10).astype(np.float64))
+        assert journal.lookup(masks[:20]).dtype == journal.everything()[1].dtype == np.float32
+        journal.add(masks[20:30], np.r_[np.zeros(9), 0.1])
+        journal.add(masks[30:], some_values(10))
+        assert journal.lookup(masks[:1]).dtype == journal.everything()[1].dtype == np.float64
+    assert answer_bytes(path) == [4, 4, 8, 4]
+    with Store(path) as store:
+        expected = np.r_[np.arange(10), some_values(10), np.zeros(9), 0.1, some_values(10)]
+        back = store.journal("f", N).lookup(masks)
+        assert back.dtype == np.float64
+        np.testing.assert_array_equal(back, expected)
+
+
+def test_merging_and_vacuum_keep_both_precisions(path, tmp_path):
+    narrow, wide = some_masks(20), some_masks(20, 5)
+    other = tmp_path / "other"
+    with Store(path) as store, Store(other) as source:
+        store.journal("f", N).add(narrow, some_values(20))
+        source.journal("f", N).add(wide, wide_values(20))
+        source.journal("g", N).add(narrow, some_values(20))
+        assert store.merge(source) == 40
+        for _ in range(2):
+            back = store.journal("f", N).lookup(np.concatenate([narrow, wide]))
+            np.testing.assert_array_equal(back, np.r_[some_values(20), wide_values(20)])
+            assert store.journal("g", N).everything()[1].dtype == np.float32
+            store.vacuum()
+    assert answer_bytes(path) == [8, 4]
+
+
+def version_1(path, masks, answers):
+    """A store as spexjax 0.1 wrote it, from its description rather than by its code."""
+    keys = np.packbits(gf2.unpack_numpy(masks, N), axis=1, bitorder="little").tobytes()
+    blob = np.asarray(answers, "<f4").tobytes()
+    head = json.dumps(["model, text", N, 0, len(keys)]).encode()
+    connection = sqlite3.connect(path)
+    for sql in (
+        "CREATE TABLE functions (id INTEGER PRIMARY KEY AUTOINCREMENT, key TEXT NOT NULL UNIQUE, "
+        "n INTEGER NOT NULL, outputs INTEGER)",
+        "CREATE TABLE chunks (id INTEGER PRIMARY KEY AUTOINCREMENT, function INTEGER NOT NULL, "
+        "size INTEGER NOT NULL, masks BLOB NOT NULL, answers BLOB NOT NULL, "
+        "checksum INTEGER NOT NULL)",
+        "CREATE INDEX chunks_of_function ON chunks (function, id)",
+        "PRAGMA application_id = 1936745848",
+        "PRAGMA user_version = 1",
+        "PRAGMA journal_mode = WAL",
+        f"INSERT INTO functions (key, n, outputs) VALUES ('model, text', {N}, 0)",
+    ):
+        connection.execute(sql)
+    connection.execute(
+        "INSERT INTO chunks (function, size, masks, answers, checksum) VALUES (1, ?, ?, ?, ?)",
+        (len(masks), keys, blob, zlib.crc32(head + keys + blob)),
+    )
+    connection.commit()
+    connection.close()
+
+
+def test_a_store_of_version_1_is_read_and_continued(path):
+    version_1(path, some_masks(20), some_values(20))
+    before = path.read_bytes()
+    with Store(path, read_only=True) as store:
+        back = store.journal("model, text", N).lookup(some_masks(20))
+    assert back.dtype == np.float32 and path.read_bytes() == before
+    np.testing.assert_array_equal(back, some_values(20))
+    with Store(path) as store:
+        # So that a library which knows four bytes a value only does not take them for damaged.
+        assert store.database.execute("PRAGMA user_version").fetchone() == (2,)
+        store.journal("model, text", N).add(some_masks(7, 1), wide_values(7))
+    with Store(path) as store:
+        masks, values = store.journal("model, text", N).everything()
+        np.testing.assert_array_equal(masks, np.r_[some_masks(20), some_masks(7, 1)])
+        np.testing.assert_array_equal(values, np.r_[some_values(20), wide_values(7)])
+
+
 # Files that are refused
 
 
@@ -211,8 +322,13 @@ def change(path, *statements):
 
 
 def test_a_newer_version_is_refused(filled):
-    change(filled, "PRAGMA user_version = 2")
-    refused(filled, "written by a newer spexjax \\(format 2; this one reads 1\\)")
+    change(filled, "PRAGMA user_version = 3")
+    refused(filled, "written by a newer spexjax \\(format 3; this one reads 2\\)")
+
+
+def test_a_version_that_never_was_is_refused(filled):
+    change(filled, "PRAGMA user_version = 0")
+    refused(filled, "its tables are not those of a store")
 
 
 @pytest.mark.parametrize(
@@ -233,6 +349,7 @@ def test_other_tables_are_refused(filled, sql):
     "sql",
     [
         "UPDATE chunks SET answers = zeroblob(80)",
+        "UPDATE chunks SET answers = zeroblob(160)",
         "UPDATE chunks SET answers = substr(answers, 1, 76), size = 19",
         "UPDATE chunks SET size = 'many'",
         "UPDATE chunks SET size = -20",

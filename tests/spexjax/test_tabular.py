@@ -30,9 +30,22 @@ def test_masked_features_come_from_the_background(data, replacement):
     masks = np.random.default_rng(1).random((30, 5)) < 0.5
     rows = background if replacement == "sample" else background.mean(axis=0, keepdims=True)
     expected = [definition(x, rows, m) for m in masks]
-    assert f.n == 5 and f(masks).dtype == np.float32
-    np.testing.assert_allclose(f(masks), expected, rtol=1e-5, atol=1e-6)
-    np.testing.assert_allclose(f(np.ones((1, 5), bool))[0], predict(x[None])[0], rtol=1e-6)
+    assert f.n == 5 and f(masks).dtype == np.float64
+    np.testing.assert_allclose(f(masks), expected, rtol=1e-12, atol=1e-14)
+    np.testing.assert_allclose(f(np.ones((1, 5), bool))[0], predict(x[None])[0], rtol=1e-12)
+
+
+def test_a_small_effect_on_a_large_prediction_is_kept(data):
+    f = values.tabular(lambda rows: np.float64(rows[:, 0] > 0) + 1e8, data[0], data[1:])
+    share = (data[1:, 0] > 0).mean()
+    assert 0.1 < share < 0.9 and data[0, 0] > 0
+    np.testing.assert_allclose(f(np.eye(5, dtype=bool)[:2]) - 1e8, [1, share], atol=1e-6)
+
+
+def test_complex_predictions_are_refused(data):
+    f = values.tabular(lambda rows: rows[:, 0] * 1j, data[0], data[1:])
+    with pytest.raises(ValueError, match="must return real numbers"):
+        f(np.ones((1, 5), bool))
 
 
 def test_a_fixed_baseline_and_a_scalar_prediction(data):

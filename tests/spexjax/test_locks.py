@@ -1,4 +1,4 @@
-"""Processes take turns; a holder that dies gives its turn back."""
+"""Locks between processes; a holder that dies releases its lock."""
 
 import signal
 import subprocess
@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from spexjax.store import locks
+from spexjax.store import StoreWarning, locks
 
 HOLD = """
 import fcntl, sys, time
@@ -46,29 +46,46 @@ def test_waiting_is_announced_and_ends_with_the_holder(path, holder, monkeypatch
             holder.send_signal(signal.SIGKILL)
             holder.wait()
 
-    start, mine = locks.time.monotonic(), locks.Turns(path)
-    with pytest.warns(RuntimeWarning, match="Another process is asking the same"), mine.take(3):
+    start, mine = locks.time.monotonic(), locks.FileLocks(path)
+    with (
+        pytest.warns(RuntimeWarning, match="Another process is asking the same"),
+        mine.exclusive(3),
+    ):
         assert holder.poll() == -signal.SIGKILL and waits[0] is None
     mine.close()
 
 
 def test_other_numbers_are_free(path, holder):
-    mine = locks.Turns(path)
+    mine = locks.FileLocks(path)
     for _ in range(2):
-        with mine.take(2), mine.take(4):
+        with mine.exclusive(2), mine.exclusive(4):
             assert holder.poll() is None
     mine.close()
 
 
-def test_without_locks_there_are_no_turns(path, holder, monkeypatch):
+def test_a_lock_that_is_refused_is_given_up_with_one_warning(path, holder, monkeypatch):
     def unsupported(*_):
         raise OSError(45, "not supported")
 
     monkeypatch.setattr(locks.fcntl, "lockf", unsupported)
-    mine = locks.Turns(path)
-    with mine.take(3):
+    mine = locks.FileLocks(path)
+    with pytest.warns(StoreWarning, match="not supported.*both may pay"), mine.exclusive(3):
         assert holder.poll() is None
+    with mine.exclusive(3):  # warned of once
+        assert holder.poll() is None
+    mine.close()
+
+
+def test_a_lock_file_that_cannot_be_made_is_given_up_with_a_warning(tmp_path):
+    mine = locks.FileLocks(tmp_path / "no folder" / "calls.sqlite")
+    with pytest.warns(StoreWarning, match="could not be locked"), mine.exclusive(3):
+        pass
+    mine.close()
+
+
+def test_systems_without_locks_wait_for_nobody(path, holder, monkeypatch):
     monkeypatch.setattr(locks, "fcntl", None)
-    with mine.take(3):
+    mine = locks.FileLocks(path)
+    with mine.exclusive(3):
         assert holder.poll() is None
     mine.close()
