@@ -158,10 +158,11 @@ class _Calls:
 
     def _call(self, rows: np.ndarray) -> ArrayLike:
         if not isinstance(self.f, OnDevice):
-            returned = np.asarray(self.f(gf2.unpack_numpy(rows, self.n)))
-            return checked(returned, len(rows), self._outputs())
+            on_host = np.asarray(self.f(gf2.unpack_numpy(rows, self.n)))
+            return checked(on_host, len(rows), self._outputs())
         padded = np.zeros((self.padded, rows.shape[1]), np.uint32)
         padded[: len(rows)] = rows
+        # Explicit transfers, here and in the checks: they are what jax.transfer_guard lets pass.
         returned = self.f(gf2.unpack(jax.device_put(padded), self.n))
         values = checked(returned, self.padded, self._outputs())
         if isinstance(values, jax.Array):  # by [:] the bounds would be sent to the device
