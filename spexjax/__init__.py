@@ -9,12 +9,14 @@ from spexjax import indices, masks, metrics, plot, regression, selection, values
 from spexjax.codes import bch, chase, gf2, gf2m
 from spexjax.decoding import peeling, spex
 from spexjax.decoding.peeling import PeelConfig
-from spexjax.decoding.spex import Spex
-from spexjax.explain import explain
+from spexjax.evaluate import evaluate
+from spexjax.explain import design, explain, fit
 from spexjax.explanation import Explanation
+from spexjax.masks.design import Design
 from spexjax.methods import baselines
+from spexjax.methods.auto import Auto
 from spexjax.methods.proxyspex import ProxySpex
-from spexjax.methods.registry import Auto
+from spexjax.methods.spex import Spex
 from spexjax.preview import preview
 from spexjax.spectra import spectrum, transforms
 from spexjax.spectra.spectrum import Spectrum
@@ -27,6 +29,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Auto",
+    "Design",
     "Explanation",
     "PeelConfig",
     "ProxySpex",
@@ -40,8 +43,11 @@ __all__ = [
     "bch",
     "boosting",
     "chase",
+    "design",
+    "evaluate",
     "explain",
     "fingerprint",
+    "fit",
     "gf2",
     "gf2m",
     "indices",

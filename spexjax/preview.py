@@ -1,16 +1,13 @@
 """What a run will ask for, before anything is paid."""
 
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import jax
-import numpy as np
 
 from spexjax.codes import gf2
-from spexjax.explain import seed_key
-from spexjax.methods.purchase import Caller
-from spexjax.methods.registry import resolve
-from spexjax.store.store import Store, key_of
+from spexjax.explain import design
+from spexjax.store import Store, key_of
 
 _VALUE_BYTES = 4
 
@@ -58,7 +55,7 @@ def preview(
     store_key: str | None = None,
     f: Any = None,
 ) -> Cost:
-    """Runs a method up to its first purchase, and stops there. No value function is called.
+    """Says what :func:`spexjax.explain` will ask for. No value function is called.
 
     Args:
       n, budget, method, max_order, seed, chunk_size, store, store_key: as for ``explain``; a
@@ -68,11 +65,7 @@ def preview(
     Raises:
       ValueError: as ``explain``.
     """
-    config, run = resolve(method)
-    try:
-        run(cast(Caller, _Till(n)), budget, config, max_order, seed_key(seed))
-    except _Asked as asked:
-        packed = asked.packed
+    packed = design(n, budget=budget, method=method, max_order=max_order, seed=seed).packed
     stored = 0
     if store is not None:
         name = key_of(f, store_key)
@@ -84,22 +77,6 @@ def preview(
     matrix = rows * gf2.WORD * words * (1 + _VALUE_BYTES)
     memory = packed.nbytes + rows * _VALUE_BYTES + min(chunk_size, rows) * n + matrix
     return Cost(n, rows, stored, chunk_size, memory)
-
-
-class _Asked(Exception):
-    def __init__(self, packed: np.ndarray):
-        super().__init__("the method asked for masks")
-        self.packed = packed
-
-
-class _Till:
-    """Stands in for a :class:`~spexjax.methods.purchase.Caller` and shows what it is asked for."""
-
-    def __init__(self, n: int):
-        self.n = n
-
-    def __call__(self, packed: np.ndarray) -> np.ndarray:
-        raise _Asked(np.asarray(packed))
 
 
 def _readable(size: int) -> str:

@@ -1,10 +1,12 @@
 """How a budget is spent: the ends, masks held out, a coded design, uniform masks."""
 
+from bisect import bisect_left
 from typing import NamedTuple
 
 from spexjax.codes import bch
 
 SMALLEST_B = 3
+LARGEST_TABLE = 30  # n of the largest table of all masks
 
 
 class Plan(NamedTuple):
@@ -25,7 +27,7 @@ class Plan(NamedTuple):
     uniform: int
     """Further uniform masks, for the refit."""
     costs: tuple[tuple[int, int, int], ...]
-    """(b, t, calls of the whole plan) of every design, affordable or one step beyond."""
+    """(b, t, smallest budget that affords it) of every design, affordable or one step beyond."""
 
     @property
     def total(self) -> int:
@@ -40,6 +42,18 @@ def design_cost(n: int, b: int, t: int, groups: int = 3) -> int:
 def held_out_size(budget: int) -> int:
     """10 % of the budget, between 32 and 1 000, but never more than a quarter of it."""
     return min(max(budget // 10, 32), 1000, budget // 4)
+
+
+def with_held_out(own: int) -> int:
+    """The smallest budget that leaves ``own`` masks when those held out have been set aside."""
+    # What is left never falls when the budget rises, and at least three quarters are left.
+    budgets = range(own, 2 * own + 34)
+    return budgets[bisect_left(budgets, own, key=lambda budget: budget - held_out_size(budget))]
+
+
+def affords_all(n: int, budget: int) -> bool:
+    """Whether a budget buys all 2^n masks, and a table of them is not too large (n ≤ 30)."""
+    return n <= LARGEST_TABLE and 2**n <= budget
 
 
 def plan_budget(
@@ -74,12 +88,12 @@ def plan_budget(
     for degree in range(1, t + 1):
         for bits in range(smallest, n + 1) if b is None else [b]:
             cost = design_cost(n, bits, degree, groups)
-            costs.append((bits, degree, cost + endpoints + held_out))
+            costs.append((bits, degree, with_held_out(2 + cost)))
             if cost > left:
                 break
-    fitting = [row for row in costs if coded and row[1] == t and row[2] <= budget]
-    chosen = fitting[-1][0] if fitting else None
-    spent = fitting[-1][2] - endpoints - held_out if fitting else 0
+    fitting = [bits for bits, degree, least in costs if coded and degree == t and least <= budget]
+    chosen = fitting[-1] if fitting else None
+    spent = 0 if chosen is None else design_cost(n, chosen, t, groups)
     return Plan(
         n, budget, endpoints, held_out, chosen, t, groups, spent, left - spent, tuple(costs)
     )

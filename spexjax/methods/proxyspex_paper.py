@@ -1,7 +1,5 @@
 """The published recipe of ProxySPEX, for comparison (Butler et al. 2025, section 4)."""
 
-from typing import NamedTuple
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,47 +7,42 @@ from jaxtyping import Bool, Float, Int, UInt32
 
 from spexjax import regression
 from spexjax.codes import gf2
-from spexjax.methods.proxyspex import ProxySpex
-from spexjax.methods.purchase import Samples
-from spexjax.spectra import spectrum
+from spexjax.masks.design import Design
+from spexjax.spectra import spectrum, subsets
 from spexjax.spectra.spectrum import Spectrum
 from spexjax.spectra.subsets import Sets
+from spexjax.surrogates.fitted import Done, Fit, Standardised
+from spexjax.surrogates.proposals import TREES
 from spexjax.trees import boosting, fourier, lightgbm
 from spexjax.trees.boosting import MAX_DEPTH, BoostConfig, Trees
 from spexjax.typing import Key
 
 DEPTHS: tuple[int | None, ...] = (3, 5, None)
-TREES = (500, 1000, 5000)
+COUNTS = (500, 1000, 5000)
 RATES = (0.01, 0.1)
 FOLDS = 5
 ENERGY = 0.95
 RIDGE_STRENGTHS = np.geomspace(1e-6, 1e6, 49).astype(np.float32)
 
 
-class Published(NamedTuple):
-    """The surrogates of all outputs: fitted without the held-out masks, and with them."""
-
-    honest: Spectrum
-    final: Spectrum
-    method: str
-
-
-def fit(samples: Samples, n: int, config: ProxySpex, key: Key) -> Published:
+def fit(design: Design, values: Standardised, with_lightgbm: bool, key: Key) -> Fit:
     """Fits every output by the published recipe; the held-out masks join for the coefficients."""
-    masks = gf2.unpack_numpy(samples.rows, n)
-    honest, final = [], []
-    for values in np.asarray(samples.values, np.float32).T:
-        train = ~samples.held_out
-        supports = strongest(_proxy(masks[train], values[train], config, n, key), n)
-        honest.append(_ridge(supports, masks[train], values[train], n))
-        final.append(_ridge(supports, masks, values, n))
-    name = "proxyspex-paper" if config.proxy == "lightgbm" else "proxyspex-paper-depth6"
-    return Published(spectrum.stack(honest), spectrum.stack(final), name)
+    n, train, stream = design.n, ~design.held_out, jax.random.fold_in(key, TREES)
+    masks = design.masks()
+    tested, final = [], []
+    for y in np.asarray(values.values, np.float32).T:
+        fold = (np.arange(int(train.sum())) % FOLDS).astype(np.int32)
+        grown = _lightgbm if with_lightgbm else _boosted
+        supports = strongest(grown(masks[train], y[train], fold, n, stream), n)
+        tested.append(_ridge(supports, masks[train], y[train], n))
+        final.append(_ridge(supports, masks, y, n))
+    done = Done.PAPER if with_lightgbm else Done.PAPER_DEPTH_6
+    return Fit(spectrum.stack(tested), spectrum.stack(final), done)
 
 
 def strongest(sets: dict[int, Sets], n: int) -> UInt32[np.ndarray, "terms W"]:
     """The fewest non-empty supports that hold 95 % of the energy, the strongest first."""
-    supports = np.concatenate([fourier.pack(s.members, n) for d, s in sets.items() if d])
+    supports = np.concatenate([subsets.pack(s.members, n) for d, s in sets.items() if d])
     energy = np.concatenate([s.values for d, s in sets.items() if d]) ** 2
     order = np.argsort(-energy, kind="stable")
     share = np.cumsum(energy[order])
@@ -58,23 +51,24 @@ def strongest(sets: dict[int, Sets], n: int) -> UInt32[np.ndarray, "terms W"]:
     return supports[order[: np.searchsorted(share, ENERGY * share[-1]) + 1]]
 
 
-def _proxy(
-    masks: Bool[np.ndarray, "N n"], values: Float[np.ndarray, "N"], config: ProxySpex, n: int, key
+def _boosted(
+    masks: Bool[np.ndarray, "N n"],
+    values: Float[np.ndarray, "N"],
+    fold: Int[np.ndarray, "N"],
+    n: int,
+    key: Key,
 ) -> dict[int, Sets]:
     """The Fourier transform of the trees that the grid search prefers."""
-    fold = (np.arange(len(values)) % FOLDS).astype(np.int32)
-    if config.proxy == "lightgbm":
-        return _lightgbm(masks, values, fold, n)
     best: tuple[float, Trees | None] = (np.inf, None)
     for depth in DEPTHS:
-        most = max(TREES)
+        most = max(COUNTS)
         boost = BoostConfig(depth=depth or MAX_DEPTH, rates=RATES, trees=most, patience=most)
         found = boosting.fit(masks, values, fold, key, boost, FOLDS)
-        errors = np.asarray(found.errors)[:, list(TREES)]
+        errors = np.asarray(found.errors)[:, list(COUNTS)]
         rate, count = np.unravel_index(np.argmin(errors), errors.shape)
         if errors[rate, count] < best[0]:
             trees = Trees(*(x[rate, FOLDS] for x in found.trees))
-            best = errors[rate, count], trees._replace(size=jnp.int32(TREES[count]))
+            best = errors[rate, count], trees._replace(size=jnp.int32(COUNTS[count]))
     if best[1] is None:
         raise ValueError("values must be finite numbers.")
     return fourier.terms(best[1], n)
@@ -85,19 +79,21 @@ def _lightgbm(
     values: Float[np.ndarray, "N"],
     fold: Int[np.ndarray, "N"],
     n: int,
+    key: Key,
 ) -> dict[int, Sets]:
+    """The same of LightGBM's trees, which draw nothing at random."""
     errors: dict[tuple[int | None, float, int], float] = {}
     for depth in DEPTHS:
         for rate in RATES:
-            total = np.zeros(len(TREES))
+            total = np.zeros(len(COUNTS))
             for c in range(FOLDS):
                 train, test = fold != c, fold == c
-                model = lightgbm.train(masks[train], values[train], depth, rate, max(TREES))
+                model = lightgbm.train(masks[train], values[train], depth, rate, max(COUNTS))
                 inputs = masks[test].astype(np.float32)
-                for i, count in enumerate(TREES):
+                for i, count in enumerate(COUNTS):
                     guess = model.predict(inputs, num_iteration=count)
                     total[i] += np.sum((values[test] - guess) ** 2)
-            errors |= {(depth, rate, t): float(e) for t, e in zip(TREES, total, strict=True)}
+            errors |= {(depth, rate, t): float(e) for t, e in zip(COUNTS, total, strict=True)}
     depth, rate, count = min(errors, key=lambda setting: errors[setting])
     return lightgbm.terms(lightgbm.train(masks, values, depth, rate, count), n)
 

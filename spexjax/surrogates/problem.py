@@ -1,10 +1,4 @@
-"""The refit: coefficients of a given support from *all* masks paid for, coded and uniform.
-
-The reference implementations keep the coefficients that peeling found and lose to plain linear
-regression at small budgets. Here the empty set, all single inputs and the found sets are fitted
-together, by ridge and by L1, with strengths chosen by cross-validation that is honest about the
-search (:mod:`spexjax.surrogates.cross_validation`): each fold's sets were decoded without its group. Linear fits (the
-sets found left out) are among the candidates, so the search can only help.
+"""A least-squares problem over sets: columns, Gram matrices and residuals, coded masks as bins.
 
 On coded masks the columns (−1)^⟨x,k⟩ need not be formed. The transform along ℓ is orthogonal, so
 the rows of delay i and group c become bins, in which column k has a single entry, at M_cᵀk. Gram
@@ -22,18 +16,13 @@ from jaxtyping import Bool, Float, Int32
 
 from spexjax.codes import chase
 from spexjax.decoding import bins
-from spexjax.masks import CodedDesign
-from spexjax.regression import fista
+from spexjax.masks.coded import CodedDesign
+from spexjax.regression import matmul
 from spexjax.spectra import transforms
 from spexjax.typing import Array
 
-# Strengths per method, relative: to the mean square of a column for ridge (1 by construction),
-# to the strength at which every coefficient vanishes for L1.
-RIDGE_STRENGTHS = tuple(10.0 ** (-4 + 0.75 * i) for i in range(8))
-L1_STRENGTHS = tuple(10.0 ** (-0.45 * i) for i in range(8))
-DEBIASING, _SHRINKING = 1e-6, 0.1
-_DENSE_TERMS = 4096
-METHODS = ("linear", "ridge", "sparse", "shrunk")
+# Gram matrices of more columns are not formed.
+_DENSE_COLUMNS = 4096
 
 
 class Rows(NamedTuple):
@@ -71,7 +60,7 @@ def columns(bits: Bool[Array, "rows n_pad"], features: Int32[Array, "S t"]) -> A
     last = padded.shape[1] - 1
     sets = jnp.where(features < 0, last, features)
     products = functools.reduce(jnp.multiply, (padded[:, member] for member in sets.T))
-    return jnp.concatenate([jnp.ones((bits.shape[0], 1)), single, products], axis=1)
+    return jnp.concatenate([jnp.ones((bits.shape[0], 1), jnp.float32), single, products], axis=1)
 
 
 def coded_part(
@@ -146,7 +135,7 @@ def per_mask(p: Problem, strength: Array) -> Array:
 
 def correlations(p: Problem) -> Float[Array, "T"]:
     """Xᵀy over the masks that count, divided by their number."""
-    out = p.columns.T @ (p.rows.weights * p.rows.values)
+    out = matmul(p.columns.T, p.rows.weights * p.rows.values)
     if p.coded is not None:
         B = p.coded.values.shape[1]
         out = out + jnp.sqrt(jnp.float32(B)) * _adjoint(p.coded, p.coded.values[..., None])[:, 0]
@@ -155,30 +144,30 @@ def correlations(p: Problem) -> Float[Array, "T"]:
 
 def gram(p: Problem) -> Float[Array, "T T"]:
     """XᵀX over the masks that count, divided by their number, in closed form where coded."""
-    out = p.columns.T @ (p.rows.weights[:, None] * p.columns)
+    out = matmul(p.columns.T, p.rows.weights[:, None] * p.columns)
     if p.coded is not None:
         c = p.coded
         _, B, _ = c.values.shape
         for g in range(c.bins.shape[0]):
             same = c.bins[g][:, None] == c.bins[g][None, :]
             signs = c.shifts[g][:, None] * c.signs
-            out = out + jnp.where(same, (B * c.weights[g] * signs) @ signs.T, 0.0)
+            out = out + jnp.where(same, matmul(B * c.weights[g] * signs, signs.T), 0.0)
     allowed = p.allowed[:, None] & p.allowed[None, :]
     return jnp.where(allowed, out, 0.0) / total_weight(p)
 
 
 def operator(p: Problem) -> Callable[[Array], Array]:
     """w ↦ G w for the Gram matrix of a problem, without forming it where T is large."""
-    if p.allowed.shape[0] <= _DENSE_TERMS:
+    if p.allowed.shape[0] <= _DENSE_COLUMNS:
         dense = gram(p)
-        return lambda w: w @ dense
+        return lambda w: matmul(w, dense)
 
     total = total_weight(p)
 
     def apply(w: Array) -> Array:
         w = jnp.where(p.allowed, w, 0.0)
         flat = w.reshape(-1, w.shape[-1]).T
-        out = p.columns.T @ (p.rows.weights[:, None] * (p.columns @ flat))
+        out = matmul(p.columns.T, p.rows.weights[:, None] * matmul(p.columns, flat))
         if p.coded is not None:
             B = p.coded.values.shape[1]
             out = out + B * _adjoint(p.coded, _forward(p.coded, flat))
@@ -194,7 +183,7 @@ def _forward(c: Coded, w: Float[Array, "T L"]) -> Float[Array, "C B D L"]:
 
     def one(bins: Array, shifts: Array) -> Array:
         terms = c.signs[:, :, None] * (shifts[:, None] * w)[:, None, :]
-        return jnp.zeros((B, D, w.shape[1])).at[bins].add(terms)
+        return jnp.zeros((B, D, w.shape[1]), jnp.float32).at[bins].add(terms)
 
     return jnp.stack([one(c.bins[g], c.shifts[g]) for g in range(C)])
 
@@ -203,7 +192,9 @@ def _adjoint(c: Coded, bins: Float[Array, "C B D L"]) -> Float[Array, "T L"]:
     """The weighted sum over groups and delays of each column's signs times its bin."""
 
     def one(place: Array, shifts: Array, weights: Array, values: Array) -> Array:
-        return shifts[:, None] * jnp.einsum("td,tdl->tl", c.signs * weights, values[place])
+        return shifts[:, None] * jnp.einsum(
+            "td,tdl->tl", c.signs * weights, values[place], precision="highest"
+        )
 
     groups = [one(c.bins[g], c.shifts[g], c.weights[g], bins[g]) for g in range(len(c.bins))]
     return functools.reduce(jnp.add, groups)
@@ -211,61 +202,25 @@ def _adjoint(c: Coded, bins: Float[Array, "C B D L"]) -> Float[Array, "T L"]:
 
 def residual_products(p: Problem, w: Float[Array, "L T"]) -> Float[Array, "L L"]:
     """Σ r_a r_b over the masks that count, r_a the residuals of the coefficient vector a."""
-    r = p.rows.values - w @ p.columns.T
-    out = (r * p.rows.weights) @ r.T
-    c = p.coded
-    if c is None:
+    r = p.rows.values - matmul(w, p.columns.T)
+    out = matmul(r * p.rows.weights, r.T)
+    if p.coded is None:
         return out
+    r = jax.lax.map(functools.partial(_coded_residual, p.coded), w)
+    weighted = r * p.coded.weights[:, None]
+    return out + matmul(weighted.reshape(len(w), -1), r.reshape(len(w), -1).T)
+
+
+def residual_energies(p: Problem, w: Float[Array, "L T"]) -> Float[Array, "L"]:
+    """Σ r_a² over the masks that count: the diagonal of :func:`residual_products`."""
+    r = p.rows.values - matmul(w, p.columns.T)
+    out = matmul(r**2, p.rows.weights)
+    if p.coded is None:
+        return out
+    c = p.coded
+    return out + jax.lax.map(lambda v: jnp.sum(_coded_residual(c, v) ** 2 * c.weights[:, None]), w)
+
+
+def _coded_residual(c: Coded, v: Float[Array, "T"]) -> Float[Array, "C B D"]:
     scale = jnp.sqrt(jnp.float32(c.values.shape[1]))
-
-    def on_coded(v: Array) -> Array:
-        return c.values - scale * _forward(c, v[:, None])[..., 0]
-
-    r = jax.lax.map(on_coded, w)
-    weighted = r * c.weights[:, None]
-    return out + weighted.reshape(len(w), -1) @ r.reshape(len(w), -1).T
-
-
-def candidates(p: Problem, sets: Bool[Array, "T"]) -> Float[Array, "candidates T"]:
-    """Coefficients of every method at every strength, (len(METHODS) · A, T).
-
-    "linear" is ridge without the found sets, "ridge" ridge with them; L1 at A strengths chooses
-    the columns of "sparse" and "shrunk", which are then fitted by ridge, hardly and mildly
-    penalised (the relaxed lasso: Meinshausen 2007).
-
-    Args:
-      p: the problem.
-      sets: True at columns of found sets, which the linear fits leave out.
-    """
-    G, b = operator(p), correlations(p)
-    A, T = len(RIDGE_STRENGTHS), b.shape[0]
-    penalty = jnp.ones(T).at[0].set(0.0)
-    largest = jnp.max(jnp.abs(b.at[0].set(0.0)))
-    sparse, _ = fista.lasso_solve(
-        G,
-        jnp.broadcast_to(b, (A, T)),
-        jnp.asarray(L1_STRENGTHS, jnp.float32) * largest,
-        fista.lipschitz(G, b),
-        penalty=penalty,
-        mask=p.allowed,
-        tol=1e-4,
-        max_iter=300,
-    )
-    chosen = (sparse != 0.0) & p.allowed
-    fixed = jnp.broadcast_to(jnp.stack([p.allowed & ~sets, p.allowed])[:, None], (2, A, T))
-    w, _ = fista.ridge_solve(
-        G,
-        jnp.broadcast_to(b, (len(METHODS), A, T)),
-        per_mask(p, jnp.asarray([[strength(m, a) for a in range(A)] for m in METHODS])),
-        penalty=penalty,
-        mask=jnp.concatenate([fixed, chosen[None], chosen[None]]),
-        max_iter=200,
-    )
-    return w.reshape(-1, T)
-
-
-def strength(method: str, place: int) -> float:
-    """The ridge strength of a method's candidate."""
-    if method in ("linear", "ridge"):
-        return RIDGE_STRENGTHS[place]
-    return DEBIASING if method == "sparse" else _SHRINKING
+    return c.values - scale * _forward(c, v[:, None])[..., 0]

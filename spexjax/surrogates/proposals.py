@@ -3,8 +3,10 @@
 Boosted trees propose the supports of their Fourier transform, whatever their size; screening
 proposes the pairs that correlate most with what a linear fit leaves (sure independence screening:
 Fan and Lv 2008). How a set came about also says how likely it is: the penalties of
-:func:`penalties` make the L1 fits of :mod:`spexjax.surrogates.fits` favour single inputs, sets on which
-the trees are strong, or sets of inputs that matter (heredity: Chipman 1996).
+:func:`penalties` make the L1 fits of :mod:`spexjax.surrogates.fits` favour single inputs, sets
+on which the trees are strong, or sets of inputs that matter (heredity: Chipman 1996).
+
+The constants were chosen by ``python -m spexjax.experiments.bench_budget --budgets 250 1000``.
 """
 
 import dataclasses
@@ -17,10 +19,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float, Int, Int32
 
-from spexjax.regression import fista
+from spexjax.regression import ridge_solve
 from spexjax.trees import ensemble, fourier
 from spexjax.trees.boosting import BoostConfig, Trees
-from spexjax.typing import Array, Key
+from spexjax.typing import Array, ArrayLike, Key
 
 SCREENED_FEATURES = 2048
 _FROM_TREES = 4096
@@ -35,6 +37,9 @@ BOOSTS = (
     BoostConfig(depth=4, trees=400, min_child=10.0, rows=0.8, columns=0.7),
 )
 """Trees of three depths, and some grown on samples."""
+SCHEMES = ("plain", "trees", "heredity", "linear")
+"""Ways to weigh the columns in the L1 penalty; see :func:`penalties`."""
+TREES = 8  # the sub-stream of the user's key that trees draw from
 _RIDGE_ROWS = 1.0  # the penalty of the linear fit, in rows per feature
 
 
@@ -46,8 +51,8 @@ class Wider:
       sets: most sets proposed in each lane; with few masks it is three sets to two masks.
       pairs: whether pairs are screened.
       boosts: settings of the boosted trees, the mean of which proposes; none if empty.
-      most_features: no trees are grown for more features than this; pairs are then screened among
-        the 2 048 inputs of largest linear coefficient.
+      most_features: with more inputs than this trees grow on those of largest linear coefficient,
+        and pairs are screened among 2 048 of these.
     """
 
     sets: int = 896
@@ -71,11 +76,11 @@ class Proposal(NamedTuple):
 
 
 def propose(
-    masks: Bool[np.ndarray, "N n_pad"],
-    values: Float[np.ndarray, "N"],
+    masks: Bool[ArrayLike, "N n_pad"],
+    values: Float[ArrayLike, "N"],
     fold: Int[np.ndarray, "N"],
     folds: int,
-    given: Int32[np.ndarray, "L S t"],
+    given: Int32[np.ndarray, "lanes S t"],
     config: Wider,
     n: int,
     max_order: int,
@@ -94,10 +99,9 @@ def propose(
       max_order: largest set.
       key: of the trees.
     """
-    signs = jnp.where(jnp.asarray(masks), -1.0, 1.0)
-    linear, residual = _linear(signs, jnp.asarray(values), jnp.asarray(fold), folds)
     L, S, t = given.shape
-    n_pad = masks.shape[1]
+    signs = jnp.where(jnp.asarray(masks), jnp.float32(-1.0), jnp.float32(1.0))
+    linear, residual = _linear(signs, jnp.asarray(values), jnp.asarray(fold), folds)
     asked = _SETS_PER_ROW * np.count_nonzero(fold >= 0)
     most = min(config.sets, _SETS_BUCKET * math.ceil(asked / _SETS_BUCKET))
     pairs = np.zeros((L, 0, 2), np.int32)
@@ -105,8 +109,8 @@ def propose(
         count = min(most, n * (n - 1) // 2)
         pairs = np.asarray(_screen(signs, residual, linear, jnp.int32(n), count))
     trees = None
-    if config.boosts and n <= config.most_features:
-        trees = ensemble.grow(masks, values, fold, folds, config.boosts, max_order, key)
+    if config.boosts:
+        trees = grow(masks, values, fold, folds, config, n, max_order, key)
     members = np.full((L, most, t), -1, np.int32)
     strength = np.zeros((L, S + most), np.float32)
     single = np.abs(np.asarray(linear))
@@ -117,20 +121,44 @@ def propose(
         members[lane], strength[lane] = _rank(
             given[lane], sets[~alone], sizes[~alone], pairs[lane], most
         )
-    single[:, n:] = 0.0
-    assert single.shape == (L, n_pad)
     return Proposal(members, strength, single)
 
 
-SCHEMES = ("plain", "trees", "heredity", "linear")
+def grow(
+    masks: Bool[ArrayLike, "N n_pad"],
+    values: Float[ArrayLike, "N"],
+    fold: Int[np.ndarray, "N"],
+    folds: int,
+    config: Wider,
+    n: int,
+    max_order: int,
+    key: Key,
+) -> Trees:
+    """The boosted trees of every lane (:func:`spexjax.trees.ensemble.grow`).
+
+    With more than ``config.most_features`` inputs, on those of largest linear coefficient.
+    """
+    if n <= config.most_features:
+        return ensemble.grow(masks, values, fold, folds, config.boosts, max_order, key)
+    signs = jnp.where(jnp.asarray(masks), jnp.float32(-1.0), jnp.float32(1.0))
+    linear, _ = _linear(signs, jnp.asarray(values), jnp.asarray(fold), folds)
+    rank = np.abs(np.asarray(linear))[:, :n].max(axis=0)
+    chosen = np.sort(np.argsort(-rank, kind="stable")[: config.most_features])
+    trees = ensemble.grow(
+        jnp.asarray(masks)[:, chosen], values, fold, folds, config.boosts, max_order, key
+    )
+    features = np.asarray(trees.features)
+    return trees._replace(features=np.where(features >= 0, chosen[features], -1))
+
+
 # At 250 masks screened pairs are mostly chance: as cheap as the trees' sets they cost 0.01 of R².
 _UNKNOWN = 3.0
 
 
 def penalties(
     members: Int32[np.ndarray, "L S t"], proposal: Proposal
-) -> Float[np.ndarray, "L P columns"]:
-    """The weights in the L1 penalty of the columns (∅, single inputs, sets) under each scheme.
+) -> dict[str, Float[np.ndarray, "L columns"]]:
+    """For each scheme the weights in the L1 penalty of the columns (∅, single inputs, sets).
 
     * plain: 1;
     * trees: (s / (|F(S)| + s/10))^½, s the median of the trees' coefficients |F|;
@@ -158,10 +186,18 @@ def penalties(
     heredity = np.clip(1 / (geometric + 0.05), 0.1, 10.0) * np.sqrt(sizes)
     linear = np.where(sizes == 1, 0.1, heredity)
 
-    schemes = np.stack([np.ones_like(sizes), adaptive, heredity, linear], axis=1)
+    weights = {
+        "plain": np.ones_like(sizes),
+        "trees": adaptive,
+        "heredity": heredity,
+        "linear": linear,
+    }
     if proposal.strength.any():
-        schemes[:, 1:, n_pad:] *= np.where(proposal.strength > 0, 1.0, _UNKNOWN)[:, None]
-    return np.pad(schemes, ((0, 0), (0, 0), (1, 0))).astype(np.float32)
+        unknown = np.where(proposal.strength > 0, 1.0, _UNKNOWN)
+        for scheme in ("trees", "heredity", "linear"):
+            weights[scheme] = weights[scheme].copy()
+            weights[scheme][:, n_pad:] *= unknown
+    return {s: np.pad(weights[s], ((0, 0), (1, 0))).astype(np.float32) for s in SCHEMES}
 
 
 def _median(x: np.ndarray) -> np.ndarray:
@@ -176,7 +212,7 @@ def _linear(
 ) -> tuple[Float[Array, "L n_pad"], Float[Array, "L N"]]:
     """Ridge regression on the single inputs in each lane: coefficients, weighted residuals."""
     counts = (fold >= 0).astype(jnp.float32)
-    held_out = (fold == jnp.arange(folds)[:, None]).astype(jnp.float32)
+    held_out = (fold == jnp.arange(folds, dtype=fold.dtype)[:, None]).astype(jnp.float32)
     train = jnp.concatenate([counts - held_out, counts[None]])
     size = jnp.maximum(jnp.sum(train, axis=1, keepdims=True), 1.0)
     values = jnp.where(fold >= 0, values, 0.0)
@@ -190,7 +226,7 @@ def _linear(
 
     features = jnp.maximum(jnp.sum(present, dtype=jnp.float32), 1.0)
     strength = _RIDGE_ROWS * features / size[:, 0]
-    w, _ = fista.ridge_solve(
+    w, _ = ridge_solve(
         product, _matmul(centred, signs) / size, strength, mask=present, tol=1e-4, max_iter=50
     )
     residual = train * (centred - _matmul(w, signs.T))

@@ -1,153 +1,140 @@
-"""ProxySPEX with one support for many outputs: trees on what the outputs share.
+"""One support for many outputs, found on what they share.
 
-The leading principal directions of the outputs stand in for them. Boosted trees are grown on each
-direction, in every fold of a cross-validation, and a set is as strong as the energy that the
-trees of all directions give it. Ridge regression on ever more of the strongest sets, at every
-strength, is compared on the folds; the winner is fitted to every output. L1, which would choose
-other sets for each output, is no candidate.
+The leading principal directions of the outputs stand in for them. Sets are decoded from the summed
+energy of all outputs; boosted trees are grown on each direction, and a set is as strong as the
+energy that the trees of all directions give it. Both are found in every fold of a
+cross-validation. Ridge regression on ever more of these sets, at every strength, is compared on
+the folds; the winner is fitted to every output. L1, which would choose other sets for each output,
+is no candidate.
 """
-
-import functools
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Bool, Float, Int, Int32, UInt32
+from jaxtyping import Bool, Float, Int32
 
 from spexjax.codes import gf2
 from spexjax.decoding import spex
-from spexjax.methods.purchase import Samples
-from spexjax.regression import fista
+from spexjax.decoding.peeling import PeelConfig
+from spexjax.masks.coded import CodedDesign
+from spexjax.masks.design import Design
+from spexjax.regression import matmul, ridge_solve
 from spexjax.spectra import spectrum
 from spexjax.spectra.spectrum import Spectrum
-from spexjax.surrogates import problem
-from spexjax.surrogates.problem import RIDGE_STRENGTHS, Problem, Rows
+from spexjax.surrogates import folds, proposals
+from spexjax.surrogates.fits import RIDGE_STRENGTHS
+from spexjax.surrogates.fitted import Done, Fit, Standardised
+from spexjax.surrogates.folds import Data, Table
+from spexjax.surrogates.problem import correlations, operator, per_mask, residual_energies
 from spexjax.surrogates.proposals import Wider
-from spexjax.trees import ensemble, fourier
+from spexjax.trees import fourier
 from spexjax.trees.boosting import Trees
 from spexjax.typing import Array, Key
 
-FOLDS = 5
 DIRECTIONS = 8
 SIZES = (0, 32, 96, 256, 512, 896)
-"""Sets besides the single inputs that are tried."""
-_ROW_BUCKET = 64
+"""Sets of the trees that are tried."""
 _OUTPUTS_AT_ONCE = 64
 
 
-class JointFit(NamedTuple):
-    """One support with the coefficients of all outputs."""
-
-    honest: Spectrum
-    """Fitted without the held-out masks, (K, S)."""
-    final: Spectrum
-    """The same support, fitted with them."""
-    sets: int
-    """How many sets of the trees cross-validation kept; 0 is a linear fit."""
-
-
-class _Data(NamedTuple):
-    bits: Bool[Array, "rows n_pad"]
-    values: Float[Array, "rows k"]
-    training: Float[Array, "rows"]
-    fold: Int32[Array, "rows"]
-
-
-def fit(samples: Samples, n: int, config: Wider, max_order: int, key: Key) -> JointFit:
+def fit(
+    design: Design, values: Standardised, peel: PeelConfig, wider: Wider | None, key: Key
+) -> Fit:
     """Finds one support for all outputs and fits it to each.
 
     Args:
-      samples: uniform masks and values (rows, K); no coded ones.
-      n: number of features.
-      config: settings of the trees.
-      max_order: sets of more members are not fitted.
+      design: the masks.
+      values: f there; outputs count by their energy, as f gave them.
+      peel: settings of the search, where masks are coded.
+      wider: settings of the trees; none are grown if None.
       key: of the trees.
     """
-    n_pad = gf2.num_words(n) * gf2.WORD
-    count = len(samples.rows)
-    size = max(_ROW_BUCKET, 1 << max(count - 1, 0).bit_length())
-    bits = np.pad(gf2.unpack_numpy(samples.rows, n), ((0, size - count), (0, n_pad - n)))
-    values = np.pad(np.asarray(samples.values, np.float32), ((0, size - count), (0, 0)))
-    real = np.arange(size) < count
-    training = real & ~np.pad(samples.held_out, (0, size - count))
-    # The level of every output is fitted, so that it may be taken out first.
-    level = values[training].mean(axis=0)
-    values = np.where(real[:, None], values - level, 0.0).astype(np.float32)
-
-    basis = _directions(values, training)
-    fold = np.pad(samples.unit, (0, size - count)) % FOLDS
-    data = _Data(
-        jnp.asarray(bits),
-        jnp.asarray(values) @ basis,
-        jnp.asarray(training, jnp.float32),
-        jnp.asarray(fold, jnp.int32),
-    )
-    lanes = np.where(training, fold, -1).astype(np.int32)
-    features = propose(bits, np.asarray(data.values), lanes, config, n, max_order, key)
-    allowed = _allowed(features, n, n_pad)
-    errors = np.asarray(_errors(data, jnp.asarray(features), jnp.asarray(allowed)))
+    n, n_pad, coded = design.n, gf2.num_words(design.n) * gf2.WORD, design.coded
+    weight = (values.spread / values.spread.max()).astype(np.float32)
+    data = folds.data_of(design, jnp.asarray(values.values) * weight)
+    given, info = folds.decoded_sets(coded, data, peel, design.max_order, shared=True)
+    basis = _directions(data)
+    directions = _projected(data, basis)
+    members = given[0]
+    if wider is not None:
+        table = folds.table_of(coded, directions)
+        trees = propose(table, members, wider, design, folds.num_folds(coded), key)
+        width = trees.shape[2] - members.shape[2]
+        pad = (max(width, 0), 0), (max(-width, 0), 0)
+        members, trees = (
+            np.pad(x, ((0, 0), (0, 0), p), constant_values=-1)
+            for x, p in zip((members, trees), pad, strict=True)
+        )
+        members = np.concatenate([members, trees], axis=1)
+    allowed = _nested(members, given.shape[2], n, n_pad)
+    errors = np.asarray(_errors(coded, directions, jnp.asarray(members), jnp.asarray(allowed)))
     best, strength = np.unravel_index(np.argmin(errors), errors.shape)
 
-    everything = data._replace(values=jnp.asarray(values))
-    settled = functools.partial(
-        _ridge, features=jnp.asarray(features[-1]), allowed=jnp.asarray(allowed[-1, best]),
-        strength=jnp.float32(RIDGE_STRENGTHS[strength]),
-    )  # fmt: skip
-    honest = settled(everything)
-    final = settled(everything._replace(training=jnp.asarray(real, jnp.float32)))
+    support = jnp.asarray(members[-1]), jnp.asarray(allowed[-1, best])
+    level = jnp.float32(RIDGE_STRENGTHS[strength])
     keep = allowed[-1, best]
-    supports = _supports(features[-1], n_pad)[keep]
+    supports = folds.column_supports(members[-1], n_pad)[keep]
 
-    def assemble(w: Array) -> Spectrum:
-        coefficients = np.array(w)
-        coefficients[:, 0] += level
-        return spectrum.from_terms(supports, coefficients[:, keep], n)
+    def assemble(weights: Array) -> Spectrum:
+        w = np.asarray(_ridge(coded, data, weights, *support, level)) / weight[:, None]
+        return spectrum.from_terms(supports, w[:, keep], n)
 
-    return JointFit(assemble(honest), assemble(final), int(keep[1 + n_pad :].sum()))
+    done = Done.LINEAR
+    if keep[1 + n_pad + given.shape[2] :].any():
+        done = Done.AS_ASKED
+    elif keep[1 + n_pad :].any():
+        done = Done.SPEX
+    return Fit(assemble(data.training), assemble(data.real), done, info)
 
 
-def _directions(
-    values: Float[np.ndarray, "rows K"], training: Bool[np.ndarray, "rows"]
-) -> Float[Array, "K k"]:
-    sample = jnp.asarray(values * training[:, None])
-    return spex.principal_directions(sample, min(DIRECTIONS, values.shape[1]))
+def _directions(data: Data) -> Float[Array, "K k"]:
+    sample = data.values * data.training if data.coded is None else data.coded
+    sample = sample.T - jnp.mean(sample, axis=1) * (0.0 if data.coded is None else 1.0)
+    return spex.principal_directions(sample, min(DIRECTIONS, sample.shape[1]))
+
+
+def _projected(data: Data, basis: Float[Array, "K k"]) -> Data:
+    """The directions in place of the outputs."""
+    coded = None if data.coded is None else matmul(basis.T, data.coded)
+    return data._replace(values=matmul(basis.T, data.values), coded=coded)
 
 
 def propose(
-    masks: Bool[np.ndarray, "rows n_pad"],
-    values: Float[np.ndarray, "rows k"],
-    fold: Int[np.ndarray, "rows"],
+    table: Table,
+    given: Int32[np.ndarray, "lanes S t"],
     config: Wider,
-    n: int,
-    max_order: int,
+    design: Design,
+    num_folds: int,
     key: Key,
-) -> Int32[np.ndarray, "L Q t"]:
+) -> Int32[np.ndarray, "lanes Q t"]:
     """The sets of 2 to ``max_order`` inputs on which trees are strongest, in every lane.
 
     Args:
-      masks: bool (rows, n_pad), padded features False.
-      values: float32 (rows, k), the directions.
-      fold: int32 (rows,): a row is used in all lanes but that one; −1 for rows that do not count.
+      table: the masks that may be fitted, and the directions there.
+      given: sets that are fitted anyway, and are not proposed.
       config: settings; at most ``config.sets`` sets are proposed.
-      n: number of features.
-      max_order: largest set.
+      design: says n and ``max_order``.
+      num_folds: F; there are F + 1 lanes.
       key: of the trees.
 
     Returns:
-      members (FOLDS + 1, Q, t), padded with −1 in front, the strongest first; all −1 is no set.
+      members, padded with −1 in front, the strongest first; all −1 is no set.
     """
-    t = max(min(max_order, n), 1)
-    members = np.full((FOLDS + 1, config.sets, t), -1, np.int32)
-    if not config.boosts or n > config.most_features or max_order < 2:
+    n, t = design.n, max(min(design.max_order, design.n), 1)
+    members = np.full((num_folds + 1, config.sets, t), -1, np.int32)
+    if not config.boosts or t < 2:
         return members
     # Directions are in proportion to the outputs' energy, so that squares of coefficients add up.
     grown = [
-        ensemble.grow(masks, column, fold, FOLDS, config.boosts, max_order, key)
-        for column in values.T
+        proposals.grow(table.masks, values, table.fold, num_folds, config, n, t, key)
+        for values in table.values
     ]
-    for lane in range(FOLDS + 1):
+    for lane in range(num_folds + 1):
+        known = {tuple(row[row >= 0]) for row in np.sort(given[lane], axis=1)}
         sets = _strongest([Trees(*(x[lane] for x in trees)) for trees in grown], n, t)
+        if known:
+            fresh = [tuple(row[row >= 0]) not in known for row in sets]
+            sets = sets[np.array(fresh, bool)]
         members[lane, : min(len(sets), config.sets)] = sets[: config.sets]
     return members
 
@@ -168,77 +155,86 @@ def _strongest(ensembles: list[Trees], n: int, t: int) -> Int32[np.ndarray, "set
     return np.concatenate(rows)[np.argsort(-np.concatenate(energy), kind="stable")]
 
 
-def _allowed(
-    features: Int32[np.ndarray, "L Q t"], n: int, n_pad: int
-) -> Bool[np.ndarray, "L P columns"]:
-    """The columns of each size of support: ∅, the inputs, and the first sets."""
-    L, Q, _ = features.shape
-    allowed = np.zeros((L, len(SIZES), 1 + n_pad + Q), bool)
-    allowed[:, :, : 1 + n] = True
-    first = np.arange(Q) < np.array(SIZES)[:, None]
-    allowed[:, :, 1 + n_pad :] = first & np.any(features >= 0, axis=2, keepdims=True).swapaxes(1, 2)
-    return allowed
-
-
-def _problem(data: _Data, values, features, allowed, weights) -> Problem:
-    return problem.problem(None, None, None, Rows(data.bits, values, weights), features, allowed)
+def _nested(
+    members: Int32[np.ndarray, "lanes S t"], given: int, n: int, n_pad: int
+) -> Bool[np.ndarray, "lanes P T"]:
+    """The columns of each support that is tried: single inputs, then the given sets, then more."""
+    every = folds.allowed_columns(members, n, n_pad)
+    proposed = members.shape[1] - given
+    counts = sorted({0, members.shape[1], *(given + s for s in SIZES if s <= proposed)})
+    first = np.arange(every.shape[1]) < 1 + n_pad + np.array(counts)[:, None]
+    return every[:, None] & first
 
 
 @jax.jit
 def _errors(
-    data: _Data, features: Int32[Array, "L Q t"], allowed: Bool[Array, "L P columns"]
+    coded: CodedDesign | None,
+    data: Data,
+    members: Int32[Array, "lanes S t"],
+    allowed: Bool[Array, "lanes P T"],
 ) -> Float[Array, "P A"]:
-    """Squared errors on the folds, of all directions, by size of the support and strength."""
+    """Squared errors on the folds, of all directions, by support and strength."""
     strengths = jnp.asarray(RIDGE_STRENGTHS, jnp.float32)
+    P, A = allowed.shape[1], len(RIDGE_STRENGTHS)
 
-    def one(fold: Array) -> Array:
-        weights = jnp.where(data.fold == fold, 0.0, data.training)
-        everywhere = jnp.any(allowed[fold], axis=0)
-        p = _problem(data, data.values[:, 0], features[fold], everywhere, weights)
-        b = jax.vmap(lambda v: problem.correlations(p._replace(rows=p.rows._replace(values=v))))(
-            data.values.T
-        )
-        w, _ = fista.ridge_solve(
-            problem.operator(p),
-            jnp.broadcast_to(
-                b[:, None, None], (len(b), allowed.shape[1], len(strengths), b.shape[1])
-            ),
-            problem.per_mask(p, strengths),
-            penalty=jnp.ones(b.shape[1]).at[0].set(0.0),
-            mask=allowed[fold][:, None],
+    def one(lane: Array) -> Array:
+        weights = jnp.where(data.fold == lane, jnp.float32(0.0), data.training)
+        everywhere = jnp.any(allowed[lane], axis=0)
+
+        def stated(values, coded_values):
+            return folds.problem_of(
+                coded, data, values, coded_values, members[lane], everywhere, weights, lane
+            )
+
+        p = stated(data.values[0], None if data.coded is None else data.coded[0])
+        b = jax.vmap(lambda x: correlations(stated(*x)))((data.values, data.coded))
+        w, _ = ridge_solve(
+            operator(p),
+            jnp.broadcast_to(b[:, None, None], (len(b), P, A, b.shape[1])),
+            per_mask(p, strengths),
+            penalty=jnp.ones(b.shape[1], jnp.float32).at[0].set(0.0),
+            mask=allowed[lane][:, None],
             tol=1e-4,
             max_iter=100,
         )
-        left = data.training - weights
-        guess = jnp.einsum("kpat,rt->rkpa", w, p.columns)
-        residual = (data.values[:, :, None, None] - guess) ** 2
-        return jnp.einsum("r,rkpa->pa", left, residual)
 
-    return jnp.sum(jax.lax.map(one, jnp.arange(FOLDS)), axis=0)
+        def tested(x):
+            values, coded_values, w = x
+            test = folds.left_out(stated(values, coded_values), data, weights)
+            return residual_energies(test, w.reshape(P * A, -1)).reshape(P, A)
+
+        return jnp.sum(jax.lax.map(tested, (data.values, data.coded, w)), axis=0)
+
+    lanes = jnp.arange(members.shape[0] - 1, dtype=jnp.int32)
+    return jnp.sum(jax.lax.map(one, lanes), axis=0)
 
 
 @jax.jit
-def _ridge(data: _Data, features, allowed, strength) -> Float[Array, "K columns"]:
-    """Ridge of every output on one support, a few outputs at a time."""
-    K = data.values.shape[1]
-    p = _problem(data, data.values[:, 0], features, allowed, data.training)
-    G, strength = problem.operator(p), problem.per_mask(p, strength)
-    penalty = jnp.ones(len(allowed)).at[0].set(0.0)
+def _ridge(
+    coded: CodedDesign | None,
+    data: Data,
+    weights: Float[Array, "rows"],
+    members: Int32[Array, "S t"],
+    allowed: Bool[Array, "T"],
+    strength: Float[Array, ""],
+) -> Float[Array, "K T"]:
+    """Ridge with one support and strength for all outputs, a few at a time."""
+    K = data.values.shape[0]
+    penalty = jnp.ones(allowed.shape[0], jnp.float32).at[0].set(0.0)
 
-    def several(values: Float[Array, "some rows"]) -> Array:
-        b = jax.vmap(lambda v: problem.correlations(p._replace(rows=p.rows._replace(values=v))))(
-            values
-        )
-        return fista.ridge_solve(G, b, strength, penalty=penalty, mask=allowed)[0]
+    def stated(values, coded_values):
+        return folds.problem_of(coded, data, values, coded_values, members, allowed, weights)
 
-    padded = jnp.pad(data.values.T, ((0, -K % _OUTPUTS_AT_ONCE), (0, 0)))
-    w = jax.lax.map(several, padded.reshape(-1, _OUTPUTS_AT_ONCE, padded.shape[1]))
-    return w.reshape(-1, len(allowed))[:K]
+    first = stated(data.values[0], None if data.coded is None else data.coded[0])
+    G, strength = operator(first), per_mask(first, strength)
 
+    def several(outputs):
+        b = jax.vmap(lambda one: correlations(stated(*one)))(outputs)
+        return ridge_solve(G, b, strength, penalty=penalty, mask=allowed)[0]
 
-def _supports(features: Int32[np.ndarray, "Q t"], n_pad: int) -> UInt32[np.ndarray, "columns W"]:
-    """The packed supports of a problem's columns."""
-    singles = np.concatenate([np.full((1, 1), -1), np.arange(n_pad)[:, None]])
-    W = n_pad // gf2.WORD
-    parts = [fourier.pack(singles, n_pad), fourier.pack(features, n_pad)]
-    return np.concatenate([part.reshape(-1, W) for part in parts])
+    def split(x):
+        x = jnp.pad(x, ((0, -K % _OUTPUTS_AT_ONCE), (0, 0)))
+        return x.reshape(-1, _OUTPUTS_AT_ONCE, x.shape[1])
+
+    w = jax.lax.map(several, jax.tree.map(split, (data.values, data.coded)))
+    return w.reshape(-1, allowed.shape[0])[:K]

@@ -1,0 +1,44 @@
+"""``method="exact"``: all 2^n masks, transformed."""
+
+import dataclasses
+
+import jax.numpy as jnp
+import numpy as np
+
+from spexjax.masks import sampling
+from spexjax.masks.budget import affords_all
+from spexjax.masks.design import Design
+from spexjax.spectra import spectrum, transforms
+from spexjax.surrogates.fitted import Done, Fit, Standardised
+from spexjax.typing import Key
+
+# What a float32 transform of values with mean square 1 leaves where the coefficient is 0.
+_ROUNDING = 2.0**-22
+
+
+@dataclasses.dataclass(frozen=True)
+class Exact:
+    """All 2^n masks, transformed."""
+
+
+def design(config: Exact, n: int, budget: int, max_order: int, key: Key) -> Design:
+    """All masks.
+
+    Raises:
+      ValueError: if the budget does not buy them, or n > 30.
+    """
+    if not affords_all(n, budget):
+        raise ValueError(
+            f"budget must be at least 2^n = {2**n} (and n at most 30) for method 'exact' with "
+            f"n = {n}, got {budget}."
+        )
+    return sampling.everything(n, budget, max_order)
+
+
+def fit(config: Exact, design: Design, values: Standardised, key: Key) -> Fit:
+    """The Walsh–Hadamard transform of the values."""
+    table = jnp.asarray(values.values, jnp.float32)
+    F = np.asarray(transforms.ifwht(table, axis=0)).T
+    F = np.where(np.abs(F) > _ROUNDING, F, np.float32(0))
+    found = spectrum.from_terms(design.packed, F, design.n)
+    return Fit(found, found, Done.EXACT)

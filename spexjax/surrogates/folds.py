@@ -1,0 +1,200 @@
+"""What a fold of a cross-validation leaves out, and what is decoded without it.
+
+A fold is a part of the delays of one group of the coded design, and a share of the other masks.
+Its sets are decoded without the group. Lane i < F trains without fold i, the last lane on all.
+"""
+
+import functools
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Bool, Float, Int, Int32, UInt32
+
+from spexjax.codes import gf2
+from spexjax.decoding import spex
+from spexjax.decoding.peeling import Info, PeelConfig
+from spexjax.masks.coded import CodedDesign
+from spexjax.masks.design import Design
+from spexjax.spectra import spectrum, subsets
+from spexjax.surrogates.fitted import samples
+from spexjax.surrogates.problem import Problem, Rows, problem
+from spexjax.typing import Array, ArrayLike
+
+ROW_FOLDS = 5
+_CODED_FOLDS = 6
+_ROW_BUCKET = 64
+
+
+class Data(NamedTuple):
+    """All values of a design, ready for the problems of its folds.
+
+    Attributes:
+      bits: bool (rows, n_pad), the masks that are not coded.
+      values: float32 (K, rows); rows beyond the masks have weight 0.
+      real, training: float32 (rows,), 1 for masks, and for masks that are not held out.
+      fold: int32 (rows,), in which fold a row is tested.
+      coded: float32 (K, N), the values at coded masks.
+      inside: float32 (F + 1, C, D), 1 where a lane trains on a group's delay.
+    """
+
+    bits: Bool[Array, "rows n_pad"]
+    values: Float[Array, "K rows"]
+    real: Float[Array, "rows"]
+    training: Float[Array, "rows"]
+    fold: Int32[Array, "rows"]
+    coded: Float[Array, "K N"] | None
+    inside: Float[Array, "lanes C D"] | None
+
+
+def num_folds(coded: CodedDesign | None) -> int:
+    """F."""
+    return ROW_FOLDS if coded is None else int(_coded_fold(coded).max()) + 1
+
+
+def data_of(design: Design, values: Float[ArrayLike, "N K"]) -> Data:
+    """The values of a design, rows padded to a bucket so that other budgets share programs."""
+    found = samples(design, values)
+    n_pad = gf2.num_words(design.n) * gf2.WORD
+    count = len(found.rows)
+    size = max(_ROW_BUCKET, 1 << max(count - 1, 0).bit_length())
+    pad = (0, size - count)
+    real = np.arange(size) < count
+    inside = None
+    if design.coded is not None:
+        fold = _coded_fold(design.coded)
+        lanes = np.arange(num_folds(design.coded) + 1)
+        inside = jnp.asarray(lanes[:, None, None] != fold, jnp.float32)
+    bits = gf2.unpack_numpy(found.rows, design.n)
+    return Data(
+        bits=jnp.asarray(np.pad(bits, (pad, (0, n_pad - design.n)))),
+        values=jnp.pad(jnp.asarray(found.values, jnp.float32), (pad, (0, 0))).T,
+        real=jnp.asarray(real, jnp.float32),
+        training=jnp.asarray(real & ~np.pad(found.held_out, pad), jnp.float32),
+        fold=jnp.asarray(np.pad(found.unit, pad) % num_folds(design.coded), jnp.int32),
+        coded=None if found.coded is None else jnp.asarray(found.coded, jnp.float32).T,
+        inside=inside,
+    )
+
+
+def problem_of(
+    coded: CodedDesign | None,
+    data: Data,
+    values: Float[Array, "rows"],
+    coded_values: Float[Array, "N"] | None,
+    members: Int32[Array, "S t"],
+    allowed: Bool[Array, "T"],
+    weights: Float[Array, "rows"],
+    lane: Array | int = -1,
+) -> Problem:
+    """The problem of one output and lane; by default that of all coded masks."""
+    inside = None if data.inside is None else data.inside[lane]
+    return problem(coded, coded_values, inside, Rows(data.bits, values, weights), members, allowed)
+
+
+def left_out(p: Problem, data: Data, weights: Float[Array, "rows"]) -> Problem:
+    """The same columns on the masks that a lane's problem, of these weights, does not train on."""
+    test = p._replace(rows=p.rows._replace(weights=data.training - weights))
+    if p.coded is None:
+        return test
+    return test._replace(coded=p.coded._replace(weights=1.0 - p.coded.weights))
+
+
+class Table(NamedTuple):
+    """All masks that may be fitted, one a row, as tree and screening methods want them.
+
+    Attributes:
+      masks: bool (N, n_pad).
+      values: float32 (K, N).
+      fold: int32 (N,), −1 for rows that do not count.
+    """
+
+    masks: Bool[Array, "N n_pad"]
+    values: Float[Array, "K N"]
+    fold: Int[np.ndarray, "N"]
+
+
+def table_of(coded: CodedDesign | None, data: Data) -> Table:
+    """Coded masks, if there are any, then the others."""
+    fold = np.where(np.asarray(data.training) > 0, np.asarray(data.fold), -1).astype(np.int32)
+    if coded is None or data.coded is None:
+        return Table(data.bits, data.values, fold)
+    bits = gf2.unpack(coded.packed(), data.bits.shape[1])
+    tested = np.repeat(_coded_fold(coded), 2**coded.b).astype(np.int32)
+    return Table(
+        jnp.concatenate([bits, data.bits]),
+        jnp.concatenate([data.coded, data.values], axis=1),
+        np.concatenate([tested, fold]),
+    )
+
+
+def _coded_fold(coded: CodedDesign) -> Int[np.ndarray, "C D"]:
+    """The fold in which each group's delays are tested."""
+    parts = _CODED_FOLDS // coded.groups if coded.groups <= _CODED_FOLDS // 2 else 2
+    return np.arange(coded.groups)[:, None] * parts + np.arange(coded.num_delays) % parts
+
+
+def decoded_sets(
+    coded: CodedDesign | None, data: Data, config: PeelConfig, max_order: int, shared: bool
+) -> tuple[Int32[np.ndarray, "K lanes S t"], Info | None]:
+    """The sets of 2 to ``max_order`` inputs decoded in every lane, one list for all if shared.
+
+    Padded with −1; a row of −1 is no set. And diagnostics of the search on all groups.
+    """
+    K = 1 if shared else data.values.shape[0]
+    if coded is None or data.coded is None:
+        return np.full((K, ROW_FOLDS + 1, 8, 1), -1, np.int32), None
+    outputs = data.coded.T[None] if shared else data.coded[..., None]
+    C = coded.groups
+    # With one group there is none to leave out.
+    actives = np.concatenate([~np.eye(C, dtype=bool), np.ones((1, C), bool)])[-1 if C == 1 else 0 :]
+    found, info = _search_each(coded, outputs, jnp.asarray(actives), config)
+    sets = _compact(np.asarray(found.features), np.asarray(found.valid), max_order)
+    parts = num_folds(coded) // C
+    lanes = np.append(np.repeat(np.arange(C), parts), C) % len(actives)
+    return sets[:, lanes], info
+
+
+@functools.partial(jax.jit, static_argnames="config")
+def _search_each(coded, values, actives, config):
+    """Searches every output with every choice of active groups."""
+
+    def output(values):
+        def one(active):
+            found, info = spex.search(coded, values, config, active)
+            return found._replace(coefficients=None), info
+
+        return jax.lax.map(one, actives)
+
+    found, info = jax.lax.map(output, values)
+    return found, jax.tree.map(lambda x: x[:, -1], info)
+
+
+def _compact(
+    features: Int32[np.ndarray, "K lanes S t"], valid: Bool[np.ndarray, "K lanes S"], max_order: int
+) -> Int32[np.ndarray, "K lanes S t"]:
+    """Keeps the sets of degree 2 to ``max_order``, in the smallest bucket that holds them."""
+    degree = np.where(valid, np.sum(features >= 0, axis=-1), 0)
+    wanted = (degree >= 2) & (degree <= max_order)
+    size = spectrum.bucket(int(wanted.sum(axis=-1).max()))
+    order = np.argsort(~wanted, axis=-1, kind="stable")[..., :size]
+    kept = np.take_along_axis(wanted, order, axis=-1)
+    members = np.take_along_axis(features, order[..., None], axis=-2)
+    members = np.where(kept[..., None], members, -1).astype(np.int32)
+    pad = ((0, 0), (0, 0), (0, size - order.shape[-1]), (0, 0))
+    return np.pad(members, pad, constant_values=-1)
+
+
+def column_supports(members: Int32[np.ndarray, "S t"], n_pad: int) -> UInt32[np.ndarray, "T W"]:
+    """The packed supports of a problem's columns: ∅, the single inputs, the sets."""
+    singles = np.concatenate([np.full((1, 1), -1), np.arange(n_pad)[:, None]])
+    return np.concatenate([subsets.pack(singles, n_pad), subsets.pack(members, n_pad)])
+
+
+def allowed_columns(
+    members: Int32[np.ndarray, "*lanes S t"], n: int, n_pad: int
+) -> Bool[np.ndarray, "*lanes T"]:
+    """True at ∅, at the n single inputs and at sets that are no padding."""
+    single = np.broadcast_to(np.arange(1 + n_pad) <= n, (*members.shape[:-2], 1 + n_pad))
+    return np.concatenate([single, np.any(members >= 0, axis=-1)], axis=-1)
