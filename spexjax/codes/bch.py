@@ -10,6 +10,7 @@ t share one compiled program. Every kernel broadcasts over leading axes.
 import dataclasses
 import functools
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -52,7 +53,7 @@ BLOCK = 64
     data_fields=["field", "parity_syndromes", "root_rows"],
     meta_fields=["t", "parity_bits", "positions", "W"],
 )
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class BCHCode:
     """A code tabulated for up to 32 W features.
 
@@ -98,12 +99,13 @@ def make_code(n: int, t: int, W: int) -> BCHCode:
     capacity(n, W)
     m, p, q = chosen.field_degree, chosen.parity_bits, chosen.code_length
     positions = min(p + WORD * W, q)
-    field = gf2m.make_field(primitive_polynomial(m))
-    powers = np.asarray(field.antilogs)
+    polynomial = primitive_polynomial(m)
+    _, powers = gf2m.tables(polynomial)
     syndromes = powers[np.outer(np.arange(p)[::-1], 2 * np.arange(chosen.t) + 1) % q]
     i, b, e = np.ogrid[1 : chosen.t + 1, :m, :positions]
     rows = np.zeros((chosen.t, m, -(-positions // BLOCK) * BLOCK), np.uint16)
     rows[..., :positions] = powers[(b - i * e) % q]
+    field = gf2m.make_field(polynomial)
     return BCHCode(field, jnp.asarray(syndromes), jnp.asarray(rows), chosen.t, p, positions, W)
 
 
@@ -118,6 +120,7 @@ def syndromes(code: BCHCode, parity_bits: Bool[ArrayLike, "... p"]) -> Int32[Arr
     Returns:
       int32, (..., t).
     """
+    chex.assert_axis_dimension(parity_bits, -1, code.parity_bits)
     chosen = -jnp.asarray(parity_bits, jnp.int32)[..., None]  # all ones where the bit is set
     return xor_sum(chosen & code.parity_syndromes, axis=-2)
 
@@ -140,6 +143,7 @@ def locator(
         errors of a codeword has these syndromes, and σ says nothing.
     """
     field, t, q = code.field, code.t, code.field.q
+    chex.assert_axis_dimension(syndromes, -1, t)
     syndromes = jnp.asarray(syndromes, jnp.int32)
     first = syndromes[..., 0]
     none = jnp.full_like(first, 3 * q)  # the logarithm of 0
@@ -193,6 +197,7 @@ def splits(
       L: int32, (...,).
     """
     field, t, m = code.field, code.t, code.field_degree
+    chex.assert_axis_dimension(sigma, -1, t + 1)
     sigma = jnp.asarray(sigma, jnp.int32)
     L = jnp.asarray(L, jnp.int32)
     leading = jnp.take_along_axis(sigma, jnp.clip(L, 0, t)[..., None], axis=-1)[..., 0]
@@ -262,6 +267,7 @@ def error_positions(
       ok: bool, (...,): σ has L ≤ t roots, all inside the word's p + n positions.
     """
     t, m = code.t, code.field_degree
+    chex.assert_axis_dimension(sigma, -1, t + 1)
     sigma = jnp.asarray(sigma, jnp.int32)
     L = jnp.asarray(L, jnp.int32)
     size = code.root_rows.shape[-1]
@@ -295,7 +301,15 @@ def error_positions(
 
 
 def features_to_packed(features: Int32[ArrayLike, "... t"], W: int) -> UInt32[Array, "... W"]:
-    """Packs sets of distinct features, listed in any order, negative entries standing for none."""
+    """Packs sets of distinct features, listed in any order, negative entries standing for none.
+
+    Args:
+      features: int32, (..., t), below 32 W.
+      W: words of a packed set.
+
+    Returns:
+      uint32, (..., W).
+    """
     features = jnp.asarray(features, jnp.int32)[..., None]
     bit = jnp.uint32(1) << (features & (WORD - 1)).astype(jnp.uint32)
     here = (features >= 0) & (features >> 5 == jnp.arange(W, dtype=jnp.int32))

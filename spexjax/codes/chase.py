@@ -10,6 +10,7 @@ that may be flipped, whose flip is the sum of all parity rows.
 import functools
 from typing import NamedTuple
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -88,7 +89,7 @@ def measurement_syndromes(code: bch.BCHCode) -> Int32[Array, "D t"]:
 def hard_syndromes(code: bch.BCHCode, u: Float[Array, "... D"]) -> Int32[Array, "... t"]:
     """The syndromes of the hard decisions."""
     table = measurement_syndromes(code)
-    return xor(jnp.where((u < 0)[..., None], table, 0), -2)
+    return xor(jnp.where((u < 0)[..., None], table, jnp.int32(0)), -2)
 
 
 def soft_syndromes(
@@ -101,7 +102,7 @@ def soft_syndromes(
     cheapness, least = jax.lax.top_k(-jnp.abs(u), places)
     costs = jnp.matmul(-cheapness, subsets.T.astype(u.dtype), precision=jax.lax.Precision.HIGHEST)
     _, chosen = jax.lax.top_k(-costs, min(patterns, subsets.shape[0]))
-    flips = jnp.where(subsets[chosen][..., None], table[least][..., None, :, :], 0)
+    flips = jnp.where(subsets[chosen][..., None], table[least][..., None, :, :], jnp.int32(0))
     return hard_syndromes(code, u)[..., None, :] ^ xor(flips, -2)
 
 
@@ -215,7 +216,15 @@ def chase_decode(
       and whether any word was decoded, (...,).
     """
     patterns = num_patterns(code.t) if patterns is None else patterns
+    chex.assert_rank(delays, 2)
+    chex.assert_type([delays, u], [jnp.uint32, jnp.float32])
     D, W = delays.shape
+    chex.assert_axis_dimension(u, -1, D)
+    if (code.parity_bits + 1, code.W) != (D, W):
+        raise ValueError(
+            f"delays must have shape ({code.parity_bits + 1}, {code.W}), one row more than the "
+            f"code has parity bits, got {delays.shape}."
+        )
     lead = u.shape[:-1]
     u = u.reshape(-1, D)
     syndromes = soft_syndromes(code, u, patterns)
@@ -228,8 +237,8 @@ def chase_decode(
     words = syndromes.reshape(-1, code.t)
     found = decode_words(code, words, jnp.ones(words.shape[0], bool), n, score)
     likelihood = found.score.reshape(-1, tried)
-    best = jnp.argmax(likelihood, axis=-1)
-    rows = jnp.arange(u.shape[0])
+    best = jnp.argmax(likelihood, axis=-1).astype(jnp.int32)
+    rows = jnp.arange(u.shape[0], dtype=jnp.int32)
     features = found.features.reshape(-1, tried, code.t)[rows, best]
     ok = likelihood[rows, best] > -jnp.inf
     support = jnp.where(ok[:, None], bch.features_to_packed(features, W), jnp.uint32(0))

@@ -5,16 +5,20 @@ A vector in GF(2)^n is stored little-endian in ``W`` words of 32 bits: feature `
 :func:`num_words`, so that many ``n`` share one compiled program.
 """
 
+from collections.abc import Sequence
 from functools import partial
+from typing import NamedTuple
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Bool, Int, UInt32
+from jaxtyping import Bool, Int, Int32, UInt32
 
 from spexjax.typing import Array, ArrayLike, Key
 
 WORD = 32
+Stream = Sequence[Int[ArrayLike, ""] | int]
 
 
 def num_words(n: int) -> int:
@@ -60,7 +64,8 @@ def pack(bits: Bool[ArrayLike, "... n"], W: int | None = None) -> UInt32[Array, 
 @partial(jax.jit, static_argnames="n")
 def unpack(words: UInt32[ArrayLike, "... W"], n: int) -> Bool[Array, "... n"]:
     """The inverse of :func:`pack`: bool, shape (..., n)."""
-    words = jnp.asarray(words, jnp.uint32)
+    words = jnp.asarray(words)
+    chex.assert_type(words, jnp.uint32)
     capacity(n, words.shape[-1])
     bits = (words[..., None] >> jnp.arange(WORD, dtype=jnp.uint32)) & 1
     return bits.reshape(*words.shape[:-1], -1)[..., :n].astype(bool)
@@ -85,7 +90,7 @@ def unpack_numpy(words: UInt32[np.ndarray, "... W"], n: int) -> Bool[np.ndarray,
 
 def valid_bits(n: Int[ArrayLike, ""] | int, W: int) -> UInt32[Array, "W"]:
     """Words with ones at the features below ``n`` (which may be traced) and zeros above."""
-    left = jnp.clip(jnp.asarray(n, jnp.int32) - WORD * jnp.arange(W), 0, WORD)
+    left = jnp.clip(jnp.asarray(n, jnp.int32) - WORD * jnp.arange(W, dtype=jnp.int32), 0, WORD)
     partial_word = (jnp.uint32(1) << jnp.minimum(left, WORD - 1).astype(jnp.uint32)) - 1
     return jnp.where(left == WORD, jnp.uint32(0xFFFFFFFF), partial_word)
 
@@ -98,12 +103,11 @@ def degree(words: UInt32[ArrayLike, "... W"]) -> Int[Array, "..."]:
 @jax.jit
 def parity(x: UInt32[ArrayLike, "... W"], y: UInt32[ArrayLike, "... W"]) -> Bool[Array, "..."]:
     """The inner product ⟨x, y⟩ over GF(2), broadcasting over the leading axes."""
-    folded = jax.lax.reduce(
-        jnp.asarray(x) & jnp.asarray(y),
-        np.uint32(0),
-        jax.lax.bitwise_xor,
-        (max(jnp.ndim(x), jnp.ndim(y)) - 1,),
-    )
+    x, y = jnp.asarray(x), jnp.asarray(y)
+    chex.assert_type([x, y], jnp.uint32)
+    chex.assert_equal_shape_suffix([x, y], 1)
+    both = x & y
+    folded = jax.lax.reduce(both, np.uint32(0), jax.lax.bitwise_xor, (both.ndim - 1,))
     return (jax.lax.population_count(folded) & 1).astype(bool)
 
 
@@ -112,6 +116,7 @@ def matvec(
     matrix: UInt32[ArrayLike, "rows W"], x: UInt32[ArrayLike, "... W"]
 ) -> Bool[Array, "... rows"]:
     """The product A x over GF(2) of a matrix of packed rows with packed vectors."""
+    chex.assert_rank(matrix, 2)
     return parity(jnp.asarray(matrix), jnp.asarray(x)[..., None, :])
 
 
@@ -119,43 +124,106 @@ def combine(
     matrix: UInt32[ArrayLike, "rows W"], coefficients: Bool[ArrayLike, "... rows"]
 ) -> UInt32[Array, "... W"]:
     """The sum over GF(2) of the packed rows that ``coefficients`` selects: Aᵀ c."""
-    chosen = jnp.where(jnp.asarray(coefficients)[..., None], jnp.asarray(matrix), jnp.uint32(0))
+    matrix, coefficients = jnp.asarray(matrix), jnp.asarray(coefficients)
+    chex.assert_rank(matrix, 2)
+    chex.assert_type([matrix, coefficients], [jnp.uint32, bool])
+    chex.assert_axis_dimension(coefficients, -1, matrix.shape[0])
+    chosen = jnp.where(coefficients[..., None], matrix, jnp.uint32(0))
     return jax.lax.reduce(chosen, np.uint32(0), jax.lax.bitwise_xor, (chosen.ndim - 2,))
 
 
 def matmul(a: Bool[ArrayLike, "i j"], b: Bool[ArrayLike, "j k"]) -> Bool[Array, "i k"]:
     """The product of two bool matrices over GF(2) (float32 sums, exact below 2^24 columns)."""
-    counts = jnp.asarray(a, jnp.float32) @ jnp.asarray(b, jnp.float32)
+    counts = jnp.matmul(
+        jnp.asarray(a, jnp.float32),
+        jnp.asarray(b, jnp.float32),
+        precision=jax.lax.Precision.HIGHEST,
+    )
     return (counts.astype(jnp.int32) & 1).astype(bool)
 
 
 def rank(rows: UInt32[np.ndarray, "rows W"]) -> int:
     """The rank over GF(2) of packed rows, by elimination on the host."""
-    return len(_echelon([_to_int(r) for r in np.asarray(rows, np.uint32)]))
+    basis: dict[int, int] = {}  # reduced vectors by leading bit
+    for row in np.ascontiguousarray(rows, "<u4"):
+        vector = int.from_bytes(row.tobytes(), "little")
+        while vector and vector.bit_length() in basis:
+            vector ^= basis[vector.bit_length()]
+        if vector:
+            basis[vector.bit_length()] = vector
+    return len(basis)
 
 
-def random_full_rank(key: Key, n: int, b: int, W: int) -> UInt32[np.ndarray, "b W"]:
+def random_full_rank(key: Key, n: int, b: int, W: int) -> UInt32[Array, "b W"]:
     """b linearly independent uniform vectors of GF(2)^n, packed; the first ones do not depend on b.
 
     Vector r is the first of the stream ``fold_in(key, r)``, ``fold_in(·, 1)``, … that is
     independent of those before it, so a longer list continues a shorter one.
 
+    Args:
+      key: a JAX key.
+      n: number of features, at least b.
+      b: how many vectors.
+      W: words of a packed vector.
+
     Raises:
       ValueError: if b > n, since no such vectors exist.
     """
-    if b > n:
+    capacity(n, W)
+    if not 0 <= b <= n:
         raise ValueError(f"b must be at most n = {n} for a full-rank matrix, got {b}.")
-    basis: dict[int, int] = {}
-    chosen: list[np.ndarray] = []
-    for r in range(b):
-        column = jax.random.fold_in(key, r)
-        attempt = 0
-        while len(chosen) == r:
-            words = np.asarray(random_words(jax.random.fold_in(column, attempt), n, W))
-            if _insert(basis, _to_int(words)):
-                chosen.append(words)
-            attempt += 1
-    return np.stack(chosen) if chosen else np.zeros((0, W), np.uint32)
+    return full_rank_of_stream(key, (), jnp.int32(n), jnp.int32(b), b, W)
+
+
+class _Basis(NamedTuple):
+    """Vectors accepted so far, and what tells whether one more is independent of them."""
+
+    chosen: UInt32[Array, "rows W"]
+    reduced: UInt32[Array, "rows W"]
+    """Vectors of the same span, each the only one with its pivot."""
+    pivots: UInt32[Array, "rows W"]
+    """One bit of each reduced vector."""
+    size: Int32[Array, ""]
+    attempt: Int32[Array, ""]
+
+
+def full_rank_of_stream(
+    key: Key, stream: Stream, n: Int32[Array, ""], b: Int32[Array, ""], rows: int, W: int
+) -> UInt32[Array, "rows W"]:
+    """:func:`random_full_rank` of the key with the numbers of ``stream`` folded in, in order.
+
+    Here n and b may be traced. They are not checked: the search does not end if b > n.
+
+    Args:
+      key: a JAX key.
+      stream: whole numbers, static or traced.
+      n: number of features.
+      b: how many vectors, at most ``rows``; the other rows are zero.
+      rows: static.
+      W: words of a packed vector.
+    """
+
+    def draw(basis: _Basis) -> _Basis:
+        words = words_of_stream(key, (*stream, basis.size, basis.attempt), n, W)
+        touched = jnp.any(words & basis.pivots != 0, axis=1)
+        left = words ^ combine(basis.reduced, touched)
+        first = jnp.arange(W, dtype=jnp.int32) == jnp.argmax(left != 0).astype(jnp.int32)
+        pivot = jnp.where(first, left & (~left + jnp.uint32(1)), jnp.uint32(0))
+        shared = jnp.any(basis.reduced & pivot != 0, axis=1)
+        reduced = jnp.where(shared[:, None], basis.reduced ^ left, basis.reduced)
+        new = jnp.any(left != 0)
+        here = ((jnp.arange(rows, dtype=jnp.int32) == basis.size) & new)[:, None]
+        return _Basis(
+            jnp.where(here, words, basis.chosen),
+            jnp.where(here, left, reduced),
+            jnp.where(here, pivot, basis.pivots),
+            basis.size + new.astype(jnp.int32),
+            jnp.where(new, jnp.int32(0), basis.attempt + 1),
+        )
+
+    none = jnp.zeros((rows, W), jnp.uint32)
+    start = _Basis(none, none, none, jnp.int32(0), jnp.int32(0))
+    return jax.lax.while_loop(lambda basis: basis.size < b, draw, start).chosen
 
 
 @partial(jax.jit, static_argnames="W")
@@ -165,32 +233,22 @@ def random_words(key: Key, n: Int[ArrayLike, ""] | int, W: int) -> UInt32[Array,
     Words come straight from ``fold_in`` (one threefry block each pair), not from
     ``jax.random.bits``, whose layout has changed between versions of jax.
     """
-    pairs = jax.vmap(lambda w: jax.random.key_data(jax.random.fold_in(key, w)))(
-        jnp.arange(-(-W // 2))
-    )
+    return words_of_stream(key, (), n, W)
+
+
+def words_of_stream(
+    key: Key, stream: Stream, n: Int[ArrayLike, ""] | int, W: int
+) -> UInt32[Array, "W"]:
+    """:func:`random_words` of the key with the numbers of ``stream`` folded in, in order."""
+
+    def pair(w: Array) -> Array:
+        # A loop, so that threefry is compiled once, not once per number.
+        numbers = jnp.stack([*(jnp.uint32(i) for i in stream), w])
+        folded, _ = jax.lax.scan(lambda k, i: (jax.random.fold_in(k, i), None), key, numbers)
+        return jax.random.key_data(folded)
+
+    pairs = jax.vmap(pair)(jnp.arange(-(-W // 2), dtype=jnp.uint32))
     return pairs.reshape(-1)[:W] & valid_bits(n, W)
-
-
-def _to_int(words: np.ndarray) -> int:
-    return int.from_bytes(np.ascontiguousarray(words, "<u4").tobytes(), "little")
-
-
-def _insert(basis: dict[int, int], vector: int) -> bool:
-    """Reduces ``vector`` by a basis keyed by leading bit; adds what is left, if anything."""
-    while vector:
-        lead = vector.bit_length()
-        if lead not in basis:
-            basis[lead] = vector
-            return True
-        vector ^= basis[lead]
-    return False
-
-
-def _echelon(vectors: list[int]) -> dict[int, int]:
-    basis: dict[int, int] = {}
-    for vector in vectors:
-        _insert(basis, vector)
-    return basis
 
 
 def unique_rows(

@@ -7,7 +7,7 @@ logarithm of 0 is set to 3q: sums of up to three logarithms stay below 3q exactl
 """
 
 import dataclasses
-from functools import partial
+from functools import lru_cache, partial
 
 import jax
 import jax.numpy as jnp
@@ -18,7 +18,7 @@ from spexjax.typing import Array, ArrayLike
 
 
 @partial(jax.tree_util.register_dataclass, data_fields=["logs", "antilogs"], meta_fields=["degree"])
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Field:
     """Tables of GF(2^m).
 
@@ -39,13 +39,25 @@ class Field:
 
 
 def make_field(primitive_polynomial: int) -> Field:
-    """The tables of GF(2)[x] / (primitive polynomial), on the host.
+    """The field GF(2)[x] / (primitive polynomial), with the :func:`tables` on the device.
 
     Args:
       primitive_polynomial: its coefficients, bit i that of x^i; degree m from 2 to 16.
 
     Raises:
       ValueError: if the polynomial is not primitive or its degree is out of range.
+    """
+    logs, antilogs = tables(primitive_polynomial)
+    return Field(jnp.asarray(logs), jnp.asarray(antilogs), primitive_polynomial.bit_length() - 1)
+
+
+@lru_cache(maxsize=16)
+def tables(
+    primitive_polynomial: int,
+) -> tuple[Int32[np.ndarray, "order"], Int32[np.ndarray, "3q+1"]]:
+    """The logarithms and antilogarithms of :class:`Field`, on the host; read-only.
+
+    Args, Raises: as for :func:`make_field`.
     """
     m = primitive_polynomial.bit_length() - 1
     if not 2 <= m <= 16:
@@ -64,7 +76,8 @@ def make_field(primitive_polynomial: int) -> Field:
             "does not generate all non-zero elements."
         )
     antilogs = np.append(np.tile(powers, 3), np.int32(0))
-    return Field(jnp.asarray(logs), jnp.asarray(antilogs), m)
+    logs.flags.writeable = antilogs.flags.writeable = False
+    return logs, antilogs
 
 
 def log(field: Field, x: Int[ArrayLike, "..."]) -> Int32[Array, "..."]:

@@ -1,10 +1,11 @@
-"""The masks of SPEX: affine subspaces of GF(2)^n, shifted by the rows of a BCH code's parity matrix.
+"""The masks of SPEX: affine subspaces of GF(2)^n, shifted by rows of a BCH code's parity matrix.
 
 Designs are *nested*: one with more bins or groups contains the masks of a smaller one, so that
 values paid for once are never paid for again.
 """
 
 import dataclasses
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -16,10 +17,11 @@ from spexjax.typing import Array, Key
 
 # Sub-streams of the user's key; the numbers are part of the format of a reproducible run.
 _MATRIX, _SHIFT = 1, 2
+_COLUMNS = 16  # designs of up to so many columns share a program
 
 
 @jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class CodedDesign:
     """Masks x_{c,i}(ℓ) = M_c ℓ + d_i + s_c over GF(2), for C groups, D delays, ℓ ∈ GF(2)^b.
 
@@ -42,14 +44,17 @@ class CodedDesign:
 
     @property
     def groups(self) -> int:
+        """C, the number of groups."""
         return self.matrices.shape[0]
 
     @property
     def b(self) -> int:
+        """log2 of the number of bins of a group."""
         return self.matrices.shape[1]
 
     @property
     def num_delays(self) -> int:
+        """D = p + 1."""
         return self.delays.shape[0]
 
     @property
@@ -58,18 +63,40 @@ class CodedDesign:
         return self.groups * self.num_delays * 2**self.b
 
     def packed(self) -> UInt32[Array, "N W"]:
-        """All masks, packed; ordered by group, then delay, then ℓ (fastest)."""
+        """All masks, packed; ordered by group, then delay, then ℓ (fastest).
+
+        As all that is said here of a design's arrays this holds for a single design. Of several,
+        as from ``jax.vmap(coded_design, …)``, ask under ``vmap``: ``jax.vmap(CodedDesign.packed)``.
+        """
         return _packed(self)
 
+    def bits(self) -> Bool[Array, "N n_pad"]:
+        """All masks as bool, on the device, in the order of :meth:`packed`; works under ``jit``.
+
+        n is an array, so that the width is that of W words, 32 W; places from n on are False.
+        """
+        packed = self.packed()
+        return gf2.unpack(packed, packed.shape[-1] * gf2.WORD)
+
     def masks(self, start: int = 0, stop: int | None = None) -> Bool[np.ndarray, "rows n"]:
-        """The masks ``start`` to ``stop`` as bool, on the host; all of them without arguments."""
+        """The masks ``start`` to ``stop`` as bool, on the host; all of them without arguments.
+
+        Raises:
+          ValueError: if this is several designs at once.
+        """
+        if self.n.ndim:
+            raise ValueError(
+                "masks() is of one design, and this one has leading axes; take one with "
+                "jax.tree.map(lambda x: x[i], design), or all with jax.vmap(CodedDesign.bits)."
+            )
         rows = np.asarray(self.packed()[start:stop])
         return gf2.unpack_numpy(rows, int(self.n))
 
 
 @jax.jit
 def _packed(design: CodedDesign) -> UInt32[Array, "N W"]:
-    bits = (jnp.arange(2**design.b)[:, None] >> jnp.arange(design.b)) & 1
+    place = jnp.arange(design.b, dtype=jnp.int32)
+    bits = (jnp.arange(2**design.b, dtype=jnp.int32)[:, None] >> place) & 1
     spans = jax.vmap(lambda m: gf2.combine(m, bits.astype(bool)))(design.matrices)
     masks = (spans ^ design.shifts[:, None])[:, None] ^ design.delays[None, :, None]
     return masks.reshape(design.num_masks, -1)
@@ -79,9 +106,10 @@ def coded_design(key: Key, n: int, b: int = 8, t: int = 5, groups: int = 3) -> C
     """The masks of SPEX for n features, 2^b bins, a code that corrects t errors, C groups.
 
     A design with fewer bins, or fewer groups, and the same key and t is part of a larger one.
+    Pure: to ``jit`` with all but the key static, and to ``vmap`` over keys.
 
     Args:
-      key: a typed JAX key.
+      key: a typed JAX key, may be traced.
       n: number of features, from 1.
       b: log2 of the number of bins per group, 0 ≤ b ≤ n.
       t: the largest degree the code is asked to decode.
@@ -98,12 +126,18 @@ def coded_design(key: Key, n: int, b: int = 8, t: int = 5, groups: int = 3) -> C
     code = bch.make_code(n, t, W)
     zero = np.zeros((1, n), bool)
     delays = gf2.pack_numpy(np.concatenate([zero, bch.parity_matrix(n, t)]), W)
-    matrix_key, shift_key = jax.random.fold_in(key, _MATRIX), jax.random.fold_in(key, _SHIFT)
-    matrices = np.zeros((groups, b, W), np.uint32)
-    shifts = np.zeros((groups, W), np.uint32)
-    for c in range(groups):
-        matrices[c] = gf2.random_full_rank(jax.random.fold_in(matrix_key, c), n, b, W)
-        shifts[c] = gf2.random_words(jax.random.fold_in(shift_key, c), n, W)
-    return CodedDesign(
-        jnp.asarray(matrices), jnp.asarray(shifts), jnp.asarray(delays), jnp.int32(n), code
-    )
+    matrices, shifts = _random_groups(key, jnp.int32(n), jnp.int32(b), groups, max(b, _COLUMNS), W)
+    return CodedDesign(matrices[:, :b], shifts, jnp.asarray(delays), jnp.int32(n), code)
+
+
+@partial(jax.jit, static_argnames=("groups", "columns", "W"))
+def _random_groups(
+    key: Key, n: Array, b: Array, groups: int, columns: int, W: int
+) -> tuple[UInt32[Array, "C columns W"], UInt32[Array, "C W"]]:
+    """The matrices, zero from column b on, and the shifts."""
+
+    def group(c: Array) -> tuple[Array, Array]:
+        matrix = gf2.full_rank_of_stream(key, (_MATRIX, c), n, b, columns, W)
+        return matrix, gf2.words_of_stream(key, (_SHIFT, c), n, W)
+
+    return jax.vmap(group)(jnp.arange(groups, dtype=jnp.uint32))

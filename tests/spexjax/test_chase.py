@@ -117,3 +117,13 @@ def test_leading_axes_and_vmap(design):
     )(u)
     np.testing.assert_array_equal(one_by_one, flat)
     np.testing.assert_array_equal(each, ok)
+
+
+def test_misshapen_arguments_are_refused(design):
+    _, u = noisy_words(design, 0.5, 2, 5)
+    with pytest.raises(AssertionError):
+        chase.chase_decode(design.code, design.delays, u[:, 1:], design.n)
+    with pytest.raises(ValueError, match="delays must have shape"):
+        chase.chase_decode(design.code, design.delays[1:], u[:, 1:], design.n)
+    with pytest.raises(AssertionError):
+        bch.hard_decode(design.code, u[:, 2:] < 0, design.n)

@@ -93,3 +93,13 @@ def test_errors_name_the_argument(key):
         gf2.pack(np.zeros(33, bool), W=1)
     with pytest.raises(ValueError, match="b must be at most n = 3"):
         gf2.random_full_rank(key, 3, 4, 1)
+    matrix, vectors = np.zeros((3, 2), np.uint32), np.zeros((5, 2), np.uint32)
+    for wrong in (
+        lambda: gf2.parity(matrix, vectors[:, :1]),
+        lambda: gf2.parity(matrix.astype(np.int32), matrix),
+        lambda: gf2.matvec(vectors[0], vectors),
+        lambda: gf2.combine(matrix, np.zeros(2, bool)),
+        lambda: gf2.unpack(matrix.astype(np.float32), 7),
+    ):
+        with pytest.raises(AssertionError):
+            wrong()

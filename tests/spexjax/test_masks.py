@@ -1,9 +1,11 @@
 """Mask designs: structure, nesting, no repeats, pinned numbers, the budget."""
 
+import functools
 import hashlib
 
 import chex
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -170,3 +172,23 @@ def test_design_errors(key):
         masks.coded_design(key, 4, 2, groups=0)
     with pytest.raises(ValueError, match="between 1 and 30"):
         masks.all_packed(31)
+
+
+def test_designs_under_jit_and_vmap_over_keys(key):
+    draw = functools.partial(masks.coded_design, n=40, b=3, t=2, groups=2)
+    one = draw(key)
+    chex.assert_trees_all_equal(jax.jit(draw)(key), one)
+    keys = jnp.stack([key, jax.random.fold_in(key, 1)])
+    several = jax.jit(jax.vmap(draw))(keys)
+    packed = jax.vmap(masks.CodedDesign.packed)(several)
+    for i, k in enumerate(keys):
+        np.testing.assert_array_equal(packed[i], draw(k).packed())
+    with pytest.raises(ValueError, match="masks\\(\\) is of one design"):
+        several.masks()
+
+
+def test_bits_are_the_masks_on_the_device(key):
+    design = masks.coded_design(key, 40, 3, 2, 2)
+    bits = np.asarray(jax.jit(masks.CodedDesign.bits)(design))
+    np.testing.assert_array_equal(bits[:, :40], design.masks())
+    assert bits.shape == (design.num_masks, 64) and not bits[:, 40:].any()
