@@ -1,27 +1,32 @@
 """L1 regression that sees the design only through w ↦ G w: proximal gradient in lanes.
 
-The conventions, the lanes, ``Info`` and ridge regression are those of :mod:`spexjax.regression.conjugate_gradients`.
+The conventions, the lanes, ``Info`` and ridge regression are those of
+:mod:`spexjax.regression.conjugate_gradients`.
 """
 
 from typing import NamedTuple
 
+import chex
 import jax
 import jax.numpy as jnp
 from jaxtyping import Bool, Float
 
 from spexjax.regression.conjugate_gradients import (
-    TINY,
     Info,
     Matvec,
     broadcast,
+    checked,
     inner,
     lipschitz,
     ridge_solve,
 )
+from spexjax.regression.proximal import soft_threshold, violation
+from spexjax.regression.scaling import divisor, unit
 from spexjax.typing import Array, ArrayLike
 
 __all__ = ["Info", "Matvec", "lasso_solve", "lipschitz", "ridge_solve", "soft_threshold"]
 
+# Speed only: wrong signs on a face after which proximal steps sort them out.
 CROSSINGS = 20
 
 
@@ -60,12 +65,12 @@ def lasso_solve(
     """Minimises ½ wᵀG w − rhsᵀw + strength Σ_j penalty_j |w_j| by accelerated proximal gradient.
 
     FISTA (Beck, Teboulle 2009, eq. 4.1–4.3) with the gradient test for restarts (O'Donoghue,
-    Candès 2015, eq. 12), its gradient step an ``optax.sgd`` with a step size per lane.  Once an
-    iteration changes no sign, conjugate gradients take over on the face of constant signs, as far
-    as its edge.  Proximal steps resume when the coordinates off the face violate the optimality
-    conditions more than those on it, or when ``CROSSINGS`` signs proved wrong (the proportioning
-    of Dostál 1997, for |·| in place of bounds).  So correlated columns cost
-    what conjugate gradients cost on the columns chosen.  Every iteration takes one product.
+    Candès 2015, eq. 12).  Once an iteration changes no sign, conjugate gradients take over on the
+    face of constant signs, as far as its edge.  Proximal steps resume when the coordinates off the
+    face violate the optimality conditions more than those on it, or when ``CROSSINGS`` signs
+    proved wrong (the proportioning of Dostál 1997, for |·| in place of bounds).  So correlated
+    columns cost what conjugate gradients cost on the columns chosen.  Every iteration takes one
+    product.  :func:`spexjax.regression.proximal_gradient` reaches the same minimum in plain steps.
 
     Args:
       matvec, rhs, strength, penalty, mask, w0, max_iter: as in :func:`ridge_solve`.
@@ -77,14 +82,25 @@ def lasso_solve(
 
     Returns:
       w, float32 (*lanes, S), exactly 0 where the penalty says so, and :class:`Info`.
-    """
-    import optax  # here, because importing it takes a fifth of a second
 
+    Raises:
+      AssertionError: if the shapes do not fit together, or ``matvec`` changes shape or dtype.
+    """
     rhs, strength, penalty, mask, start, tol = broadcast(rhs, strength, penalty, mask, w0, tol)
-    threshold = strength[..., None] * penalty
+    lanes = rhs.shape[:-1]
+    chex.assert_is_broadcastable(jnp.shape(lipschitz), lanes)
+    # In units of rhs and of G, since their squares might not be representable.
+    steepness = divisor(jnp.broadcast_to(jnp.asarray(lipschitz, jnp.float32), lanes))
+    height, curve = unit(jnp.max(jnp.abs(rhs), axis=-1, initial=0.0)), unit(steepness)
+    threshold = (strength / height)[..., None] * penalty
+    height, curve = height[..., None], curve[..., None]
+    rhs, start = rhs / height, start / height * curve
     bounded = threshold > 0
-    scale = jnp.max(jnp.abs(rhs), axis=-1, initial=TINY)
+    scale = divisor(jnp.max(jnp.abs(rhs), axis=-1, initial=0.0))
     rounding = 1e-6 * jnp.sqrt(inner(rhs, rhs))
+
+    def product(w):
+        return checked(matvec, w) / curve
 
     def face_slope(w, Gw):
         """Where the signs of w fix a face (unpenalised coordinates have none), its gradient."""
@@ -106,12 +122,10 @@ def lasso_solve(
         beta = ((s.momentum - 1) / faster)[..., None]
         z, Gz = s.w + beta * (s.w - s.v), s.Gw + beta * (s.Gw - s.Gv)
         rate = 1 / s.L[..., None]
-        step = optax.sgd(rate)
-        moves, _ = step.update(Gz - rhs, step.init(z), z)
-        near = soft_threshold(optax.apply_updates(z, moves), threshold * rate)
+        near = soft_threshold(z - rate * (Gz - rhs), threshold * rate)
         near = jnp.where(mask, near, 0.0)
 
-        Gx = matvec(jnp.where(face, s.v, near))
+        Gx = product(jnp.where(face, s.v, near))
         d = jnp.where(face, s.v, near - z)
         Gd = jnp.where(face, Gx, Gx - Gz)
         toward = jnp.where(face, face_slope(s.w, s.Gw)[1], near - s.w)
@@ -125,9 +139,9 @@ def lasso_solve(
 
         # Without the rounding of Gx − Gz, L would grow for ever at the float32 floor.
         fits = s.on_face | (bend <= 1.01 * s.L * length + rounding * jnp.sqrt(length))
-        full = -turn / jnp.maximum(bend, 1e-7 * s.L * length + TINY)
+        full = -turn / divisor(jnp.maximum(bend, 1e-7 * s.L * length))
         crosses = s.on_face & (full * fall >= 1)
-        size = jnp.where(crosses, 1 / jnp.maximum(fall, TINY), full)[..., None]
+        size = jnp.where(crosses, 1 / divisor(fall), full)[..., None]
         along = s.w + size * s.v
         along = jnp.where(bounded & (along * s.w <= 0), 0.0, along)
         take = fits[..., None]
@@ -138,7 +152,7 @@ def lasso_solve(
         crossings = jnp.where(s.on_face, s.crossings + crosses.astype(jnp.int32), 0)
         stay = jnp.where(s.on_face, crossings < CROSSINGS, fits & (flips == 0))
         on_face = stay & (off <= on)
-        conjugate = jnp.where(s.on_face & ~crosses, power / jnp.maximum(s.power, TINY), 0.0)
+        conjugate = jnp.where(s.on_face & ~crosses, power / divisor(s.power), 0.0)
         direction = conjugate[..., None] * jnp.where(face, s.v, 0.0) - slope
         afresh = s.on_face | ~fits
         new = _State(
@@ -146,7 +160,7 @@ def lasso_solve(
             Gw=Gw,
             v=jnp.where(on_face[..., None], direction, jnp.where(afresh[..., None], w, s.w)),
             Gv=jnp.where(afresh[..., None], Gw, s.Gw),
-            L=jnp.where(fits, s.L, jnp.maximum(1.5 * s.L, bend / jnp.maximum(length, TINY))),
+            L=jnp.where(fits, s.L, jnp.maximum(1.5 * s.L, bend / divisor(length))),
             momentum=jnp.where(afresh | (turn < 0), 1.0, faster),
             power=power,
             gap=jnp.maximum(on, off) / scale,
@@ -157,7 +171,7 @@ def lasso_solve(
         go = running(s)
         return jax.tree.map(lambda a, b: jnp.where(_to_rank(go, a), a, b), new, s)
 
-    Gw = matvec(start)
+    Gw = product(start)
     _, power, on, off = conditions(start, Gw)
     nought = jnp.zeros_like(scale)
     init = _State(
@@ -165,7 +179,7 @@ def lasso_solve(
         Gw=Gw,
         v=start,
         Gv=Gw,
-        L=jnp.maximum(jnp.broadcast_to(jnp.asarray(lipschitz, jnp.float32), scale.shape), TINY),
+        L=steepness / curve[..., 0],
         momentum=nought + 1,
         power=power,
         gap=jnp.maximum(on, off) / scale,
@@ -174,21 +188,7 @@ def lasso_solve(
         iterations=jnp.zeros(scale.shape, jnp.int32),
     )
     s = jax.lax.while_loop(lambda s: jnp.any(running(s)), body, init)
-    return s.w, Info(s.iterations, s.gap <= tol, s.gap)
-
-
-def soft_threshold(x: Array, threshold: Array) -> Array:
-    """The proximal map of threshold·|·|: sign(x) max(|x| − threshold, 0)."""
-    return jnp.sign(x) * jnp.maximum(jnp.abs(x) - threshold, 0.0)
-
-
-def violation(w: Array, slope: Array, threshold: Array) -> Array:
-    """The distance of slope_j from the subdifferential of threshold_j |·| at w_j."""
-    return jnp.where(
-        w == 0,
-        jnp.maximum(jnp.abs(slope) - threshold, 0.0),
-        jnp.abs(slope - threshold * jnp.sign(w)),
-    )
+    return s.w / curve * height, Info(s.iterations, s.gap <= tol, s.gap)
 
 
 def _reduce(sums, maxima):

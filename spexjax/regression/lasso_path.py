@@ -17,11 +17,16 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Bool, Float
 
-from spexjax.regression.conjugate_gradients import TINY, Info, Matvec, lipschitz
-from spexjax.regression.fista import lasso_solve, violation
+from spexjax.regression.conjugate_gradients import Info, Matvec, lipschitz
+from spexjax.regression.fista import lasso_solve
 from spexjax.regression.least_squares import Lanes, apply
+from spexjax.regression.proximal import violation
+from spexjax.regression.scaling import divisor
 from spexjax.typing import Array
 
+# Speed only, measured by ``python -m spexjax.experiments.bench_regression``: strengths solved as
+# one batch, and the sizes of working sets.  A block whose check still fails after ROUNDS says so
+# in its Info.
 BLOCK = 8
 ROUNDS = 6
 SIZES = (512, 1024, 2048)
@@ -113,7 +118,7 @@ def solve_block(
 
         keep = pick(mask[None])
         rhs = jnp.where(keep, pick(state.slope) + product(pick(state.w)), 0.0)
-        height = jnp.max(jnp.abs(rhs), axis=-1, initial=TINY)
+        height = divisor(jnp.max(jnp.abs(rhs), axis=-1))
         w, info = lasso_solve(
             product,
             rhs,
@@ -126,8 +131,8 @@ def solve_block(
             max_iter=max_iter,
         )
         if size < S:
-            rows = jnp.arange(L)[:, None]
-            w = jnp.zeros((L, S, B)).at[rows, index].set(jnp.moveaxis(w, 1, 2))
+            rows = jnp.arange(L, dtype=jnp.int32)[:, None]
+            w = jnp.zeros((L, S, B), jnp.float32).at[rows, index].set(jnp.moveaxis(w, 1, 2))
             w = jnp.moveaxis(w, 1, 2)
         return w, info.iterations
 
@@ -140,10 +145,11 @@ def solve_block(
         first = jnp.abs(state.slope) / levels[:1] > 0.9
         near = jnp.where(state.rounds == 0, first, ratio > 0.999)
         wanted = jnp.any((state.w != 0) | near, axis=1) & mask
+        # Those wanted first; above 1e6 strengths below a correlation the others do not matter.
         score = jnp.max(ratio, axis=1) + jnp.where(wanted, 1e6, 0.0)
-        index = jnp.argsort(jnp.where(mask, -score, 1.0), axis=-1)
-        count = jnp.max(jnp.sum(wanted, axis=-1))
-        choice = jnp.sum(count > jnp.asarray(sizes, jnp.int32)) if sizes else 0
+        index = jnp.argsort(jnp.where(mask, -score, 1.0), axis=-1).astype(jnp.int32)
+        count = jnp.max(jnp.sum(wanted, axis=-1, dtype=jnp.int32))
+        choice = jnp.sum(count > jnp.asarray(sizes, jnp.int32), dtype=jnp.int32)
         branches = [partial(solve, size=m) for m in (*sizes, S)]
         new, iterations = jax.lax.switch(choice, branches, index, state)
         residual = lanes.residual(y, new)
@@ -162,8 +168,8 @@ def solve_block(
         w=jnp.broadcast_to(w[:, None], (L, B, S)),
         start=start,
         slope=jnp.broadcast_to(slope[:, None], (L, B, S)),
-        errors=jnp.zeros((B, F)),
-        gap=jnp.full((L, B), jnp.inf),
+        errors=jnp.zeros((B, F), jnp.float32),
+        gap=jnp.full((L, B), jnp.inf, jnp.float32),
         iterations=jnp.zeros((L, B), jnp.int32),
         rounds=jnp.int32(0),
     )
@@ -206,11 +212,12 @@ def solve_path(
     last_one = jnp.broadcast_to(strengths[-1], (blocks * BLOCK - A,))
     strengths = jnp.concatenate([strengths, last_one]).reshape(blocks, BLOCK)
 
-    zero = jnp.zeros((L, S))
+    zero = jnp.zeros((L, S), jnp.float32)
     slope = lanes.slope(lanes.residual(y, zero[:, None]))[:, 0]
     slope = jnp.where(mask, slope, 0.0)
-    scale = jnp.max(jnp.abs(slope), axis=-1, initial=TINY)
-    largest = jnp.max(jnp.abs(slope[-1]) / penalty, initial=TINY)
+    scale = divisor(jnp.max(jnp.abs(slope), axis=-1))
+    largest = divisor(jnp.max(jnp.abs(slope[-1]) / penalty))
+    tol, path_tol = jnp.asarray(tol, jnp.float32), jnp.asarray(path_tol, jnp.float32)
     curvature = lipschitz(lambda w: lanes.product(w[:, None])[:, 0], zero, mask=mask)
     loose = jnp.maximum(path_tol * jnp.minimum(strengths / largest, 1.0), 1e-6)
 
@@ -220,7 +227,7 @@ def solve_path(
         point = _pick(last, best, point)
         at = jnp.minimum(i, blocks - 1)
         block = jnp.where(last, best.strength, strengths[at])
-        close = jnp.where(jnp.arange(L) == L - 1, tol, jnp.inf)[:, None]
+        close = jnp.where(jnp.arange(L, dtype=jnp.int32) == L - 1, tol, jnp.inf)[:, None]
         goal = jnp.where(last, close, loose[at]) * scale[:, None]
         line = jax.vmap(extrapolate, (None, None, 0, None, None), 1)
         start = line(point.w, before.w, block, point.strength, before.strength)
@@ -228,7 +235,7 @@ def solve_path(
         if F:
             error = jnp.sum(done.errors, axis=-1)
         else:
-            error = -(BLOCK * i + jnp.arange(BLOCK)).astype(jnp.float32)
+            error = -(BLOCK * i + jnp.arange(BLOCK, dtype=jnp.int32)).astype(jnp.float32)
         ends = [
             _Point(block[k], done.w[:, k], done.slope[:, k], error[k])
             for k in (-2, -1, jnp.where(last, 0, jnp.argmin(error)))
@@ -239,7 +246,9 @@ def solve_path(
         return (ends[1], ends[0], best), kept
 
     point = _Point(strengths[0, 0], zero, slope, jnp.float32(jnp.inf))
-    (_, _, best), kept = jax.lax.scan(step, (point, point, point), jnp.arange(blocks + 1))
+    (_, _, best), kept = jax.lax.scan(
+        step, (point, point, point), jnp.arange(blocks + 1, dtype=jnp.int32)
+    )
     errors, iterations, met, gap = kept
     final = Info(iterations[-1, -1, 0], gap[-1, -1, 0] <= tol, gap[-1, -1, 0])
 

@@ -11,10 +11,12 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Bool, Float, Int
 
-from spexjax.regression.conjugate_gradients import TINY, inner
+from spexjax.regression.conjugate_gradients import inner
+from spexjax.regression.scaling import divisor, unit
 from spexjax.typing import Array, Key
 
-# Columns whose deviation is below this share of their largest value are taken for constants.
+# Columns (and y) whose deviation is below this share of their largest value are constants: float32
+# rounds their mean to about 1e-7 of it.
 CONSTANT = 1e-6
 
 
@@ -51,7 +53,7 @@ class Lanes(NamedTuple):
         """G w for the Gram of each lane, through the rows where there is no ``gram``."""
         if self.gram is not None:
             return apply(self.gram, w)
-        return self.slope(-self.residual(jnp.zeros(self.X.shape[0]), w))
+        return self.slope(-self.residual(jnp.zeros(self.X.shape[0], jnp.float32), w))
 
     def sub_gram(self, index: Int[Array, "L M"]) -> Float[Array, "L M M"]:
         """The Gram of each lane's own choice of columns."""
@@ -101,17 +103,23 @@ class Design(NamedTuple):
         share = self.lanes.share[-1]
         y = jnp.where(share > 0, y, 0.0)
         largest = jnp.max(jnp.abs(y))
+        size = unit(largest)
+        y, largest = y / size, largest / size
         level = jnp.sum(share * y)
         y = y - level
         spread = jnp.sqrt(jnp.sum(share * y**2))
         constant = spread <= CONSTANT * largest
         spread = jnp.where(constant, 1.0, spread)
-        return jnp.where(constant, 0.0, y / spread), level, spread
+        return jnp.where(constant, 0.0, y / spread), level * size, spread * size
 
     def vanishing(self, y: Float[Array, "N"]) -> Float[Array, ""]:
-        """The smallest L1 strength at which every coefficient is 0, for a y standardised."""
+        """The smallest L1 strength at which every coefficient is 0, for a y standardised.
+
+        Where y is constant every strength does, and one that is small for X is returned.
+        """
         slope = matmul(self.lanes.share[-1] * y, self.lanes.X)
-        return jnp.max(jnp.where(self.mask, jnp.abs(slope) * self.scale, 0.0), initial=1e-12)
+        top = jnp.max(jnp.where(self.mask, jnp.abs(slope) * self.scale, 0.0))
+        return jnp.where(top == 0, 1e-12 * jnp.max(self.scale), top)
 
     def mean_error(self, fold_errors: Float[Array, "A F"]) -> Float[Array, "A"]:
         """The mean over the folds that have rows."""
@@ -129,9 +137,11 @@ def prepare(
 ) -> Design:
     """Standardises X and makes a lane of every fold's training rows, and one of all rows."""
     N = X.shape[0]
-    part = weights / jnp.maximum(jnp.sum(weights), TINY)
+    part = weights / divisor(jnp.sum(weights))
     X = jnp.where(weights[:, None] > 0, X, 0.0)
     largest = jnp.max(jnp.abs(X), axis=0)
+    size = unit(largest)
+    X, largest = X / size, largest / size
     centre = matmul(part, X)
     X = X - centre
     deviation = jnp.sqrt(matmul(part, X**2))
@@ -142,16 +152,17 @@ def prepare(
 
     if folds:
         fold, rows = assign_folds(weights > 0, folds, key)
-        member = jnp.where(fold == jnp.arange(folds)[:, None], weights, 0.0)
+        member = jnp.where(fold == jnp.arange(folds, dtype=jnp.int32)[:, None], weights, 0.0)
     else:
-        member, rows = jnp.zeros((0, N)), jnp.arange(N)[None]
-    held_out = member / jnp.maximum(jnp.sum(member, axis=-1, keepdims=True), TINY)
+        member, rows = jnp.zeros((0, N), jnp.float32), jnp.arange(N, dtype=jnp.int32)[None]
+    held_out = member / divisor(jnp.sum(member, axis=-1, keepdims=True))
     train = jnp.concatenate([weights - member, weights[None]])
     total = jnp.sum(train, axis=-1)
-    share = train / jnp.maximum(total, TINY)[:, None]
+    share = train / divisor(total)[:, None]
     mean = matmul(share, X)
     gram = _grams(X, weights, rows, total, mean) if use_gram else None
-    return Design(Lanes(X, share, mean, gram), centre, scale, mask, total, held_out)
+    lanes = Lanes(X, share, mean, gram)
+    return Design(lanes, centre * size, scale * size, mask, total, held_out)
 
 
 def assign_folds(
@@ -169,19 +180,19 @@ def assign_folds(
       (F, ceil(N / F)), filled up with N.
     """
     N = present.shape[0]
-    rank = jnp.cumsum(present) - 1
+    rank = jnp.cumsum(present, dtype=jnp.int32) - 1
     if key is not None:
-        draw = jnp.where(present, jax.random.uniform(key, (N,)), 2.0)
-        rank = jnp.argsort(jnp.argsort(draw))
-    small, larger = jnp.divmod(jnp.sum(present), jnp.int32(folds))
+        draw = jnp.where(present, jax.random.uniform(key, (N,), jnp.float32), 2.0)
+        rank = jnp.argsort(jnp.argsort(draw)).astype(jnp.int32)
+    small, larger = jnp.divmod(jnp.sum(present, dtype=jnp.int32), jnp.int32(folds))
     edge = larger * (small + 1)
     fold = jnp.where(
         rank < edge, rank // (small + 1), larger + (rank - edge) // jnp.maximum(small, 1)
     )
     first = fold * small + jnp.minimum(fold, larger)
     fold = jnp.where(present, fold, folds)
-    rows = jnp.full((folds, math.ceil(N / folds)), N)
-    return fold, rows.at[fold, rank - first].set(jnp.arange(N), mode="drop")
+    rows = jnp.full((folds, math.ceil(N / folds)), N, jnp.int32)
+    return fold, rows.at[fold, rank - first].set(jnp.arange(N, dtype=jnp.int32), mode="drop")
 
 
 def _grams(X, weights, rows, total, mean):
@@ -193,13 +204,13 @@ def _grams(X, weights, rows, total, mean):
     X = X[inside] if L > 1 else X[None]
     grams = jnp.einsum("fns,fnt->fst", weight[..., None] * X, X, precision="highest")
     if L > 1:
-        others = jnp.concatenate([1 - jnp.eye(F), jnp.ones((1, F))])
+        others = jnp.concatenate([1 - jnp.eye(F, dtype=jnp.float32), jnp.ones((1, F), jnp.float32)])
         grams = matmul(others, grams.reshape(F, -1)).reshape(L, S, S)
-    return grams / jnp.maximum(total, TINY)[:, None, None] - mean[:, :, None] * mean[:, None]
+    return grams / divisor(total)[:, None, None] - mean[:, :, None] * mean[:, None]
 
 
 def matmul(a: Array, b: Array) -> Array:
-    """A product in full float32 on every backend."""
+    """a @ b in full float32 on every backend (a GPU's default would round to ten bits)."""
     return jnp.matmul(a, b, precision="highest")
 
 

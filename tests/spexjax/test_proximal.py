@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from spexjax.regression import proximal_gradient
 from spexjax.regression.fista import lasso_solve, lipschitz, ridge_solve, soft_threshold
 
 
@@ -157,6 +158,76 @@ def test_ridge_lanes_match_a_direct_solve(rng, preconditioned):
         A = (G + strength * np.diag(penalty))[np.ix_(mask, mask)]
         close(w[i][mask], np.linalg.solve(A, b[mask]), 1e-4)
         assert w[i][5] == 0
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1e30])
+def test_the_scale_of_the_right_hand_side_does_not_matter(rng, scale):
+    G, b = gram(rng)
+    w, _ = solve_lasso(f32(G), f32(b), f32(0.05))
+    scaled, info = solve_lasso(f32(G), f32(scale * b), f32(scale * 0.05))
+    assert bool(info.converged)
+    close(np.asarray(scaled, float) / scale, np.asarray(w), 1e-4)
+    w, info = ridge_solve(operator(G), f32(scale * b), 0.1)
+    assert bool(info.converged)
+    close(np.asarray(w, float) / scale, np.linalg.solve(G + 0.1 * np.eye(len(b)), b), 1e-4)
+
+
+@pytest.mark.parametrize("scale", [1e-25, 1e25])
+def test_the_scale_of_the_operator_does_not_matter(rng, scale):
+    G, b = gram(rng)
+    w, _ = solve_lasso(f32(G), f32(b), f32(0.05))
+    scaled, info = solve_lasso(f32(scale * G), f32(b), f32(0.05))
+    assert bool(info.converged)
+    close(np.asarray(scaled, float) * scale, np.asarray(w), 1e-4)
+
+
+def test_a_start_is_left_where_there_is_no_right_hand_side(rng):
+    G, b = gram(rng)
+    for solve in (
+        lambda: lasso_solve(operator(G), f32(0 * b), 0.1, 5.0, w0=f32(b)),
+        lambda: ridge_solve(operator(G), f32(0 * b), 0.1, w0=f32(b)),
+    ):
+        w, info = solve()
+        assert not w.any() and bool(info.converged)
+
+
+def test_a_singular_operator_is_reported():
+    flat = lambda w: w * jnp.float32([1.0, 0.0])  # noqa: E731
+    w, info = ridge_solve(flat, jnp.ones(2, jnp.float32), 0.0)
+    assert not bool(info.converged) and np.isfinite(w).all()
+
+
+def test_shapes_and_types_that_do_not_fit_are_refused():
+    b = jnp.ones((2, 3), jnp.float32)
+    same = lambda w: w  # noqa: E731
+    solvers = (
+        lambda G, **given: ridge_solve(G, b, 0.1, **given),
+        lambda G, **given: lasso_solve(G, b, 0.1, 1.0, **given),
+        lambda G, **given: proximal_gradient(G, b, 0.1, 1.0, **given),
+    )
+    for solve in solvers:
+        for given in (
+            {"penalty": jnp.ones(2)},
+            {"mask": jnp.ones((3, 3), bool)},
+            {"w0": jnp.ones((2, 1, 3))},
+            {"tol": jnp.ones(3)},
+        ):
+            with pytest.raises(AssertionError, match="broadcastable"):
+                solve(same, **given)
+        with pytest.raises(AssertionError, match="shape"):
+            solve(lambda w: w[:1])
+        with pytest.raises(AssertionError, match="type"):
+            solve(lambda w: w.astype(jnp.bfloat16))
+    with pytest.raises(AssertionError, match="broadcastable"):
+        ridge_solve(same, b, jnp.ones(3))
+    with pytest.raises(AssertionError, match="broadcastable"):
+        lasso_solve(same, b, 0.1, jnp.ones(3))
+    with pytest.raises(AssertionError, match="broadcastable"):
+        ridge_solve(same, b, 0.1, diagonal=jnp.ones(2))
+    with pytest.raises(ValueError, match="rhs must have shape"):
+        ridge_solve(same, jnp.float32(1), 0.1)
+    with pytest.raises(AssertionError, match="broadcastable"):
+        lipschitz(same, b, mask=jnp.ones(2, bool))
 
 
 def test_ridge_warm_start_and_limit(rng):

@@ -9,7 +9,7 @@ import pytest
 from sklearn.linear_model import Lasso, LassoCV, Ridge, RidgeCV
 from sklearn.model_selection import KFold
 
-from spexjax.regression.cross_validated import lasso, lasso_cv, ridge, ridge_cv
+from spexjax.regression import lasso, lasso_cv, lasso_path, ridge, ridge_cv
 from spexjax.regression.least_squares import assign_folds
 
 N, S = 118, 40
@@ -271,6 +271,41 @@ def test_nothing_to_explain():
         assert not ours.coefficients.any() and bool(ours.info.converged)
         assert np.isfinite(ours.intercept)
     assert np.isclose(ours.intercept, 0.1 * (N - 1) / 2)
+
+
+@pytest.mark.parametrize("fit", [lasso, ridge, lasso_cv, ridge_cv])
+def test_the_scale_of_y_does_not_matter(fit):
+    """Squares of 1e-30 and of 1e30 are not float32 numbers."""
+    X, y = design("plain")
+    given = {lasso: lambda s: (0.05 * s,), ridge: lambda s: (1.0,)}.get(fit, lambda s: ())
+    one = fitted(fit, X, y, *given(1.0))
+    for scale in (1e-30, 1e-19, 1e-9, 1e9, 1e19, 1e30):
+        ours = fitted(fit, X, scale * y, *given(scale))
+        assert bool(ours.info.converged)
+        close(np.asarray(ours.coefficients, float) / scale, one.coefficients, 1e-4)
+        assert float(ours.intercept) / scale == pytest.approx(float(one.intercept), rel=1e-4)
+        if fit in (lasso_cv, ridge_cv):
+            own = scale if fit is lasso_cv else 1.0
+            assert float(ours.strength) / own == pytest.approx(float(one.strength), rel=1e-4)
+            if 1e-15 < scale < 1e15:
+                # 1e-3, since the folds are solved to path_tol only.
+                errors = np.asarray(ours.errors, float) / scale**2
+                np.testing.assert_allclose(errors, one.errors, rtol=1e-3)
+
+
+@pytest.mark.parametrize("fit", [lasso, ridge])
+def test_the_scale_of_x_and_of_weights_does_not_matter(fit):
+    X, y = design("plain")
+    one = fitted(fit, X, y, 0.05, weights=np.ones(N))
+    for scale in (1e-15, 1e15):
+        # ridge: strength relative to the square; lasso: to the scale, which the weights leave out.
+        strength = 0.05 * (scale if fit is lasso else scale**2)
+        ours = fitted(fit, scale * X, y, strength)
+        assert bool(ours.info.converged)
+        close(np.asarray(ours.coefficients, float) * scale, one.coefficients, 1e-4)
+        heavy = np.full(N, scale**2)
+        ours = fitted(fit, X, y, 0.05 if fit is lasso else 0.05 * scale**2, weights=heavy)
+        close(ours.coefficients, one.coefficients, 1e-4)
 
 
 def test_what_values_spoil_is_reported_not_raised():
