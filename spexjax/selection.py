@@ -19,6 +19,10 @@ from spexjax.codes import gf2
 from spexjax.spectra.spectrum import Spectrum
 from spexjax.typing import Array, ArrayLike
 
+# HiGHS stops within 1e-6 of the optimum, absolutely (SciPy cannot change it): with the largest
+# coefficient brought to this size, within 1e-9 of it, below what float32 coefficients resolve.
+OBJECTIVE_SCALE = 2.0**10
+
 Mode = Literal["remove", "keep"]
 Goal = Literal["either", "lower", "raise"]
 
@@ -76,7 +80,7 @@ def greedy_mask(
     inside = gf2.unpack(spectrum.supports, W * gf2.WORD).astype(jnp.float32)
     odd = (jnp.asarray(remove) & (gf2.degree(spectrum.supports) % 2 == 1)).astype(jnp.float32)
     start = jnp.where(spectrum.valid, spectrum.coefficients, 0.0) * (1.0 - 2.0 * odd)
-    exists = jnp.arange(W * gf2.WORD) < spectrum.n
+    exists = jnp.arange(W * gf2.WORD, dtype=jnp.int32) < spectrum.n
     up = jnp.asarray(sign, jnp.float32)
 
     def add(_, state):
@@ -86,7 +90,8 @@ def greedy_mask(
         return chosen.at[best].set(True), c * (1.0 - 2.0 * inside[:, best])
 
     chosen, end = jax.lax.fori_loop(0, r, add, (jnp.zeros(W * gf2.WORD, bool), start))
-    return chosen, jnp.sum(end) - jnp.sum(start)
+    # Terms that stay, however large, are not to round those that flip.
+    return chosen, jnp.sum(end - start)
 
 
 def exact(
@@ -118,8 +123,13 @@ def exact(
     valid = np.asarray(spectrum.valid)
     inside = gf2.unpack_numpy(np.asarray(spectrum.supports)[valid], n)
     c = np.asarray(spectrum.coefficients, float)[valid]
+    degree = inside.sum(axis=1)
     if mode == "remove":
-        c = c * (-1.0) ** inside.sum(axis=1)
+        c = c * (-1.0) ** degree
+    # The empty set never flips; a power of two rounds nothing, so s·f gets what f gets.
+    largest = np.max(np.abs(c), initial=0.0, where=degree > 0)
+    unit = 2.0 ** int(np.frexp(largest)[1])
+    c = c / unit
     signs = _signs(goal)
     found, bounds, proved = [], [], []
     for sign in signs:
@@ -136,12 +146,13 @@ def exact(
     gain, chosen = max(found, key=lambda option: option[0])
     best = [value for value, _ in found].index(gain)
     bound = max([gain, *bounds])
-    gap = (bound - gain) / max(abs(gain), 1e-12)
+    gap = (bound - gain) / abs(gain) if gain else np.inf
+    certain = all(proved) or bound == gain
     return Selection(
         members=tuple(np.flatnonzero(chosen).tolist()),
-        change=gain * signs[best] + 0.0,
-        bound=gain if all(proved) else bound,
-        gap=0.0 if all(proved) else gap,
+        change=gain * signs[best] * unit + 0.0,
+        bound=(gain if certain else bound) * unit,
+        gap=0.0 if certain else gap,
         optimal=all(proved),
     )
 
@@ -188,7 +199,7 @@ def _solve(
     upper[len(used)] = spare
     right = np.concatenate([np.ones(len(wide)), np.zeros(len(wide)), [r]])
     result = optimize.milp(
-        objective,
+        objective * OBJECTIVE_SCALE,
         integrality=np.ones(size),
         bounds=optimize.Bounds(0, upper),
         constraints=optimize.LinearConstraint(sparse.vstack([one, count, total]), right, right),
@@ -197,7 +208,7 @@ def _solve(
     if result.status not in (0, 1):
         raise RuntimeError(f"The solver of the selection failed: {result.message}")
     least = result.mip_dual_bound
-    bound = np.inf if least is None or not np.isfinite(least) else -float(least)
+    bound = np.inf if least is None or not np.isfinite(least) else -float(least) / OBJECTIVE_SCALE
     if result.x is None:
         return None, bound, False
     chosen = np.zeros(n, bool)

@@ -63,6 +63,48 @@ def test_exact_beats_greedy_on_a_pair():
     assert selection.exact(spectrum, 2, "remove", "lower").members == (0, 1)
 
 
+@pytest.mark.parametrize("scale", [1e-30, 1e-7, 1e-5, 1e7, 1e30])
+def test_the_scale_of_the_coefficients_does_not_matter(scale):
+    """HiGHS stops within 1e-6 of the optimum whatever the objective."""
+    for seed in range(4):
+        terms = planted_terms(10, 20, seed)
+        every = changes(terms, 10, 3, "remove")
+        best = max(map(abs, every.values()))
+        scaled = Spectrum.from_dict({k: scale * v for k, v in terms.items()}, 10)
+        found = selection.exact(scaled, 3)
+        assert found.optimal and found.gap == 0
+        assert found.members == selection.exact(Spectrum.from_dict(terms, 10), 3).members
+        assert abs(every[found.members]) == pytest.approx(best, rel=1e-6)
+        assert found.change == pytest.approx(scale * every[found.members], rel=1e-5)
+        assert found.bound == pytest.approx(scale * best, rel=1e-5)
+        quick, one = (selection.greedy(s, 3) for s in (scaled, Spectrum.from_dict(terms, 10)))
+        assert quick.members == one.members
+        assert quick.change == pytest.approx(scale * one.change, rel=1e-5)
+
+
+def test_small_terms_beside_a_large_one_count():
+    for seed in range(4):
+        terms = planted_terms(10, 20, seed)
+        terms[min(terms)] *= 1e6
+        every = changes(terms, 10, 3, "remove")
+        found = selection.exact(Spectrum.from_dict(terms, 10), 3, "remove", "raise")
+        assert every[found.members] == pytest.approx(max(every.values()), abs=1e-3)
+
+
+def test_the_level_of_the_surrogate_does_not_matter():
+    terms = planted_terms(10, 20, 0)
+    low, high = (Spectrum.from_dict(terms | {(): level}, 10) for level in (0.0, 1e12))
+    for select in (selection.greedy, selection.exact):
+        one, other = select(low, 3), select(high, 3)
+        assert one.members == other.members and one.change == pytest.approx(other.change, rel=1e-5)
+
+
+def test_nothing_to_change():
+    for terms in ({(): 1e30}, {(0, 1): 0.0}):
+        found = selection.exact(Spectrum.from_dict(terms, 4), 2)
+        assert found.change == found.bound == found.gap == 0 and len(found.members) == 2
+
+
 def test_inputs_in_no_term_fill_up():
     spectrum = Spectrum.from_dict({(1, 3): 1.0, (2,): -2.0}, 70)
     found = selection.exact(spectrum, 9, "remove", "lower")
