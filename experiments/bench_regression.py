@@ -23,7 +23,7 @@ import numpy as np
 from sklearn.linear_model import Lasso, LassoCV, Ridge
 from sklearn.model_selection import GridSearchCV
 
-from spexjax.regression.cross_validated import lasso_cv, ridge_cv
+from spexjax.regression import lasso_cv, ridge_cv
 
 DESIGNS = ("plain", "masks", "neighbours", "factor")
 FOLDS = 5

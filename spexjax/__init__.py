@@ -1,8 +1,9 @@
 """spexjax: which sets of inputs does a model's answer depend on?
 
-``explain`` answers for any function of masks; below it everything is a pure function of arrays:
-``masks`` designs what to ask, ``spex.decode`` turns values into a sparse ``Spectrum``,
-``transforms``, ``bch``, ``chase``, ``peeling`` and ``regression`` are its parts.
+``explain`` answers for any function of masks, in three steps that can be taken one by one:
+``design`` chooses what to ask, ``evaluate`` asks, ``fit`` explains the values. Below them everything
+is a pure function of arrays: ``spex.decode`` turns the values of coded ``masks`` into a sparse
+``Spectrum``; ``transforms``, ``bch``, ``chase``, ``peeling`` and ``regression`` are its parts.
 """
 
 from spexjax import indices, masks, metrics, plot, regression, selection, values
@@ -63,3 +64,7 @@ __all__ = [
     "transforms",
     "values",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,22 +1,41 @@
-"""What the README shows is what happens."""
+"""What the README and CONTRIBUTING show is what happens."""
 
 import contextlib
 import io
 import re
 from pathlib import Path
 
-README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+import pytest
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-def test_the_python_blocks_run_and_print_what_stands_below():
-    blocks = re.findall(r"^```python\n(.*?)^```(?:\s+^```\n(.*?)^```)?", README, re.M | re.S)
-    assert len(blocks) >= 3
-    names: dict = {}
+@pytest.fixture
+def methods():
+    """What a page registers is forgotten again."""
+    from spexjax.methods.registry import METHODS
+
+    before = dict(METHODS)
+    yield
+    METHODS.clear()
+    METHODS.update(before)
+
+
+@pytest.mark.parametrize("page,least", [("README.md", 5), ("CONTRIBUTING.md", 1)])
+def test_the_python_blocks_run_and_print_what_stands_below(
+    page, least, tmp_path, monkeypatch, methods
+):
+    monkeypatch.chdir(tmp_path)
+    text = (ROOT / page).read_text(encoding="utf-8")
+    blocks = re.findall(r"^```python\n(.*?)^```(?:\s+^```\n(.*?)^```)?", text, re.M | re.S)
+    assert len(blocks) >= least
+    names: dict = {"__name__": "page"}
     shown = 0
     for code, output in blocks:
         out = io.StringIO()
         with contextlib.redirect_stdout(out):
-            exec(compile(code, "README.md", "exec"), names)
+            exec(compile(code, page, "exec"), names)
         if output:
             assert out.getvalue() == output
             shown += 1

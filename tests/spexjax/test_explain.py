@@ -7,8 +7,10 @@ import numpy as np
 import oracles
 import pytest
 
-from spexjax import Explanation, PeelConfig, Spex, masks, values
+import spexjax as sx
+from spexjax import Explanation, PeelConfig, ProxySpex, Spex, masks, values
 from spexjax.explain import explain
+from spexjax.trees.boosting import BoostConfig
 
 N_FEATURES = 48
 pytestmark = pytest.mark.loose_promotion
@@ -38,10 +40,10 @@ def planted(count=15, seed=0, n=N_FEATURES):
     return {(): 0.5, **oracles.planted_terms(n, count, seed)}
 
 
-def smallest_budget(b=3, t=5, groups=3):
+def smallest_budget(b=3, t=5, groups=3, step=10):
     budget = 1
     while (masks.plan_budget(N_FEATURES, budget, t, groups).b or 0) < b:
-        budget += 10
+        budget += step
     return budget
 
 
@@ -226,7 +228,7 @@ def test_other_files_are_refused(tmp_path, text):
         ({"method": "spx"}, "did you mean 'spex'"),
         ({"method": 7}, "method must be a name or a configuration"),
         ({"method": "exact"}, "budget must be at least 2\\^n"),
-        ({"method": "spex"}, f"budget must be at least {masks.design_cost(N_FEATURES, 3, 5) + 27}"),
+        ({"method": "spex"}, f"budget must be at least {smallest_budget(step=1)} "),
         ({"method": Spex(b=6)}, "b = 6; got 100"),
         ({"seed": 1.5}, "seed must be an int"),
         ({"seed": "x"}, "seed must be an int"),
@@ -262,3 +264,67 @@ def test_the_hard_decoder_and_other_settings_run():
     config = Spex(b=3, t=5, groups=2, decoder="hard", peel=PeelConfig(max_rounds=5))
     e = explain(f, N_FEATURES, budget=smallest_budget(groups=2), method=config)
     assert e.faithfulness > 0.9
+
+
+def test_one_place_for_the_decoder():
+    assert Spex(peel=PeelConfig(decoder="hard")).decoder == "hard"
+    assert Spex(decoder="hard").peel.decoder == "hard"
+    assert Spex() == Spex(decoder="soft")
+    hard = [Spex(t=5, decoder="hard"), Spex(t=5, peel=PeelConfig(decoder="hard"))]
+    f = Counted(planted(12), sigma=0.5)
+    design = sx.design(N_FEATURES, budget=smallest_budget(), method=hard[0])
+    values = f(design.masks())
+    found = [
+        sx.fit(sx.design(N_FEATURES, budget=smallest_budget(), method=m), values) for m in hard
+    ]
+    chex.assert_trees_all_equal(found[0].spectrum, found[1].spectrum)
+
+
+@pytest.mark.parametrize("field,value", [("t", 0), ("b", -1), ("groups", 0), ("t", 2.0)])
+def test_bad_settings_of_spex_are_named(field, value):
+    with pytest.raises(ValueError, match=f"{field} must be an int from"):
+        Spex(**{field: value})
+
+
+def test_linear_is_ridge():
+    """Against ridge in closed form, at one of the strengths tried."""
+    f = Counted(planted(), sigma=0.3)
+    design = sx.design(N_FEATURES, budget=300, method="linear")
+    y = f(design.masks())
+    e = sx.fit(design, y)
+    assert e.method == "linear" and len(e.spectrum.to_dict()) == 1 + N_FEATURES
+    X = 1.0 - 2.0 * design.masks()
+    w = np.array([e.spectrum.to_dict()[(i,)] for i in range(N_FEATURES)])
+    centred, target = X - X.mean(axis=0), y - y.mean()
+    left = centred.T @ (target - centred @ w)
+    # The gradient of the penalty is a multiple of w.
+    strength = left @ w / (w @ w)
+    assert strength > 0
+    np.testing.assert_allclose(left, strength * w, atol=1e-3 * np.abs(left).max())
+
+
+def test_small_effects_on_a_large_offset_are_found():
+    def f(m):
+        return 1e8 + 0.01 * m[:, 0] * m[:, 1] + m[:, 2]
+
+    e = explain(f, 10, budget=1024)
+    found = e.interactions("Moebius", 2).top(3)
+    assert [members for members, _ in found] == [(2,), (0, 1)]
+    assert found[(0, 1)] == pytest.approx(0.01, abs=1e-4) and e.faithfulness > 1 - 1e-4
+    masks = np.random.default_rng(0).random((50, 10)) < 0.5
+    np.testing.assert_allclose(e.predict(masks), f(masks), atol=1e-3)
+
+    def noisy(m):
+        return 1e6 + m[:, 0] + 0.0 * m[:, 1]
+
+    assert explain(noisy, 10, budget=1024).faithfulness == pytest.approx(1.0, abs=1e-6)
+
+
+def test_trees_grow_above_2048_inputs():
+    config = ProxySpex(terms=128, boosts=(BoostConfig(depth=2, trees=40, patience=10),))
+
+    def f(bits):
+        return 3.0 * (bits[:, 2100] & bits[:, 7]) + bits[:, 7] + bits[:, 2100]
+
+    e = explain(f, 2200, budget=300, method=config, max_order=2)
+    assert e.method == "proxyspex" and (7, 2100) in e.spectrum.to_dict()

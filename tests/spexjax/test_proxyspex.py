@@ -10,9 +10,10 @@ from spexjax import Auto, ProxySpex, masks
 from spexjax.codes import gf2
 from spexjax.explain import explain
 from spexjax.indices.superset_sums import Sets
-from spexjax.methods import proxyspex_paper, purchase
-from spexjax.surrogates import proposals
-from spexjax.surrogates.proposals import SCHEMES, Proposal, Wider
+from spexjax.masks import sampling
+from spexjax.methods import proxyspex_paper
+from spexjax.surrogates import fitted, proposals
+from spexjax.surrogates.proposals import Proposal, Wider
 from spexjax.trees import fourier, lightgbm
 from spexjax.trees.boosting import BoostConfig
 
@@ -96,8 +97,8 @@ def test_noise_is_reported_as_such():
 @pytest.mark.parametrize("n,budget", [(40, 301), (9, 200), (6, 50)])
 def test_pairs_are_complements_and_stay_together(n, budget, key):
     plan = masks.plan_budget(n, budget, coded=False)
-    caller = purchase.Caller(lambda bits: bits.sum(axis=1).astype(np.float32), n)
-    samples = purchase.buy(caller, plan, key, paired=True).samples
+    drawn = sampling.sample(key, n, budget, 5, plan.held_out, paired=True)
+    samples = fitted.samples(drawn, np.zeros((len(drawn), 1)))
     bits = gf2.unpack_numpy(samples.rows, n)
     assert len(np.unique(bits, axis=0)) == len(bits) == budget
     assert samples.held_out.sum() == plan.held_out
@@ -186,7 +187,7 @@ def test_sets_take_turns_and_occur_once():
 def test_penalties_are_those_of_their_definitions():
     members = np.array([[[-1, 0, 1], [0, 1, 2]]], np.int32)
     proposal = Proposal(members, np.array([[0.0, 4.0]]), np.array([[1.0, 2.0, 4.0, 0.0]]))
-    found = dict(zip(SCHEMES, proposals.penalties(members, proposal)[0], strict=True))
+    found = {s: w[0] for s, w in proposals.penalties(members, proposal).items()}
     assert all(row[0] == 0 for row in found.values())
     np.testing.assert_allclose(found["plain"][1:], 1)
     # The median of 1, 2, 4 and 4 is 3.
@@ -224,7 +225,7 @@ def test_the_published_rule_keeps_95_percent_of_the_energy():
 def test_the_published_recipe(proxy, monkeypatch):
     if proxy == "lightgbm":
         pytest.importorskip("lightgbm")
-    monkeypatch.setattr(proxyspex_paper, "TREES", (20, 60))
+    monkeypatch.setattr(proxyspex_paper, "COUNTS", (20, 60))
     monkeypatch.setattr(proxyspex_paper, "DEPTHS", (3, None))
     terms = hierarchical()
     e = explain(

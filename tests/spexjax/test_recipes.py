@@ -36,7 +36,13 @@ def is_exact(names, n):
 
 
 def test_all_blocks_are_tested():
-    assert len(BLOCKS) == 9
+    assert len(BLOCKS) == 10
+
+
+def test_values_from_elsewhere():
+    names = run("np.save(\"values.npy\"")
+    found = names["e"].interactions("Moebius", 2)
+    assert [members for members, _ in found.top(2)] == [(3,), (4, 5)]
 
 
 def test_a_transformers_pipeline():

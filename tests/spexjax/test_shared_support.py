@@ -4,9 +4,11 @@ import numpy as np
 import oracles
 import pytest
 
-from spexjax import ProxySpex
+from spexjax import Auto, ProxySpex
 from spexjax.explain import explain
+from spexjax.masks import sampling
 from spexjax.surrogates import shared_support
+from spexjax.surrogates.folds import Data, Table
 from spexjax.surrogates.proposals import Wider
 from spexjax.trees.boosting import BoostConfig
 
@@ -64,8 +66,8 @@ def test_coefficients_are_those_of_ridge():
     features = np.array([[-1, 0, 3], [1, 4, 5], [-1, -1, -1]], np.int32)
     allowed = np.arange(1 + 8 + 3) < 11
     weights = (np.arange(400) < 300).astype(np.float32)
-    data = shared_support._Data(masks, values, weights, np.zeros(400, np.int32))
-    found = shared_support._ridge(data, features, allowed, np.float32(0.1))
+    data = Data(masks, values.T, np.ones(400), weights, np.zeros(400, np.int32), None, None)
+    found = shared_support._ridge(None, data, weights, features, allowed, np.float32(0.1))
     signs = 1.0 - 2.0 * masks
     sets = [signs[:, [0, 3]].prod(axis=1), signs[:, [1, 4, 5]].prod(axis=1)]
     X = np.column_stack([np.ones(400), signs, *sets])[:300]
@@ -83,12 +85,18 @@ def test_sets_rank_by_the_energy_of_all_directions(key):
     # Greedy trees come upon a pair by way of its members.
     values = [s * signs[:, i] * (1 + 2 * signs[:, j]) for s, i, j in ((1, 2, 5), (3, 8, 9))]
     values = np.stack(values, axis=1)
-    fold = (np.arange(256) % shared_support.FOLDS).astype(np.int32)
+    fold = (np.arange(256) % 5).astype(np.int32)
     config = Wider(120, boosts=CONFIG.boosts)
-    sets = shared_support.propose(masks, np.float32(values), fold, config, N_FEATURES, 5, key)
-    assert sets.shape == (shared_support.FOLDS + 1, 120, 5)
+    design = sampling.sample(key, N_FEATURES, 10, 5, 2)
+    table = Table(masks, np.float32(values).T, fold)
+    given = np.full((6, 1, 2), -1, np.int32)
+    given[:, 0] = [2, 5]
+    sets = shared_support.propose(table, given[:, :0], config, design, 5, key)
+    assert sets.shape == (6, 120, 5)
     for lane in sets.tolist():
         assert lane[0] == [-1, -1, -1, 8, 9] and [-1, -1, -1, 2, 5] in lane
+    fewer = shared_support.propose(table, given, config, design, 5, key)
+    assert not any([-1, -1, -1, 2, 5] in lane for lane in fewer.tolist())
 
 
 def test_outputs_of_noise_have_a_linear_fit():
@@ -100,3 +108,43 @@ def test_outputs_of_noise_have_a_linear_fit():
     e = explain(f, N_FEATURES, budget=BUDGET, method=CONFIG)
     assert e.method == "linear"
     assert np.abs(np.asarray(e.faithfulness)).max() < 0.3
+
+
+def test_auto_uses_trees_beside_decoded_sets():
+    """More than 64 outputs of coded masks: sets that no code finds are proposed all the same."""
+    rng = np.random.default_rng(4)
+    sets = [(0, 3), (1, 4), (5, 6), (2, 7), (8, 9), (10, 11)]
+    weights = rng.standard_normal((len(sets), OUTPUTS)) * [[1.0], [0.8], [0.6], [0.5], [0.4], [0.3]]
+
+    def f(bits):
+        kept = np.stack([bits[:, list(s)].all(axis=1) for s in sets], axis=1)
+        return kept @ weights + 0.3 * rng.standard_normal((len(bits), OUTPUTS))
+
+    method = Auto(wider=Wider(120, boosts=CONFIG.boosts))
+    e = explain(f, N_FEATURES, budget=450, method=method, max_order=2)
+    assert e.method == "auto" and e.spectrum.supports.ndim == 2
+    assert set(sets) <= set(e[0].spectrum.to_dict())
+    assert np.mean(e.faithfulness) > 0.75
+
+
+def test_outputs_count_by_their_energy():
+    """An output a million times smaller than another changes nothing, and has its own answer."""
+    rng = np.random.default_rng(5)
+    weights = rng.standard_normal((2, 70)) * np.r_[np.full(69, 1.0), 1e-6]
+
+    def f(bits):
+        return np.stack([bits[:, [0, 1]].all(1), bits[:, 2]], axis=1) @ weights
+
+    e = explain(f, N_FEATURES, budget=BUDGET, method=CONFIG)
+    assert np.min(e.faithfulness) > 0.95
+    assert e[69].spectrum.to_dict()[(2,)] == pytest.approx(-weights[1, 69] / 2, rel=0.05)
+
+
+def test_sets_of_one_input_are_said_to_be_linear():
+    def f(bits):
+        return bits.astype(float)[:, :2]
+
+    config = ProxySpex(terms=120, boosts=CONFIG.boosts, shared_support=True)
+    with pytest.warns(UserWarning, match="leaves no sets to find"):
+        e = explain(f, N_FEATURES, budget=BUDGET, method=config, max_order=1)
+    assert e.method == "linear"

@@ -1,15 +1,20 @@
 """What a budget asks for, counted: with a journal no mask is paid for twice."""
 
+import json
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import spexjax as sx
 from spexjax import Explanation, masks, values
-from spexjax.codes import gf2
+from spexjax.evaluate import evaluate
 from spexjax.explain import explain
-from spexjax.methods import purchase
-from spexjax.store.store import Store, StoreError, opened
+from spexjax.masks import sampling
+from spexjax.masks.design import Role
+from spexjax.store import Store, StoreError
 
 N = 40
 
@@ -38,17 +43,17 @@ def path(tmp_path):
     return tmp_path / "calls.sqlite"
 
 
-def buy(f, path, key, budget, n=N, join=False, **plan):
-    """One run of the purchase; returns it and the set of masks of its plan."""
+def ask(f, path, key, budget, n=N, **plan):
+    """One run; returns the design, the values and the set of masks."""
     f.runs.append([])
     plan = masks.plan_budget(n, budget, **plan)
-    with opened(path, f, n) as journal:
-        bought = purchase.buy(purchase.Caller(f, n, 128, journal=journal, join=join), plan, key)
-    assert bought.calls <= budget
-    rows = [gf2.unpack_numpy(bought.samples.rows[: len(bought.samples.rows)], n)]
-    if bought.design is not None:
-        rows.append(bought.design.masks())
-    return bought, set(map(bytes, np.packbits(np.concatenate(rows), axis=1)))
+    coded = None
+    if plan.b is not None:
+        coded = masks.coded_design(key, n, plan.b, plan.t, plan.groups)
+    design = sampling.sample(key, n, budget, 5, plan.held_out, coded=coded)
+    assert len(design) <= budget
+    answers = evaluate(f, design, chunk_size=128, store=path)
+    return design, answers, set(map(bytes, np.packbits(design.masks(), axis=1)))
 
 
 def paid(f, run=-1):
@@ -66,37 +71,37 @@ def smallest(b, t=2):
 
 def test_growing_by_one_bit_pays_for_the_new_masks_only(f, path, key):
     small, large = smallest(3), smallest(4)
-    first, asked = buy(f, path, key, small, t=2)
-    assert (first.design.b, first.calls, paid(f)) == (3, small, asked)
-    second, wanted = buy(f, path, key, large, t=2)
-    assert (second.design.b, second.calls) == (4, large)
+    first, _, asked = ask(f, path, key, small, t=2)
+    assert (first.coded.b, len(first), paid(f)) == (3, small, asked)
+    second, values, wanted = ask(f, path, key, large, t=2)
+    assert (second.coded.b, len(second)) == (4, large)
     assert paid(f) == wanted - asked
     # All coded masks are reused, and of the uniform ones as many as the larger plan has.
-    coded = set(map(bytes, np.packbits(first.design.masks(), axis=1)))
+    coded = set(map(bytes, np.packbits(first.coded.masks(), axis=1)))
     assert coded <= wanted and asked - wanted <= asked - coded
-    again, _ = buy(f, path, key, large, t=2)
+    again, same, _ = ask(f, path, key, large, t=2)
     assert paid(f) == set()
-    np.testing.assert_array_equal(again.samples.coded, second.samples.coded)
-    np.testing.assert_array_equal(again.samples.values, second.samples.values)
+    np.testing.assert_array_equal(again.packed, second.packed)
+    np.testing.assert_array_equal(same, values)
 
 
 def test_uniform_masks_keep_their_prefix_as_the_coded_part_grows(f, path, key):
-    _, asked = buy(f, path, key, smallest(3) + 200, t=2)
-    _, wanted = buy(f, path, key, 2 * smallest(4) + 400, t=2)
+    _, _, asked = ask(f, path, key, smallest(3) + 200, t=2)
+    _, _, wanted = ask(f, path, key, 2 * smallest(4) + 400, t=2)
     assert asked <= wanted  # more uniform masks than before: none of the old is dropped
     assert len(paid(f)) == len(wanted) - len(asked)
 
 
 def test_a_longer_uniform_stream_pays_for_its_end_only(f, path, key):
-    _, asked = buy(f, path, key, 1000, coded=False)
-    _, wanted = buy(f, path, key, 4000, coded=False)
+    _, _, asked = ask(f, path, key, 1000, coded=False)
+    _, _, wanted = ask(f, path, key, 4000, coded=False)
     assert (len(asked), len(paid(f)), len(wanted)) == (1000, 3000, 4000)
     assert asked < wanted
 
 
 def test_methods_share_what_they_have_in_common(f, path, key):
-    _, uniform = buy(f, path, key, 600, coded=False)
-    _, coded = buy(f, path, key, smallest(3) + 100, t=2)
+    _, _, uniform = ask(f, path, key, 600, coded=False)
+    _, _, coded = ask(f, path, key, smallest(3) + 100, t=2)
     assert paid(f) == coded - uniform
     assert len(coded & uniform) > 100
 
@@ -106,36 +111,113 @@ def test_small_cubes_run_out_of_masks(tmp_path, key):
     path = tmp_path / "calls.sqlite"
     union = set()
     for budget in (100, 500, 1000, 1024):
-        _, wanted = buy(f, path, key, budget, n=10, t=2, b=3)
+        _, _, wanted = ask(f, path, key, budget, n=10, t=2, b=3)
         assert paid(f) == wanted - union
         union |= wanted
     assert len(union) == 1024
 
 
 def test_the_values_are_those_of_a_run_without_a_journal(f, path, key):
-    buy(f, path, key, 500, coded=False)
-    stored, _ = buy(f, path, key, smallest(3), t=2)
-    plan = masks.plan_budget(N, smallest(3), 2)
-    plain = purchase.buy(purchase.Caller(f, N, 128), plan, key)
-    for name in ("coded", "rows", "values", "held_out"):
-        np.testing.assert_array_equal(getattr(stored.samples, name), getattr(plain.samples, name))
-    assert stored.calls == plain.calls and stored.scalar
+    ask(f, path, key, 500, coded=False)
+    design, stored, _ = ask(f, path, key, smallest(3), t=2)
+    np.testing.assert_array_equal(stored, evaluate(f, design))
 
 
-def test_stored_values_join_if_asked_and_cost_nothing(f, path, key):
-    buy(f, path, key, 1000, coded=False)
-    plain, asked = buy(f, path, key, smallest(3), t=2)
-    joined, rows = buy(f, path, key, smallest(3), t=2, join=True)
-    assert paid(f) == set()
-    assert joined.calls == plain.calls == smallest(3)
-    assert len(rows) == len(asked | set(f.runs[0])) > len(asked)
-    old = len(plain.samples.rows)
-    np.testing.assert_array_equal(joined.samples.rows[:old], plain.samples.rows)
-    assert not joined.samples.held_out[old:].any()
-    np.testing.assert_array_equal(
-        joined.samples.values[old:, 0],
-        np.float32(gf2.unpack_numpy(joined.samples.rows[old:], N) @ f.weights),
+def test_stored_values_join_if_asked_and_cost_nothing(path):
+    f = Counted(10)
+    f.runs.append([])
+    explain(f, 10, budget=600, method="linear", store=path)
+    f.runs.append([])
+    plain, joined = (
+        explain(f, 10, budget=300, method="linear", seed=1, store=path, store_join=join)
+        for join in (False, True)
     )
+    assert len(paid(f)) < 300 and joined.calls == plain.calls == 300
+    lasso = [
+        explain(f, 10, budget=300, method="lime", seed=1, store=path, store_join=join)
+        for join in (False, True)
+    ]
+    assert lasso[0].spectrum.to_dict() == lasso[1].spectrum.to_dict()
+
+
+def test_the_smallest_budget_that_is_named_is_enough():
+    for n in (33, 40, 64):
+        with pytest.raises(ValueError, match="budget must be at least") as caught:
+            sx.design(n, budget=100, method="spex")
+        least = int(re.search(r"at least (\d+)", str(caught.value))[1])
+        assert sx.design(n, budget=least, method="spex").coded.b == 3
+        with pytest.raises(ValueError, match=f"at least {least} "):
+            sx.design(n, budget=least - 1, method="spex")
+
+
+def test_rows_say_what_they_are_for(key):
+    design = sx.design(40, budget=smallest(3), method=sx.Spex(t=2), seed=key)
+    coded = design.coded
+    rows = design.packed[design.coded_rows]
+    np.testing.assert_array_equal(rows, coded.packed())
+    place = np.arange(coded.num_masks)
+    where = design.coded_rows
+    inner = design.role[where] == Role.CODED
+    np.testing.assert_array_equal(design.unit[where[inner]], (place // 2**coded.b)[inner])
+    assert (design.role[:2] == Role.ENDPOINT).all()
+    assert design.masks(0, 2).sum(axis=1).tolist() == [40, 0]
+    uniform = design.role == Role.UNIFORM
+    assert design.held_out[uniform].sum() == design.held_out.sum() > 0
+    assert "coded" in repr(design) and "\n" not in repr(design)
+    pairs = sx.design(40, budget=300, method="banzhaf")
+    both = design_pairs(pairs)
+    np.testing.assert_array_equal(both[:, 0], ~both[:, 1])
+
+
+def design_pairs(design):
+    """bool (pairs, 2, n), the masks that share a unit."""
+    rows = np.flatnonzero(design.role == Role.PAIRED)
+    order = rows[np.argsort(design.unit[rows], kind="stable")]
+    return design.masks()[order].reshape(-1, 2, design.n)
+
+
+@pytest.mark.parametrize("what", ["nothing", "text", "bits", "twice", "role", "code", "version"])
+def test_files_that_are_no_designs_are_refused(what, tmp_path):
+    path = tmp_path / "design.npz"
+    sx.design(40, budget=400, method=sx.Spex(t=2), seed=1).save(path)
+    with np.load(path) as file:
+        arrays = dict(file)
+    if what == "bits":
+        arrays["packed"] = arrays["packed"] | np.uint32([0, 1 << 31])
+    elif what == "twice":
+        arrays["packed"][5] = arrays["packed"][6]
+    elif what == "role":
+        arrays["role"][3] = 99
+    elif what == "code":
+        arrays["shifts"] = arrays["shifts"] ^ np.uint32([1, 0])
+    elif what == "version":
+        head = json.loads(str(arrays["head"])) | {"version": 2}
+        arrays["head"] = np.array(json.dumps(head))
+    np.savez(path, **arrays)
+    if what == "text":
+        path.write_text("no design")
+    elif what == "nothing":
+        path.write_bytes(b"")
+    with pytest.raises(ValueError, match="is not a design"):
+        sx.Design.load(path)
+
+
+@pytest.mark.parametrize(
+    "values,message",
+    [
+        (np.zeros(7), "one row per mask of the design"),
+        (np.zeros((30, 0)), "one row per mask of the design"),
+        (np.zeros(30, complex), "real numbers"),
+        (np.array(["x"] * 30), "real numbers"),
+        (np.full(30, np.nan), "finite"),
+    ],
+)
+def test_values_that_do_not_fit_are_refused(values, message):
+    design = sx.design(40, budget=30, method="linear")
+    with pytest.raises(ValueError, match=message):
+        sx.fit(design, values)
+    with pytest.raises(ValueError, match="features must have n = 40 labels"):
+        sx.fit(design, np.zeros(30), features=["a"])
 
 
 def test_explain_asks_the_store_first(path):

@@ -1,0 +1,111 @@
+"""Imports run one way: from the top of the house down, inside a room in no circle, never lazily."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import spexjax
+
+ROOT = Path(spexjax.__file__).parent
+ORDER = (
+    ("__init__", "bridges"),
+    ("preview", "approximator"),
+    ("explain",),
+    ("explanation",),
+    ("explanation_json",),
+    ("methods",),
+    ("report",),
+    ("plot",),
+    ("interop",),
+    ("surrogates",),
+    ("decoding",),
+    ("trees",),
+    ("metrics",),
+    ("selection",),
+    ("evaluate",),
+    ("values",),
+    ("store",),
+    ("masks",),
+    ("indices",),
+    ("spectra",),
+    ("regression",),
+    ("codes",),
+    ("typing",),
+)
+"""The rooms from the top; those on one line do not know each other."""
+LEVEL = {room: level for level, rooms in enumerate(ORDER) for room in rooms}
+
+
+def modules():
+    """Every module of the core, by name below ``spexjax``, with its file."""
+    found = {}
+    for path in sorted(ROOT.rglob("*.py")):
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        if parts[0] not in ("models", "experiments"):
+            found[".".join(parts)] = path
+    return found
+
+
+MODULES = modules()
+
+
+def imported(path):
+    """The modules of the core that a file imports, at its top or inside a function."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        names = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path} imports relatively"
+            names = [f"{node.module}.{alias.name}" for alias in node.names] + [node.module]
+        for name in names:
+            if name.startswith("spexjax."):
+                below = name.removeprefix("spexjax.")
+                yield from (m for m in (below, f"{below}.__init__") if m in MODULES)
+
+
+GRAPH = {name: set(imported(path)) - {name} for name, path in MODULES.items()}
+
+
+def room(module):
+    return module.split(".")[0]
+
+
+def test_every_module_stands_in_a_room():
+    assert {room(m) for m in MODULES} == set(LEVEL)
+
+
+@pytest.mark.parametrize("name", sorted({room(m) for m in MODULES}))
+def test_imports_go_down(name):
+    up = [
+        (module, other)
+        for module in MODULES
+        for other in GRAPH[module]
+        if room(module) == name != room(other) and LEVEL[room(other)] <= LEVEL[name]
+    ]
+    assert not up
+
+
+def test_no_module_imports_itself_by_way_of_others():
+    graph = {m: {o for o in others if not o.endswith("__init__")} for m, others in GRAPH.items()}
+    done, path = set(), []
+
+    def visit(module):
+        assert module not in path, " → ".join([*path[path.index(module) :], module])
+        if module in done:
+            return
+        path.append(module)
+        for other in graph[module]:
+            visit(other)
+        path.pop()
+        done.add(module)
+
+    for module in graph:
+        visit(module)
+
+
+def test_rooms_have_a_charter():
+    for name, path in MODULES.items():
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        assert ast.get_docstring(tree), f"{name} has no docstring"
