@@ -16,6 +16,7 @@ from spexjax.spectra.spectrum import Spectrum
 from spexjax.typing import Array, ArrayLike, Key
 
 _OUTPUTS_AT_ONCE = 64
+_ROUNDING = 1e-6  # of the share of the variance that is not explained, in float32
 
 
 def r2(values: Float[ArrayLike, "N *K"], predictions: Float[ArrayLike, "N *K"]) -> Array:
@@ -24,22 +25,64 @@ def r2(values: Float[ArrayLike, "N *K"], predictions: Float[ArrayLike, "N *K"]) 
     A constant f gives 1 where it is predicted exactly and −inf where it is not. Kang et al. 2025,
     section 5 (there over fresh uniform masks).
 
+    The level and the scale of f do not matter. NumPy arrays are centred and scaled in float64;
+    traced and device arrays in their own precision (so a float32 f of level 1e8 times its spread
+    has lost it before), under jit and vmap too.
+
     Raises:
       ValueError: if the shapes differ.
     """
-    f, g = jnp.asarray(values, jnp.float32), jnp.asarray(predictions, jnp.float32)
-    if f.shape != g.shape:
-        raise ValueError(f"predictions must have the shape of values {f.shape}, got {g.shape}.")
-    return _ratio(jnp.sum((f - g) ** 2, axis=0), jnp.sum((f - jnp.mean(f, axis=0)) ** 2, axis=0))
+    return _score(*_standardise(values, predictions)[:2])
 
 
-def _ratio(error: Array, spread: Array) -> Array:
-    safe = jnp.where(spread > 0.0, spread, 1.0)
-    constant = jnp.where(error > 0.0, -jnp.inf, 1.0)
-    return jnp.where(spread > 0.0, 1.0 - error / safe, constant)
+def _standardise(values: ArrayLike, predictions: ArrayLike) -> tuple[Array, Array, Array]:
+    """f − mean f and f − f̂, float32 in units of the largest |f − f₀|, and this unit, float32.
+
+    The unit is the largest |f − f̂| where f is constant, and 1 where that is 0 too.
+    """
+    shape, other = np.shape(values), np.shape(predictions)
+    if shape != other:
+        raise ValueError(f"predictions must have the shape of values {shape}, got {other}.")
+    arrays = [x for x in (values, predictions) if isinstance(x, jax.Array)]
+    if len(arrays) == 2 or any(isinstance(x, jax.core.Tracer) for x in arrays):
+        return _standardise_on_device(values, predictions)
+    f, g = np.asarray(values, np.float64), np.asarray(predictions, np.float64)
+    with np.errstate(over="ignore"):  # what is infinite in float32 makes R² so
+        centred, error, unit = (np.float32(x) for x in _in_units(f, g, np))
+    return jnp.asarray(centred), jnp.asarray(error), jnp.asarray(unit)
 
 
-@partial(jax.jit, static_argnames=("resamples",))
+@jax.jit
+def _standardise_on_device(values: Array, predictions: Array) -> tuple[Array, Array, Array]:
+    # Some arrays are float64 where the caller has switched on x64.
+    double = any(x.dtype == jnp.float64 for x in (values, predictions))
+    dtype = jnp.float64 if double else jnp.float32
+    f, g = jnp.asarray(values, dtype), jnp.asarray(predictions, dtype)
+    centred, error, unit = (jnp.asarray(x, jnp.float32) for x in _in_units(f, g, jnp))
+    return centred, error, unit
+
+
+def _in_units(f, g, xp):
+    # From the first value, not from the mean: a constant becomes exactly 0.
+    centred, error = f - f[:1], f - g
+    spread, miss = (xp.max(xp.abs(x), axis=0, initial=0.0) for x in (centred, error))
+    unit = xp.where(spread > 0, spread, xp.where(miss > 0, miss, xp.ones_like(miss)))
+    centred = centred / unit
+    return centred - xp.mean(centred, axis=0), error / unit, unit
+
+
+@jax.jit
+def _score(f: Float[Array, "N *K"], error: Float[Array, "N *K"]) -> Float[Array, "*K"]:
+    """R² of what :func:`_standardise` returns."""
+    return _ratio(jnp.mean(error**2, axis=0), jnp.mean(f**2, axis=0), jnp.any(error != 0, axis=0))
+
+
+def _ratio(error: Array, spread: Array, missed: Array) -> Array:
+    """1 − error / spread; where f is constant, 1 or −inf by whether it was ``missed``."""
+    constant = jnp.where(missed, jnp.float32(-jnp.inf), jnp.float32(1))
+    return jnp.where(spread > 0, 1 - error / jnp.where(spread > 0, spread, 1), constant)
+
+
 def r2_interval(
     key: Key,
     values: Float[ArrayLike, "N *K"],
@@ -64,33 +107,49 @@ def r2_interval(
 
     Args:
       key: a JAX key.
-      values: float32 (N,) or (N, K).
+      values: (N,) or (N, K), of any level and scale, as in :func:`r2`.
       predictions: the same shape.
       level: nominal coverage.
       resamples: static number of bootstrap samples, the same masks for all outputs.
 
     Returns:
-      The lower and the upper end, () or (K,); both R² itself where f is constant.
+      The lower and the upper end, float32 () or (K,), around :func:`r2`; both R² itself where f
+      or f − f̂ is constant, among all masks or in a share of the resamples.
+
+    Raises:
+      ValueError: if the shapes differ.
     """
-    f, g = jnp.asarray(values, jnp.float32), jnp.asarray(predictions, jnp.float32)
+    f, error, _ = _standardise(values, predictions)
+    return _intervals(
+        key, f, error, _score(f, error), 1 - jnp.asarray(level, jnp.float32), resamples
+    )
+
+
+@partial(jax.jit, static_argnames="resamples")
+def _intervals(
+    key: Key, f: Array, error: Array, score: Array, miss: Array, resamples: int
+) -> tuple[Array, Array]:
+    """The intervals of all outputs, from what :func:`_standardise` returns and its R²."""
     N = f.shape[0]
-    miss = 1.0 - jnp.asarray(level, jnp.float32)
 
     def histogram(key: Key) -> Array:
-        drawn = (N * jax.random.uniform(key, (N,))).astype(jnp.int32)
-        return jnp.zeros(N).at[drawn].add(1.0)
+        drawn = (N * jax.random.uniform(key, (N,), jnp.float32)).astype(jnp.int32)
+        return jnp.zeros(N, jnp.float32).at[drawn].add(1.0)
 
     counts = jax.vmap(histogram)(jax.random.split(key, resamples)) / N
 
-    def output(pair: tuple[Array, Array]) -> tuple[Array, Array]:
-        ends = _interval(*pair, counts, miss)
-        exact = r2(*pair)
-        known = jnp.isfinite(ends[0]) & jnp.isfinite(ends[1])
-        return jnp.where(known, ends[0], exact), jnp.where(known, ends[1], exact)
+    def output(given: tuple[Array, Array, Array]) -> tuple[Array, Array]:
+        f, error, exact = given
+        low, high = _interval(f, error, counts, miss)
+        known = jnp.isfinite(low) & jnp.isfinite(high)
+        # Sums of N squares and R² itself, in another program, may be rounded otherwise.
+        low = jnp.minimum(low, exact) - _ROUNDING * (1 - jnp.minimum(low, exact))
+        high = jnp.maximum(high, exact) + _ROUNDING * (1 - jnp.maximum(high, exact))
+        return jnp.where(known, low, exact), jnp.where(known, jnp.minimum(high, 1.0), exact)
 
     if f.ndim == 1:
-        return output((f, g))
-    return jax.lax.map(output, (f.T, g.T), batch_size=_OUTPUTS_AT_ONCE)
+        return output((f, error, score))
+    return jax.lax.map(output, (f.T, error.T, score), batch_size=_OUTPUTS_AT_ONCE)
 
 
 class _Parts(NamedTuple):
@@ -116,27 +175,31 @@ def _parts(weights: Array, f: Array, e: Array) -> _Parts:
     return _Parts(me, jnp.sqrt(ve / (N - 1)), jnp.log(ve / vf), ratio_error)
 
 
-def _interval(f: Array, g: Array, counts: Array, miss: Array) -> tuple[Array, Array]:
+def _interval(f: Array, e: Array, counts: Array, miss: Array) -> tuple[Array, Array]:
     N = f.shape[0]
-    scale = jnp.std(f)
-    f, e = (f - jnp.mean(f)) / scale, (f - g) / scale
+    spread = jnp.std(f)
+    f, e = f / spread, e / spread
     shift = jnp.mean(e)
     e = e - shift
-    found = _parts(jnp.full(N, 1.0 / N), f, e)
+    # In units of its own, since the fourth powers of a very poor or a very good surrogate's errors
+    # leave float32; Var(f) is 1, so their variance in units of it is greater by unit².
+    unit = jnp.max(jnp.abs(e))
+    e, shift = e / unit, shift / unit
+    found = _parts(jnp.full(N, 1.0 / N, jnp.float32), f, e)
     again = _parts(counts, f, e)
-    # A resample of nearly equal masks must not divide by nothing.
+    # A resample of nearly equal masks must not divide by nothing (logarithms have no units).
     error = jnp.maximum(again.ratio_error, 0.1 * found.ratio_error) + 1e-9
     t = jnp.quantile(jnp.abs(again.ratio - found.ratio) / error, 1.0 - miss)
     low = jnp.minimum(found.ratio - t * found.ratio_error, jnp.quantile(again.ratio, miss / 2))
     high = jnp.maximum(found.ratio + t * found.ratio_error, jnp.quantile(again.ratio, 1 - miss / 2))
-    a = 1.0 - jnp.exp(jnp.stack([found.ratio, high, low]))
+    a = 1.0 - jnp.exp(jnp.stack([found.ratio, high, low]) + 2 * jnp.log(unit))
 
     t = again.shift / jnp.maximum(again.shift_error, 0.1 * found.shift_error)
     tails = jnp.stack([1.0 - miss / 2, miss / 2])
-    ends = shift - jnp.quantile(t, tails) * found.shift_error
+    ends = (shift - jnp.quantile(t, tails) * found.shift_error) * unit
     most = jnp.max(jnp.abs(ends)) ** 2
     least = jnp.where(ends[0] * ends[1] < 0, 0.0, jnp.min(jnp.abs(ends)) ** 2)
-    b = jnp.stack([shift**2, least, most]) * (N - 1) / N
+    b = jnp.stack([(shift * unit) ** 2, least, most]) * (N - 1) / N
 
     down = jnp.sqrt((a[0] - a[1]) ** 2 + (b[2] - b[0]) ** 2)
     up = jnp.sqrt((a[2] - a[0]) ** 2 + (b[0] - b[1]) ** 2)
@@ -158,26 +221,29 @@ def sparsity_curve(
     """
     if spectrum.num_outputs is not None:
         raise ValueError("a sparsity curve needs one output: pass spectrum[i].")
-    return _sparsity(spectrum, gf2.pack(masks, spectrum.supports.shape[-1]), jnp.asarray(values))
+    empty = gf2.degree(spectrum.supports) == 0
+    level = jnp.sum(jnp.where(empty, spectrum.coefficients, 0.0))
+    packed = gf2.pack(masks, spectrum.supports.shape[-1])
+    standardised = _standardise(values, jnp.broadcast_to(level, np.shape(values)))
+    return _sparsity(spectrum, packed, *standardised)
 
 
 @jax.jit
-def _sparsity(spectrum: Spectrum, masks: Array, values: Array) -> Array:
-    empty = gf2.degree(spectrum.supports) == 0
-    level = jnp.sum(jnp.where(empty, spectrum.coefficients, 0.0))
-    weight = jnp.where(empty | ~spectrum.valid, 0.0, spectrum.coefficients)
+def _sparsity(spectrum: Spectrum, masks: Array, f: Array, first: Array, unit: Array) -> Array:
+    """The curve from what :func:`_standardise` makes of f and the spectrum's level."""
+    counted = spectrum.valid & (gf2.degree(spectrum.supports) > 0)
+    weight = jnp.where(counted, spectrum.coefficients / unit, 0.0)
     order = jnp.argsort(-jnp.abs(weight), stable=True)
-    f = jnp.asarray(values, jnp.float32)
-    spread = jnp.sum((f - jnp.mean(f)) ** 2)
 
     def add(residual: Array, term: Array) -> tuple[Array, Array]:
         sign = jnp.where(gf2.parity(masks, spectrum.supports[term]), -1.0, 1.0)
         residual = residual - weight[term] * sign
-        return residual, jnp.sum(residual**2)
+        return residual, (jnp.mean(residual**2), jnp.any(residual != 0))
 
-    first = f - level
-    _, errors = jax.lax.scan(add, first, order)
-    return _ratio(jnp.concatenate([jnp.sum(first**2)[None], errors]), spread)
+    _, (errors, missed) = jax.lax.scan(add, first, order)
+    start = jnp.mean(first**2)[None], jnp.any(first != 0)[None]
+    errors, missed = jnp.concatenate([start[0], errors]), jnp.concatenate([start[1], missed])
+    return _ratio(errors, jnp.mean(f**2), missed)
 
 
 def removal_curve(
@@ -200,7 +266,8 @@ def removal_curve(
       time_limit: seconds for each exact selection; greedy ones if None.
 
     Returns:
-      float64, shape (largest,), and what was chosen.
+      float64, shape (largest,), and what was chosen. Below 1e-12 of the largest |f| asked for,
+      |f(1)| counts as that much.
     """
     n = spectrum.num_features
     chosen = [
@@ -214,7 +281,9 @@ def removal_curve(
         row[list(choice.members)] = mode == "keep"
     masks[-1] = True
     values = np.asarray(f(masks), float)
-    return np.abs(values[-1] - values[:-1]) / max(abs(values[-1]), 1e-12), chosen
+    level = max(abs(values[-1]), 1e-12 * np.max(np.abs(values)))
+    change = np.abs(values[-1] - values[:-1])
+    return change / level if level > 0 else change, chosen
 
 
 def recovery_at_k(spectrum: Spectrum, annotated: Collection[int], k: int) -> float:

@@ -3,6 +3,7 @@
 import itertools
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from oracles import evaluate, planted_terms
@@ -68,6 +69,75 @@ def test_the_interval_where_there_is_nothing_to_estimate(key):
     assert [float(x) for x in metrics.r2_interval(key, ones, 2 * ones)] == [-np.inf, -np.inf]
 
 
+SCALES = (1e-30, 1e-15, 1e15, 1e30)
+
+
+def surrogate(r2=0.8, N=64, seed=0):
+    """f with outliers and a surrogate's f̂ of about this R², float64."""
+    rng = np.random.default_rng(seed)
+    f = rng.standard_t(4, N)
+    return f, f + np.sqrt(1 - r2) * rng.standard_normal(N)
+
+
+def exact_r2(f, g):
+    return 1 - np.sum((f - g) ** 2) / np.sum((f - f.mean()) ** 2)
+
+
+def test_level_and_scale_do_not_matter(key):
+    f, g = surrogate()
+    low, high = (float(x) for x in metrics.r2_interval(key, f, g))
+    assert low < float(metrics.r2(f, g)) < high < 1
+    for scale in (*SCALES, 1e-60, 1e60):
+        for level in (0, 1e9):
+            F, G = scale * (f + level), scale * (g + level)
+            assert float(metrics.r2(F, G)) == pytest.approx(exact_r2(f, g), rel=1e-5)
+            assert [float(x) for x in metrics.r2_interval(key, F, G)] == pytest.approx(
+                [low, high], abs=1e-4
+            )
+
+
+def test_scale_and_level_do_not_matter_on_the_device(key):
+    """As far as float32 values hold them."""
+    f, g = surrogate()
+    score, interval = jax.jit(jax.vmap(metrics.r2)), jax.vmap(metrics.r2_interval, (None, 0, 0))
+    scales = np.array([1.0, *SCALES, 1.0])[:, None]
+    levels = np.array([0, 0, 0, 0, 0, 1e3])[:, None]
+    F, G = (jnp.asarray(scales * (x + levels), jnp.float32) for x in (f, g))
+    found, (low, high) = score(F, G), jax.jit(interval)(key, F, G)
+    np.testing.assert_allclose(found, exact_r2(f, g), atol=1e-3)
+    np.testing.assert_allclose(low, low[0], atol=1e-3)
+    np.testing.assert_allclose(high, high[0], atol=1e-3)
+    assert bool(jnp.all((low < found) & (found < high)))
+
+
+@pytest.mark.parametrize("r2", [-1e12, -1.0, 0.0, 0.9, 1 - 1e-8, 1 - 1e-30])
+def test_r2_lies_inside_its_interval(key, r2):
+    for seed in range(3):
+        f, g = surrogate(r2, seed=seed)
+        for scale, level in ((1, 0), (1e-30, 3e5), (1e30, 0)):
+            F, G = scale * (f + level), scale * (g + level)
+            score, (low, high) = metrics.r2(F, G), metrics.r2_interval(key, F, G)
+            assert low <= score <= high <= 1
+            assert low < high or r2 > 1 - 1e-7
+
+
+def test_a_constant_of_any_size(key):
+    for size in (1e-30, 0.1, 1e30):
+        c = np.full(64, size)
+        assert float(metrics.r2(c, c)) == 1.0
+        assert float(metrics.r2(c, c * (1 + 1e-12))) == -np.inf
+        assert [float(x) for x in metrics.r2_interval(key, c, 2 * c)] == [-np.inf, -np.inf]
+        on_device = jnp.asarray(c, jnp.float32)
+        assert float(metrics.r2(on_device, on_device)) == 1.0
+        assert float(metrics.r2(on_device, 2 * on_device)) == -np.inf
+
+
+def test_device_predictions_of_host_values():
+    f, g = surrogate()
+    mixed = metrics.r2(f + 1e5, jnp.asarray(g + 1e5, jnp.float32))
+    assert float(mixed) == pytest.approx(exact_r2(f, g), abs=1e-2)
+
+
 @pytest.mark.parametrize("name,r2", [("gaussian", 0.0), ("heavy", 0.5)])
 def test_the_interval_covers(name, r2):
     share = bench_coverage.coverage(bench_coverage.DRAWS[name], r2, 64, simulations=100)
@@ -95,6 +165,32 @@ def test_sparsity_curve():
         right = 1 - error / np.sum((values - values.mean()) ** 2)
         assert curve[s] == pytest.approx(right, abs=1e-5)
     assert curve[-1] == pytest.approx(1, abs=1e-6) and len(curve) == 33
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_sparsity_and_removal_at_any_scale(scale):
+    terms = planted_terms(12, 20, 0) | {(): 0.5}
+    masks = np.random.default_rng(0).random((300, 12)) < 0.5
+    spectrum = Spectrum.from_dict({k: scale * v for k, v in terms.items()}, 12)
+    small = {k: v for k, v in terms.items() if k != max(terms, key=len)}
+    one = metrics.sparsity_curve(Spectrum.from_dict(small, 12), masks, evaluate(terms, masks))
+    less = Spectrum.from_dict({k: scale * v for k, v in small.items()}, 12)
+    curve = metrics.sparsity_curve(less, masks, scale * evaluate(terms, masks))
+    np.testing.assert_allclose(curve, one, atol=1e-5)
+
+    f = lambda masks: evaluate(terms, masks)  # noqa: E731
+    expected, chosen = metrics.removal_curve(f, Spectrum.from_dict(terms, 12), 3)
+    ours, same = metrics.removal_curve(lambda masks: scale * f(masks), spectrum, 3)
+    np.testing.assert_allclose(ours, expected, rtol=1e-6)
+    assert [x.members for x in same] == [x.members for x in chosen]
+
+
+def test_removal_where_the_full_mask_is_worth_nothing():
+    spectrum = Spectrum.from_dict({(): 1.0, (0,): 1.0}, 3)
+    curve, _ = metrics.removal_curve(lambda masks: 0.0 * masks[:, 0], spectrum, 2)
+    assert not curve.any()
+    curve, _ = metrics.removal_curve(lambda masks: 1e-20 * (~masks[:, 0]), spectrum, 2)
+    assert curve == pytest.approx([1e12, 1e12])
 
 
 def test_removal_curve():
