@@ -1,8 +1,8 @@
 """spexjax: which sets of inputs does a model's answer depend on?
 
 ``explain`` answers for any function of masks, in three steps that can be taken one by one:
-``design`` chooses what to ask, ``evaluate`` asks, ``fit`` explains the values. Below them everything
-is a pure function of arrays: ``spex.decode`` turns the values of coded ``masks`` into a sparse
+``design`` chooses what to ask, ``evaluate`` asks, ``fit`` explains the values. Below them all is a
+pure function of arrays: ``spex.decode`` turns the values of coded ``masks`` into a sparse
 ``Spectrum``; ``transforms``, ``bch``, ``chase``, ``peeling`` and ``regression`` are its parts.
 """
 
@@ -11,7 +11,7 @@ from spexjax.codes import bch, chase, gf2, gf2m
 from spexjax.decoding import peeling, spex
 from spexjax.decoding.peeling import PeelConfig
 from spexjax.evaluate import evaluate
-from spexjax.explain import design, explain, fit
+from spexjax.explain import explain
 from spexjax.explanation import Explanation
 from spexjax.masks.design import Design
 from spexjax.methods import baselines
@@ -21,6 +21,7 @@ from spexjax.methods.spex import Spex
 from spexjax.preview import preview
 from spexjax.spectra import spectrum, transforms
 from spexjax.spectra.spectrum import Spectrum
+from spexjax.steps import design, fit
 from spexjax.store import Store, StoreError, StoreWarning
 from spexjax.store.fingerprint import fingerprint
 from spexjax.trees import boosting

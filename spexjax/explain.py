@@ -1,36 +1,23 @@
-"""``explain``, and the three steps that it consists of: ``design``, evaluate, ``fit``."""
+"""``explain``: design, evaluate, fit, one after the other."""
 
-import numbers
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from spexjax import metrics
 from spexjax.codes import gf2
 from spexjax.evaluate import ask
 from spexjax.explanation import Explanation
 from spexjax.masks.design import Design
 from spexjax.methods import registry
-from spexjax.spectra.spectrum import Spectrum
+from spexjax.steps import check_features, design, fit
 from spexjax.store import Journal, Store, opened
-from spexjax.surrogates.fitted import Done, Fit, Standardised, standardise
-from spexjax.typing import ArrayLike, Key, ValueFunction
+from spexjax.typing import ArrayLike, ValueFunction
 from spexjax.values import OnDevice
 from spexjax.values.games import unwrapped
-
-_INTERVAL = 7  # the sub-stream of the key that the bootstrap draws from
-_NAMES = {
-    Done.EXACT: "exact",
-    Done.LINEAR: "linear",
-    Done.SPEX: "spex",
-    Done.PAPER: "proxyspex-paper",
-    Done.PAPER_DEPTH_6: "proxyspex-paper-depth6",
-}
 
 
 def explain(
@@ -93,128 +80,12 @@ def explain(
     """
     f, n = unwrapped(f, n)
     asked = design(n, budget=budget, method=method, max_order=max_order, seed=seed)
-    _check_features(features, asked.n)
+    check_features(features, asked.n)
     with opened(store, f, asked.n, store_key) as journal:
         values = ask(f, asked, chunk_size, progress, journal)
         if store_join and journal is not None and registry.METHODS[asked.method].joins:
             asked, values = _joined(asked, values, journal)
     return fit(asked, values, features=features)
-
-
-def design(
-    n: int,
-    *,
-    budget: int,
-    method: Any = "auto",
-    max_order: int = 5,
-    seed: int | jax.Array = 0,
-) -> Design:
-    """Chooses the masks to ask for; no value function is needed.
-
-    Args:
-      n, budget, method, max_order, seed: as in :func:`explain`.
-
-    Returns:
-      The :class:`~spexjax.masks.design.Design`: ``design.masks()`` are the masks, and
-      ``design.save`` keeps it for another day or machine.
-
-    Raises:
-      ValueError: as :func:`explain`.
-    """
-    n, budget, max_order = _whole("n", n), _whole("budget", budget), _whole("max_order", max_order)
-    name, config = registry.resolve(method)
-    key = seed_key(seed)
-    chosen = registry.METHODS[name].design(config, n, budget, max_order, key)
-    words = None if isinstance(seed, numbers.Integral) else np.asarray(jax.random.key_data(key))
-    return chosen.named(
-        name, registry.to_json(config), int(seed) if words is None else tuple(words.tolist())
-    )
-
-
-def fit(
-    design: Design, values: Float[ArrayLike, "N *K"], *, features: Sequence[str] | None = None
-) -> Explanation:
-    """Explains a function by its values at the masks of a design; a pure function of both.
-
-    Args:
-      design: from :func:`design`, or read by ``Design.load``.
-      values: (N,) or (N, K), f at ``design.masks()``, finite, in any real dtype.
-      features: n labels.
-
-    Returns:
-      The :class:`~spexjax.explanation.Explanation` that :func:`explain` gives with the arguments
-      of the design.
-
-    Raises:
-      ValueError: if values or features do not fit the design.
-    """
-    _check_features(features, design.n)
-    values = _check_values(values, len(design))
-    scaled = standardise(values, ~design.held_out)
-    config = registry.from_json(design.method, design.settings)
-    key = seed_key(design.seed)
-    found = registry.METHODS[design.method].fit(config, design, scaled, key)
-    faithfulness, interval = _faithfulness(design, scaled, found, key)
-    surrogate, level = _in_units_of_f(found.surrogate, scaled)
-
-    def output(x):
-        return x[0] if scaled.scalar else x
-
-    return Explanation(
-        spectrum=output(surrogate),
-        n=design.n,
-        method=_NAMES.get(found.done, design.method),
-        calls=design.asked,
-        full=_at(design, values, keep=True),
-        empty=_at(design, values, keep=False),
-        faithfulness=output(faithfulness),
-        faithfulness_interval=(output(interval[0]), output(interval[1])),
-        features=tuple(map(str, features or (f"x{i}" for i in range(design.n)))),
-        budget=design.budget,
-        seed=design.seed,
-        max_order=design.max_order,
-        info=found.info,
-        level=output(level),
-    )
-
-
-def _faithfulness(design: Design, scaled: Standardised, found: Fit, key: Key):
-    """R² and its interval on held-out masks, or on all masks where these are all that exist."""
-    if design.exhaustive:
-        guess = found.surrogate.predict_packed(design.packed)
-        r2 = metrics.r2(scaled.values, guess)
-        return r2, (r2, r2)
-    truth = scaled.values[design.held_out]
-    if len(truth) < 2:
-        unknown = np.full(len(scaled.spread), np.nan, np.float32)
-        return unknown, (unknown, unknown)
-    guess = found.tested.predict_packed(design.packed[design.held_out])
-    stream = jax.random.fold_in(key, _INTERVAL)
-    return metrics.r2(truth, guess), metrics.r2_interval(stream, truth, guess)
-
-
-def _in_units_of_f(found: Spectrum, scaled: Standardised) -> tuple[Spectrum, np.ndarray]:
-    """The spectrum of f itself from that of its standardised values, and F(∅) in float64.
-
-    Raises:
-      ValueError: if a coefficient is beyond float32.
-    """
-    F = np.asarray(found.coefficients, np.float64) * scaled.spread[:, None]
-    empty = np.asarray((gf2.degree(found.supports) == 0) & found.valid)
-    level = scaled.level + np.where(empty, F, 0.0).sum(axis=-1)
-    F = np.where(empty, level[:, None], F)
-    if not np.all(np.abs(F) <= np.finfo(np.float32).max):
-        raise ValueError("values must be within float32's range, ±3.4e38; divide f by a constant.")
-    coefficients = jnp.asarray(F.astype(np.float32))
-    return Spectrum(found.supports, coefficients, found.valid, found.n), level
-
-
-def _at(design: Design, values: ArrayLike, keep: bool) -> np.ndarray:
-    """f(1…1) or f(0…0) in float64, NaN where it was not asked for."""
-    place = design.place_of(keep)
-    if place is None:
-        return np.full(values.shape[1:], np.nan)
-    return np.asarray(values[place], np.float64)
 
 
 def _joined(
@@ -225,45 +96,3 @@ def _joined(
     _, place = gf2.unique_rows(np.concatenate([asked.packed, stored]))
     fresh = place[len(asked) :] >= len(asked)
     return asked.with_stored(stored[fresh]), np.concatenate([values, answers[fresh]])
-
-
-def _check_values(values: ArrayLike, N: int) -> Float[ArrayLike, "N *K"]:
-    values = values if isinstance(values, jax.Array) else np.asarray(values)
-    if values.ndim not in (1, 2) or len(values) != N or 0 in values.shape:
-        raise ValueError(
-            f"values must have shape ({N},) or ({N}, K), one row per mask of the design, got "
-            f"{values.shape}."
-        )
-    real = np.issubdtype(values.dtype, np.integer) or values.dtype == bool
-    if not real and not jnp.issubdtype(values.dtype, jnp.floating):
-        raise ValueError(f"values must be real numbers, got {values.dtype}.")
-    xp = jnp if isinstance(values, jax.Array) else np
-    if not bool(xp.all(xp.isfinite(values))):
-        raise ValueError("values must be finite.")
-    return values
-
-
-def _check_features(features: Sequence[str] | None, n: int) -> None:
-    if features is not None and len(features) != n:
-        raise ValueError(f"features must have n = {n} labels, got {len(features)}.")
-
-
-def _whole(name: str, value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
-        raise ValueError(f"{name} must be an int, got {value!r}.")
-    if value < 1:
-        raise ValueError(f"{name} must be at least 1, got {value}.")
-    return int(value)
-
-
-def seed_key(seed: int | tuple[int, ...] | jax.Array) -> Key:
-    """The key that a seed stands for: itself, or the threefry key of an int or of key words."""
-    if isinstance(seed, jax.Array) and jnp.issubdtype(seed.dtype, jax.dtypes.prng_key):
-        if jax.random.key_impl(seed) != "threefry2x32":
-            raise ValueError("seed must be a threefry key, whose masks every version draws alike.")
-        return seed
-    if isinstance(seed, tuple):
-        return jax.random.wrap_key_data(jnp.asarray(seed, jnp.uint32), impl="threefry2x32")
-    if isinstance(seed, bool) or not isinstance(seed, numbers.Integral):
-        raise ValueError(f"seed must be an int or a typed JAX key, got {seed!r}.")
-    return jax.random.key(int(seed), impl="threefry2x32")

@@ -6,8 +6,9 @@ from typing import Any, NamedTuple
 import jax
 
 from spexjax.codes import gf2
-from spexjax.explain import design
+from spexjax.steps import design
 from spexjax.store import Store, key_of
+from spexjax.values.calling import chunk_size_of
 
 _VALUE_BYTES = 4
 
@@ -50,7 +51,7 @@ def preview(
     method: Any = "auto",
     max_order: int = 5,
     seed: int | jax.Array = 0,
-    chunk_size: int = 512,
+    chunk_size: int | None = None,
     store: str | Path | None = None,
     store_key: str | None = None,
     f: Any = None,
@@ -60,11 +61,12 @@ def preview(
     Args:
       n, budget, method, max_order, seed, chunk_size, store, store_key: as for ``explain``; a
         store that does not exist is not made.
-      f: the value function, asked for its ``store_key`` only.
+      f: the value function, asked for its ``store_key`` and ``chunk_size`` only.
 
     Raises:
       ValueError: as ``explain``.
     """
+    chunk_size = chunk_size_of(f, chunk_size)
     packed = design(n, budget=budget, method=method, max_order=max_order, seed=seed).packed
     stored = 0
     if store is not None:

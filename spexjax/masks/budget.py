@@ -31,6 +31,7 @@ class Plan(NamedTuple):
 
     @property
     def total(self) -> int:
+        """All masks of the plan, at most the budget."""
         return self.endpoints + self.held_out + self.coded + self.uniform
 
 

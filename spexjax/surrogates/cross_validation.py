@@ -1,4 +1,4 @@
-"""A support and a fit for each output, chosen by cross-validation that is honest about the search.
+"""A support and a fit for each output, chosen by cross-validation of search and fit together.
 
 In every fold the sets were decoded, and proposed, without it; every candidate fit
 (:mod:`spexjax.surrogates.fits`) is made without the fold and tested on it. The best mean of a few
@@ -21,7 +21,7 @@ from spexjax.masks.coded import CodedDesign
 from spexjax.masks.design import Design
 from spexjax.spectra import spectrum
 from spexjax.spectra.spectrum import Spectrum
-from spexjax.surrogates import fits, folds, proposals, stacking
+from spexjax.surrogates import fits, folds, penalties, proposals, stacking
 from spexjax.surrogates.fits import FitSpec
 from spexjax.surrogates.fitted import Done, Fit
 from spexjax.surrogates.folds import Data
@@ -30,7 +30,7 @@ from spexjax.surrogates.proposals import Wider
 from spexjax.surrogates.stacking import Stack
 from spexjax.typing import Array, ArrayLike, Key
 
-Penalties = dict[str, Float[Array, "K lanes T"]]
+Weights = dict[str, Float[Array, "K lanes T"]]
 
 
 def fit(
@@ -52,19 +52,19 @@ def fit(
     n, n_pad = design.n, gf2.num_words(design.n) * gf2.WORD
     data = folds.data_of(design, values)
     members, info = folds.decoded_sets(design.coded, data, peel, design.max_order, shared=False)
-    decoded, penalties = 1 + n_pad + members.shape[2], {}
+    decoded, weights = 1 + n_pad + members.shape[2], {}
     if wider is not None:
-        members, penalties = _proposed(design, data, members, wider, key)
+        members, weights = _proposed(design, data, members, wider, key)
     allowed = folds.allowed_columns(members, n, n_pad)
     specs = fits.fit_specs(proposed=wider is not None)
     lists, columns = jnp.asarray(members), jnp.asarray(allowed)
-    products, w = _cross_validate(design.coded, data, lists, columns, penalties, specs, decoded)
+    products, w = _cross_validate(design.coded, data, lists, columns, weights, specs, decoded)
     count = float(jnp.sum(data.training)) + (0 if data.coded is None else data.coded.shape[1])
     stacks = [stacking.stack(p, count, specs) for p in np.asarray(products)]
     places = np.stack([s.places for s in stacks])
     shares = jnp.asarray(np.stack([s.shares for s in stacks]))
     parts = jnp.take_along_axis(w, jnp.asarray(places, jnp.int32)[..., None], axis=1)
-    strengths = _strengths(specs, places, penalties)
+    strengths = _strengths(specs, places, weights)
     again = _refit(design.coded, data, lists[:, -1], columns[:, -1], parts, *strengths)
     tested, final = (
         np.array(jnp.einsum("km,kmt->kt", shares, x, precision="highest")) for x in (parts, again)
@@ -90,13 +90,13 @@ def _done(stacks: Sequence[Stack], specs: Sequence[FitSpec], design: Design) -> 
 
 def _proposed(
     design: Design, data: Data, decoded: Int32[np.ndarray, "K lanes S t"], wider: Wider, key: Key
-) -> tuple[Int32[np.ndarray, "K lanes S_plus_Q t"], Penalties]:
+) -> tuple[Int32[np.ndarray, "K lanes S_plus_Q t"], Weights]:
     """The decoded sets and those proposed for each output, with the weights of the columns."""
     table = folds.table_of(design.coded, data)
     order = min(design.max_order, design.n)
     width = max(0, order - decoded.shape[3])
     decoded = np.pad(decoded, ((0, 0), (0, 0), (0, 0), (width, 0)), constant_values=-1)
-    members, weights = [], []
+    members, parts = [], []
     for output, sets in zip(table.values, decoded, strict=True):
         found = proposals.propose(
             table.masks, output, table.fold, folds.num_folds(design.coded), sets, wider,
@@ -104,9 +104,9 @@ def _proposed(
         )  # fmt: skip
         every = np.concatenate([sets, found.members], axis=1)
         members.append(every)
-        weights.append(proposals.penalties(every, found))
-    penalties = {s: jnp.asarray(np.stack([w[s] for w in weights])) for s in proposals.SCHEMES}
-    return np.stack(members), penalties
+        parts.append(penalties.penalties(every, found))
+    weights = {s: jnp.asarray(np.stack([w[s] for w in parts])) for s in penalties.SCHEMES}
+    return np.stack(members), weights
 
 
 @functools.partial(jax.jit, static_argnames=("specs", "decoded"))
@@ -115,7 +115,7 @@ def _cross_validate(
     data: Data,
     members: Int32[Array, "K lanes S t"],
     allowed: Bool[Array, "K lanes T"],
-    penalties: Penalties,
+    weights: Weights,
     specs: tuple[FitSpec, ...],
     decoded: int,
 ) -> tuple[Float[Array, "K L L"], Float[Array, "K L T"]]:
@@ -124,36 +124,36 @@ def _cross_validate(
     sets = jnp.arange(decoded, dtype=jnp.int32) >= 1 + data.bits.shape[1]
 
     def output(args):
-        values, coded_values, members, columns, penalties = args
+        values, coded_values, members, columns, priors = args
 
         def one(lane):
-            weights = jnp.where(data.fold == lane, jnp.float32(0.0), data.training)
+            rows = jnp.where(data.fold == lane, jnp.float32(0.0), data.training)
             p = folds.problem_of(
-                coded, data, values, coded_values, members[lane], columns[lane], weights, lane
+                coded, data, values, coded_values, members[lane], columns[lane], rows, lane
             )
-            own = {scheme: weight[lane] for scheme, weight in penalties.items()}
+            own = {scheme: prior[lane] for scheme, prior in priors.items()}
             w = fits.solve(p, specs, own, decoded, sets)
-            return residual_products(folds.left_out(p, data, weights), w), w
+            return residual_products(folds.left_out(p, data, rows), w), w
 
         products, w = jax.lax.map(one, lanes)
         return jnp.sum(products[:-1], axis=0), w[-1]
 
-    return jax.lax.map(output, (data.values, data.coded, members, allowed, penalties))
+    return jax.lax.map(output, (data.values, data.coded, members, allowed, weights))
 
 
 def _strengths(
-    specs: Sequence[FitSpec], places: np.ndarray, penalties: Penalties
+    specs: Sequence[FitSpec], places: np.ndarray, weights: Weights
 ) -> tuple[np.ndarray, np.ndarray | None, Array | None]:
     """Ridge strengths, L1 strengths and column weights (K, M, …) of the candidates at places."""
     chosen = [[specs[p] for p in row] for row in places]
     ridge = np.array([[s.ridge or 0.0 for s in row] for row in chosen], np.float32)
-    if not penalties:
+    if not weights:
         return ridge, None, None
     pure = [[(s.l1 or 0.0) * (s.ridge is None) for s in row] for row in chosen]
-    weights = jnp.stack(
-        [jnp.stack([penalties[s.scheme][k, -1] for s in row]) for k, row in enumerate(chosen)]
+    columns = jnp.stack(
+        [jnp.stack([weights[s.scheme][k, -1] for s in row]) for k, row in enumerate(chosen)]
     )
-    return ridge, np.array(pure, np.float32), weights
+    return ridge, np.array(pure, np.float32), columns
 
 
 @jax.jit

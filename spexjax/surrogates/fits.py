@@ -17,8 +17,8 @@ import jax.numpy as jnp
 from jaxtyping import Bool, Float
 
 from spexjax.regression import lasso_solve, lipschitz, ridge_solve
+from spexjax.surrogates.penalties import SCHEMES
 from spexjax.surrogates.problem import Problem, correlations, leading, operator, per_mask
-from spexjax.surrogates.proposals import SCHEMES
 from spexjax.typing import Array
 
 Columns = Literal["mean", "singles", "decoded", "all"]

@@ -30,9 +30,7 @@ def columns(bits: Bool[Array, "rows n_pad"], members: Int32[Array, "S order"]) -
     """(−1)^⟨m,k⟩ of every mask and set, float32 (rows, S), built a few rows at a time."""
 
     def row(mask: Array) -> Array:
-        signs = jnp.concatenate(
-            [1.0 - 2.0 * mask.astype(jnp.float32), jnp.ones(1, jnp.float32)]
-        )
+        signs = jnp.concatenate([1.0 - 2.0 * mask.astype(jnp.float32), jnp.ones(1, jnp.float32)])
         return reduce(jnp.multiply, (signs[member] for member in members.T))
 
     return jax.lax.map(row, bits, batch_size=_ROWS_AT_ONCE)

@@ -12,6 +12,7 @@ ORDER = (
     ("__init__", "bridges"),
     ("preview", "approximator"),
     ("explain",),
+    ("steps",),
     ("explanation",),
     ("explanation_json",),
     ("methods",),

@@ -187,7 +187,7 @@ def test_sets_take_turns_and_occur_once():
 def test_penalties_are_those_of_their_definitions():
     members = np.array([[[-1, 0, 1], [0, 1, 2]]], np.int32)
     proposal = Proposal(members, np.array([[0.0, 4.0]]), np.array([[1.0, 2.0, 4.0, 0.0]]))
-    found = {s: w[0] for s, w in proposals.penalties(members, proposal).items()}
+    found = {s: w[0] for s, w in penalties.penalties(members, proposal).items()}
     assert all(row[0] == 0 for row in found.values())
     np.testing.assert_allclose(found["plain"][1:], 1)
     # The median of 1, 2, 4 and 4 is 3.

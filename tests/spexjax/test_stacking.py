@@ -10,8 +10,8 @@ import pytest
 from spexjax import masks
 from spexjax.surrogates import fits, problem, stacking
 from spexjax.surrogates import folds as folds_
+from spexjax.surrogates.penalties import SCHEMES
 from spexjax.surrogates.problem import Rows
-from spexjax.surrogates.proposals import SCHEMES
 
 N, B = 12, 2
 
