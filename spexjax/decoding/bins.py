@@ -19,6 +19,9 @@ from spexjax.masks import CodedDesign
 from spexjax.typing import Array
 
 _SIGN = 31
+TINY = 1e-30
+"""Stands in for 0 in denominators; values are scaled to about 1 before they are peeled."""
+_einsum = functools.partial(jnp.einsum, precision=jax.lax.Precision.HIGHEST)
 _DIRECTION_STEPS = 8
 
 
@@ -64,13 +67,21 @@ def chi2_quantile(freedom: int, tail: float) -> float:
 
 
 def energies(residual: Float[Array, "CB D K"]) -> Float[Array, "CB"]:
+    """Σ U² of each bin over its D delays and K outputs."""
     return jnp.sum(residual * residual, axis=(1, 2))
 
 
 def noise_variance(
     energy: Float[Array, "CB"], active: Bool[Array, "C"], freedom: int, floor: Array
 ) -> Float[Array, ""]:
-    """The variance per measurement that explains the active bins' lower quartile of energy."""
+    """The variance per measurement that explains the active bins' lower quartile of energy.
+
+    Args:
+      energy: float32 (CB,), from :func:`energies`; 0 for the bins of inactive groups.
+      active: bool (C,), the groups to look at.
+      freedom: D · K, measurements per bin.
+      floor: float32 scalar, the least variance to return.
+    """
     B = energy.shape[0] // active.shape[0]
     ordered = jnp.sort(jnp.where(jnp.repeat(active, B), energy, jnp.inf))
     quiet = ordered[jnp.sum(active, dtype=jnp.int32) * B // 4]
@@ -85,16 +96,33 @@ def direction(residual: Float[Array, "rows D K"]) -> Float[Array, "rows D"]:
     """
     if residual.shape[-1] == 1:
         return residual[..., 0]
-    gram = jnp.einsum("rik,rjk->rij", residual, residual)
+    gram = _einsum("rik,rjk->rij", residual, residual)
     loudest = jnp.argmax(jnp.diagonal(gram, axis1=1, axis2=2), axis=-1)
-    v = gram[jnp.arange(gram.shape[0]), loudest]
+    v = gram[jnp.arange(gram.shape[0], dtype=jnp.int32), loudest.astype(jnp.int32)]
     for _ in range(_DIRECTION_STEPS):
-        v = v / jnp.maximum(jnp.linalg.norm(v, axis=-1, keepdims=True), 1e-30)
-        v = jnp.einsum("rij,rj->ri", gram, v)
-    return v / jnp.sqrt(jnp.maximum(jnp.linalg.norm(v, axis=-1, keepdims=True), 1e-30))
+        v = v / jnp.maximum(jnp.linalg.norm(v, axis=-1, keepdims=True), TINY)
+        v = _einsum("rij,rj->ri", gram, v)
+    return v / jnp.sqrt(jnp.maximum(jnp.linalg.norm(v, axis=-1, keepdims=True), TINY))
 
 
-def meet(C: int, B: int, D: int, table: Tables, active: Array, features: Array) -> Rows:
+def meet(
+    C: int,
+    B: int,
+    D: int,
+    table: Tables,
+    active: Bool[Array, "C"],
+    features: Int32[Array, "R t"],
+) -> Rows:
+    """In which bin of each group sets fall, and with which signs.
+
+    Args:
+      C: groups.
+      B: bins per group, 2^b.
+      D: delays.
+      table: :func:`tables` of the design.
+      active: bool (C,); the shifts of the other groups become 0.
+      features: int32 (R, t), the members of each set, −1 for none.
+    """
     hashes = chase.gather_xor(table.bins.T, features)
     bins = (hashes & jnp.uint32(B - 1)).astype(jnp.int32) + jnp.arange(C, dtype=jnp.int32) * B
     shifts = 1.0 - 2.0 * (hashes >> jnp.uint32(_SIGN)).astype(jnp.float32)
@@ -105,12 +133,17 @@ def meet(C: int, B: int, D: int, table: Tables, active: Array, features: Array) 
 def estimates(rows: Rows, residual: Float[Array, "CB D K"]) -> Float[Array, "R C K"]:
     """The projection of each set's bins on its signs: an estimate of F(k) from each group."""
     D = residual.shape[1]
-    projected = jnp.einsum("rd,rcdk->rck", rows.signs, residual[rows.bins])
+    projected = _einsum("rd,rcdk->rck", rows.signs, residual[rows.bins])
     return projected * rows.shifts[..., None] / D
 
 
-def subtract(rows: Rows, coefficients: Array, chosen: Array, residual: Array) -> Array:
-    """Subtracts the chosen terms from their bins."""
+def subtract(
+    rows: Rows,
+    coefficients: Float[Array, "R K"],
+    chosen: Bool[Array, "R"],
+    residual: Float[Array, "CB D K"],
+) -> Float[Array, "CB D K"]:
+    """Subtracts the chosen terms from their bins, in the same order at every call."""
     CB = residual.shape[0]
     R, C = rows.bins.shape
     signs = rows.signs[:, None, :] * rows.shifts[:, :, None]

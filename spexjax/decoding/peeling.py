@@ -12,6 +12,7 @@ import functools
 import math
 from typing import Literal, NamedTuple
 
+import chex
 import jax
 import jax.numpy as jnp
 from jaxtyping import Bool, Float, Int32, UInt32
@@ -24,6 +25,7 @@ from spexjax.typing import Array
 _HARD, _SOFT, _UNGATED, _DONE = 0, 1, 2, 3
 _ROWS = 256
 _CHANGE = 0.01
+_einsum = functools.partial(jnp.einsum, precision=jax.lax.Precision.HIGHEST)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -133,7 +135,7 @@ def step(
     energy = bins.energies(state.residual)
     noise = bins.noise_variance(energy, active, D * K, floor)
     loud = energy > noise * bins.chi2_quantile(D * K, config.false_alarm)
-    effort = jnp.where(state.level == _HARD, 1, 2)
+    effort = jnp.where(state.level == _HARD, jnp.int32(1), jnp.int32(2))
     every = (state.level == _UNGATED) | (config.accept == "published")
     worth = jnp.where(every, energy > D * K * floor, loud)
     todo = (state.tried < effort) & worth
@@ -169,17 +171,21 @@ def run(
 
     Args:
       design: the masks.
-      transformed: float32 (C, D, 2^b, K), the transforms along ℓ, mean removed.
+      transformed: float32 (C, D, 2^b, K), the transforms along ℓ of values without their mean,
+        scaled so that the largest is about 1: numbers below 1e-15 count as rounding.
       config: static settings.
       active: bool (C,), the groups to use; all if None.
     """
+    chex.assert_shape(transformed, (design.groups, design.num_delays, 2**design.b, None))
+    chex.assert_type(transformed, jnp.float32)
     active = jnp.ones(design.groups, bool) if active is None else active
+    chex.assert_shape(active, (design.groups,))
     table = bins.tables(design)
     state = init(design, jnp.where(active[:, None, None, None], transformed, 0.0), config)
     start = bins.energies(state.residual)
     _, D, K = state.residual.shape
     # Bins of a noiseless function still hold the rounding of the transform.
-    floor = 1e-12 * jnp.max(start) / D + jnp.float32(1e-30)
+    floor = 1e-12 * jnp.max(start) / D + jnp.float32(bins.TINY)
     last = _DONE if config.decoder == "soft" else _SOFT
 
     def going(state: State) -> Array:
@@ -191,7 +197,7 @@ def run(
     energy = bins.energies(state.residual)
     noise = bins.noise_variance(energy, active, D * K, floor)
     loud = energy > noise * bins.chi2_quantile(D * K, config.false_alarm)
-    total = jnp.maximum(jnp.sum(start), jnp.float32(1e-30))
+    total = jnp.maximum(jnp.sum(start), jnp.float32(bins.TINY))
     return state, Info(
         rounds=state.rounds,
         overflow=state.overflow,
@@ -250,8 +256,8 @@ def _search(design, table, config, u, todo, level):
 
         def keep_soft():
             likelihood = result.score.reshape(rows, patterns)
-            best = jnp.argmax(likelihood, axis=-1)
-            row = jnp.arange(rows)
+            best = jnp.argmax(likelihood, axis=-1).astype(jnp.int32)
+            row = jnp.arange(rows, dtype=jnp.int32)
             own = ids.reshape(rows, patterns)[:, 0]
             members = result.features.reshape(rows, patterns, code.t)[row, best]
             good = likelihood[row, best] > -jnp.inf
@@ -295,14 +301,14 @@ def _propose(design, table, config, active, noise, residual, features, found):
     agree = agree & active
     home = own // B
     first = jnp.argmax(agree, axis=1).astype(jnp.int32) == home
-    witnesses = jnp.sum(agree, axis=1).astype(jnp.float32)
+    witnesses = jnp.sum(agree, axis=1, dtype=jnp.float32)
     share = agree.astype(jnp.float32) / jnp.maximum(witnesses, 1.0)[:, None]
-    coefficients = jnp.einsum("rc,rck->rk", share, estimates)
+    coefficients = _einsum("rc,rck->rk", share, estimates)
     size = jnp.sum(coefficients**2, axis=-1)
-    overlap = jnp.einsum("rck,rk->r", estimates, coefficients)
+    overlap = _einsum("rck,rk->r", estimates, coefficients)
     gain = D * (2.0 * overlap - jnp.sum(active, dtype=jnp.float32) * size)
     if config.accept == "published":
-        mine = jnp.sum(estimates[jnp.arange(R), home] * coefficients, axis=-1)
+        mine = jnp.sum(estimates[jnp.arange(R, dtype=jnp.int32), home] * coefficients, axis=-1)
         before = bins.energies(residual)[own]
         keep = before - D * (2.0 * mine - size) < 0.9 * before
     else:
@@ -317,13 +323,13 @@ def _accept(peel: _Peel, state: State, guarded: bool) -> tuple[Array, State, Arr
     rows = peel.rows
     S, R = state.keys.shape[0], peel.accepted.shape[0]
     keys = _hash(rows.features)
-    known = (state.keys == keys[:, None]) & (jnp.arange(S) < state.num_terms)
+    known = (state.keys == keys[:, None]) & (jnp.arange(S, dtype=jnp.int32) < state.num_terms)
     match = jnp.argmax(known, axis=1).astype(jnp.int32)
     old = jnp.any(known, axis=1) & jnp.all(state.features[match] == rows.features, axis=-1)
     room = state.num_terms + _running_count(peel.accepted & ~old) <= S
     fits = peel.accepted & (old | room)
     before = jnp.sum(bins.energies(state.residual))
-    best = jnp.argmax(jnp.where(fits, peel.gain, -jnp.inf))
+    best = jnp.argmax(jnp.where(fits, peel.gain, -jnp.inf)).astype(jnp.int32)
 
     # Terms peeled together may share bins, so the energy is checked for all of them at once;
     # where it would rise, the single best term is taken (the published rule has no such guard).
@@ -331,7 +337,7 @@ def _accept(peel: _Peel, state: State, guarded: bool) -> tuple[Array, State, Arr
         attempts, chosen, _, _ = carry
         residual = bins.subtract(rows, peel.coefficients, chosen, state.residual)
         falls = (jnp.sum(bins.energies(residual)) <= before) | (not guarded)
-        fewer = fits & (jnp.arange(R) == best)
+        fewer = fits & (jnp.arange(R, dtype=jnp.int32) == best)
         return attempts + 1, jnp.where(falls, chosen, fewer), residual, falls
 
     start = jnp.int32(0), fits, state.residual, jnp.bool_(False)
@@ -368,8 +374,9 @@ def _refine(design, table, active, state: State, residual: Array) -> tuple[Array
 
     def chunk(carry):
         start, steps, image = carry
-        slots = jnp.minimum(start + jnp.arange(R, dtype=jnp.int32), S - 1)
-        mine = (start + jnp.arange(R) < state.num_terms) & (slots >= start)
+        wanted = start + jnp.arange(R, dtype=jnp.int32)
+        slots = jnp.minimum(wanted, S - 1)
+        mine = (wanted < state.num_terms) & (slots >= start)
         rows = bins.meet(C, B, D, table, active, state.features[slots])
         step = jnp.sum(bins.estimates(rows, residual), axis=1) / groups
         image = bins.subtract(rows, -step, mine, image)
@@ -377,7 +384,7 @@ def _refine(design, table, active, state: State, residual: Array) -> tuple[Array
 
     start = jnp.int32(0), jnp.zeros_like(state.coefficients), jnp.zeros_like(residual)
     _, steps, image = jax.lax.while_loop(lambda c: c[0] < state.num_terms, chunk, start)
-    length = jnp.sum(image * residual) / jnp.maximum(jnp.sum(image * image), 1e-30)
+    length = jnp.sum(image * residual) / jnp.maximum(jnp.sum(image * image), bins.TINY)
     return state.coefficients + length * steps, residual - length * image
 
 

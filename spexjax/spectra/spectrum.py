@@ -2,8 +2,8 @@
 
 import dataclasses
 from collections.abc import Mapping
-from functools import partial
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -16,12 +16,12 @@ _ROWS_AT_ONCE = 64
 
 
 def bucket(count: int) -> int:
-    """The capacity for ``count`` terms: the next power of two, at least 8."""
+    """The capacity for ``count`` terms: the power of two from ``count`` on, at least 8."""
     return max(8, 1 << (max(count, 1) - 1).bit_length())
 
 
 @jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Spectrum:
     """f(m) ≈ Σ_s (−1)^⟨m, k_s⟩ F(k_s), the sum over the valid terms s.
 
@@ -41,8 +41,19 @@ class Spectrum:
     valid: Bool[Array, "*K S"]
     n: Int32[Array, "..."]
 
+    def __repr__(self) -> str:
+        """One line, on which the number of terms is left out under a transformation."""
+        try:
+            parts = [f"n={self.num_features}", f"{int(jnp.sum(self.valid))} terms"]
+        except (jax.errors.ConcretizationTypeError, TypeError, AttributeError, IndexError):
+            return f"Spectrum({', '.join(f'{k}={v}' for k, v in vars(self).items())})"
+        shape = self.coefficients.shape[:-1]
+        outputs = [] if not shape else [f"{' × '.join(map(str, shape))} outputs"]
+        return f"Spectrum({', '.join([*parts, *outputs, f'capacity {self.capacity}'])})"
+
     @property
     def capacity(self) -> int:
+        """S, the number of terms that there is room for."""
         return self.valid.shape[-1]
 
     @property
@@ -56,9 +67,16 @@ class Spectrum:
         return None if self.coefficients.ndim == 1 else self.coefficients.shape[0]
 
     def __getitem__(self, output: int) -> "Spectrum":
-        """The spectrum of one output."""
+        """The spectrum of one output, or of one call if this comes from a vmapped function.
+
+        Raises:
+          ValueError: if there is but one output.
+          IndexError: if there is no such output.
+        """
         if self.num_outputs is None:
             raise ValueError("this spectrum has one output; there is nothing to index.")
+        if isinstance(output, int) and not -self.num_outputs <= output < self.num_outputs:
+            raise IndexError(f"output must be below {self.num_outputs}, got {output}.")
         shared = self.supports.ndim == 2
         return Spectrum(
             self.supports if shared else self.supports[output],
@@ -74,7 +92,9 @@ class Spectrum:
 
     def predict_packed(self, masks: UInt32[ArrayLike, "N W"]) -> Float[Array, "N *K"]:
         """:meth:`predict` for packed masks."""
-        return _predict(self, jnp.asarray(masks))
+        masks = jnp.asarray(masks)
+        chex.assert_shape(masks, (None, self.supports.shape[-1]))
+        return _predict(self, masks)
 
     def energy(self) -> Float[Array, "*K"]:
         """Σ_{k≠∅} F(k)²: the variance of the spectrum under uniform masks (Parseval)."""
@@ -92,7 +112,7 @@ class Spectrum:
         valid = jnp.take_along_axis(self.valid, order, axis=-1)
         supports = jnp.take_along_axis(self.supports, order[..., None], axis=-2)
         empty = jnp.any(valid & (gf2.degree(supports) == 0), axis=-1, keepdims=True)
-        valid = valid & (jnp.arange(keep) < size + empty.astype(jnp.int32))
+        valid = valid & (jnp.arange(keep, dtype=jnp.int32) < size + empty.astype(jnp.int32))
         wide = jnp.broadcast_to(order, (*self.coefficients.shape[:-1], keep))
         coefficients = jnp.take_along_axis(self.coefficients, wide, axis=-1)
         return Spectrum(
@@ -171,7 +191,12 @@ def merge(first: Spectrum, second: Spectrum) -> Spectrum:
     """The sum of two scalar spectra: coefficients of equal supports are added.
 
     Pure and jittable; the capacity is the sum of both capacities, rounded up to a bucket.
+
+    Raises:
+      ValueError: if a spectrum has several outputs.
     """
+    if first.num_outputs is not None or second.num_outputs is not None:
+        raise ValueError("merge needs spectra of one output: merge spectrum[i] of each.")
     S = bucket(first.capacity + second.capacity)
     pad = S - first.capacity - second.capacity
     supports = jnp.pad(jnp.concatenate([first.supports, second.supports]), ((0, pad), (0, 0)))
@@ -182,7 +207,9 @@ def merge(first: Spectrum, second: Spectrum) -> Spectrum:
     repeat = jnp.all(supports[1:] == supports[:-1], axis=-1) & valid[1:]
     starts = jnp.concatenate([jnp.ones(1, bool), ~repeat])
     # At most two equal neighbours meet, one from each side.
-    values = values + jnp.concatenate([jnp.where(repeat, values[1:], 0.0), jnp.zeros(1)])
+    values = values + jnp.concatenate(
+        [jnp.where(repeat, values[1:], 0.0), jnp.zeros(1, values.dtype)]
+    )
     valid = valid & starts
     return Spectrum(
         jnp.where(valid[:, None], supports, jnp.uint32(0)),
@@ -192,12 +219,12 @@ def merge(first: Spectrum, second: Spectrum) -> Spectrum:
     )
 
 
-@partial(jax.jit)
+@jax.jit
 def _predict(spectrum: Spectrum, masks: Array) -> Array:
     own = spectrum.supports.ndim == 3
 
     def one(mask: Array) -> Array:
-        signs = jnp.where(gf2.parity(mask, spectrum.supports), -1.0, 1.0)
+        signs = jnp.where(gf2.parity(mask, spectrum.supports), jnp.float32(-1), jnp.float32(1))
         subscript = "ks,ks->k" if own else "...s,s->..."
         return jnp.einsum(
             subscript, spectrum.coefficients, signs, precision=jax.lax.Precision.HIGHEST

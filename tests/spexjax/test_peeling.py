@@ -169,9 +169,73 @@ def test_the_same_values_give_the_same_bits(design):
     chex.assert_trees_all_equal(first, again)
 
 
+def assert_scaled(spectrum, terms, scale, offset=0.0):
+    found = spectrum.to_dict()
+    assert set(found) == set(terms)
+    for k in terms:
+        expected = scale * terms[k] + (offset if k == () else 0.0)
+        assert found[k] == pytest.approx(expected, rel=1e-6, abs=1e-4 * scale)
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1e-15, 1e15, 1e30])
+def test_the_scale_does_not_matter(design, scale):
+    terms = planted(12)
+    y = oracles.evaluate(terms, design.masks())
+    spectrum, info = spex.decode(design, scale * y)
+    assert_scaled(spectrum, terms, scale)
+    assert int(info.undecoded_bins) == 0 and float(info.residual_energy) < 1e-8
+    joint, _ = spex.decode(design, np.stack([scale * y, 2 * scale * y], 1), shared_support=True)
+    assert_scaled(joint[0], terms, scale)
+
+
+def test_powers_of_two_change_no_bit(design):
+    y = values_at(design, planted(20, 2), sigma=0.3)
+    one, scaled = (spex.decode(design, s * y)[0] for s in (1.0, 2.0**80))
+    chex.assert_trees_all_equal(one.supports, scaled.supports)
+    chex.assert_trees_all_equal(one.coefficients, scaled.coefficients / 2.0**80)
+
+
+@pytest.mark.parametrize("dtype,offset", [(np.float32, 1e4), (np.float64, 1e9)])
+def test_the_offset_does_not_matter(design, dtype, offset):
+    terms = planted(12)
+    y = (offset + oracles.evaluate(terms, design.masks())).astype(dtype)
+    spectrum, _ = spex.decode(design, y)
+    found = {k: v for k, v in spectrum.to_dict().items() if abs(v) > 0.01}
+    assert set(found) == set(terms)
+    error = 1e-4 if dtype == np.float64 else 1e-3  # half a unit of the last place at 10⁴
+    assert all(abs(found[k] - terms[k]) < error for k in terms if k)
+    assert found[()] == pytest.approx(offset + terms[()], rel=1e-7)
+
+
+def test_a_spectrum_of_a_vmapped_decode_is_indexed(design):
+    y = jnp.stack([values_at(design, planted(10, s), 0.2, s) for s in range(2)])
+    spectra, _ = jax.vmap(lambda v: spex.decode(design, v))(y)
+    alone = spex.decode(design, y[1])[0]
+    assert set(spectra[1].to_dict()) == set(alone.to_dict())
+    np.testing.assert_allclose(
+        spectra[1].predict(design.masks(0, 9)), alone.predict(design.masks(0, 9)), atol=1e-5
+    )
+    # A leading axis of calls before that of outputs.
+    shared, _ = jax.vmap(lambda v: spex.decode(design, v, shared_support=True))(y[:, :, None])
+    chex.assert_shape(shared[1].coefficients, (1, shared.capacity))
+    assert set(shared[1][0].to_dict()) == set(alone.to_dict())
+
+
+def test_decode_is_not_differentiated(design):
+    y = values_at(design, planted(4))
+    energy = lambda v: spex.decode(design, v)[0].energy()  # noqa: E731
+    for derivative in (jax.grad(energy), jax.jit(jax.grad(energy))):
+        with pytest.raises(TypeError, match=r"decode has no derivative.*spectrum\.predict"):
+            derivative(y)
+    with pytest.raises(TypeError, match="decode has no derivative"):
+        jax.jvp(lambda v: spex.decode(design, v)[0].coefficients, (y[:, None],), (y[:, None],))
+
+
 def test_errors_name_the_argument(design):
     with pytest.raises(ValueError, match=f"values must have shape \\({design.num_masks},\\)"):
         spex.decode(design, jnp.zeros(7))
+    with pytest.raises(ValueError, match="values must be real"):
+        spex.decode(design, np.zeros(design.num_masks, complex))
     with pytest.raises(ValueError, match="batch must be"):
         spex.decode(design, jnp.zeros(design.num_masks), batch="pmap")
     with pytest.raises(ValueError, match="decoder must be one of soft, hard"):

@@ -1,5 +1,8 @@
 """The sparse spectrum: prediction, energy, truncation, merging, dicts."""
 
+import copy
+import pickle
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -98,3 +101,30 @@ def test_bad_dicts():
         Spectrum.from_dict({(0, 5): 1.0}, 5)
     with pytest.raises(ValueError, match="distinct"):
         Spectrum.from_dict({(0, 1): 1.0, (1, 0): 2.0}, 5)
+
+
+def test_a_spectrum_prints_one_line_and_compares_by_identity(terms):
+    s = Spectrum.from_dict(terms, N_FEATURES)
+    assert repr(s) == str(s) == "Spectrum(n=40, 21 terms, capacity 32)"
+    assert repr(spectrum.stack([s, s])) == "Spectrum(n=40, 42 terms, 2 outputs, capacity 32)"
+    assert s == s and s != Spectrum.from_dict(terms, N_FEATURES)
+    seen = []
+    jax.jit(lambda s: seen.append(repr(s)) or s)(s)
+    assert seen[0].startswith("Spectrum(")
+
+
+def test_pickles_and_copies(terms):
+    s = Spectrum.from_dict(terms, N_FEATURES)
+    for again in (pickle.loads(pickle.dumps(s)), copy.copy(s), copy.deepcopy(s)):
+        chex.assert_trees_all_equal(again, s)
+        assert again.to_dict() == s.to_dict()
+
+
+def test_outputs_can_be_looped_over(terms):
+    s = Spectrum.from_dict(terms, N_FEATURES)
+    both = spectrum.stack([s, s])
+    assert len(list(both)) == 2 and both[-1].to_dict() == s.to_dict()
+    with pytest.raises(IndexError, match="output must be below 2, got 2"):
+        both[2]
+    with pytest.raises(ValueError, match="merge needs spectra of one output"):
+        spectrum.merge(both, s)
