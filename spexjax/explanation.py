@@ -1,44 +1,48 @@
 """What ``explain`` returns: the spectrum, how far to trust it, and enough to do it again."""
 
 import dataclasses
-import json
-import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import jax
+import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float64
 
+from spexjax import explanation_json, interop, report
 from spexjax.codes import gf2
 from spexjax.decoding.peeling import Info
-from spexjax.spectra import spectrum
+from spexjax.indices.interaction_values import Interactions
+from spexjax.indices.of_spectrum import interactions
 from spexjax.spectra.spectrum import Spectrum
-from spexjax.typing import Array, ArrayLike
+from spexjax.typing import ArrayLike
 
-_FORMAT, _VERSION = "spexjax.explanation", 1
-_LARGEST_FILE = 1 << 30
-_LONGEST_NAME = 1000
-_FLOAT_MAX = float(np.finfo(np.float32).max)
+if TYPE_CHECKING:
+    import shap
+    import shapiq
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Explanation:
     """The sparse spectrum of a value function and how it was found.
 
+    ``print(e)`` shows the main facts and the strongest sets, a notebook the features too.
+
     Attributes:
-      spectrum: the Fourier coefficients; leading axis K for a function with K outputs.
+      spectrum: the Fourier coefficients, float32; leading axis K for a function with K outputs.
       n: number of features.
       method: what was done ("exact", "spex", "linear").
       calls: masks that f was asked for.
-      full, empty: f(1…1) and f(0…0), () or (K,).
+      full, empty: f(1…1) and f(0…0), float64 () or (K,).
       faithfulness: R² on masks that nothing had been fitted to, () or (K,); 1 for "exact", NaN
         where the budget left fewer than two.
       faithfulness_interval: the ends of a nominal 95 % interval for it.
       features: n labels, by position.
       budget, seed, max_order: as given.
       info: diagnostics of the search, if there was one.
+      level: F(∅) in double precision, float64 () or (K,), since f may be large where its effects
+        are small; the spectrum holds it rounded. None takes the spectrum's.
     """
 
     spectrum: Spectrum
@@ -54,6 +58,22 @@ class Explanation:
     seed: int | tuple[int, ...] = 0
     max_order: int = 5
     info: Info | None = None
+    level: ArrayLike | None = None
+
+    def __post_init__(self) -> None:
+        single = _level(self.spectrum)
+        level = np.asarray(single if self.level is None else self.level, np.float64)
+        with np.errstate(over="ignore"):  # F(∅) may be beyond float32, and is infinite there
+            fits = level.shape == single.shape and np.allclose(
+                level.astype(np.float32), single, rtol=1e-6, atol=1e-6 * _largest(self.spectrum)
+            )
+        if not fits:
+            raise ValueError(
+                f"level must be the spectrum's coefficient on the empty set, {single}, in double "
+                f"precision, got {level}; pass level=None with another spectrum."
+            )
+        for name, value in (("level", level), ("full", self.full), ("empty", self.empty)):
+            object.__setattr__(self, name, np.asarray(value, np.float64)[()])
 
     def labelled(
         self, features: Sequence[str] | None, seed: int | jax.Array, budget: int, max_order: int
@@ -77,8 +97,8 @@ class Explanation:
         """K, or None for a scalar function."""
         return self.spectrum.num_outputs
 
-    def predict(self, masks: Bool[ArrayLike, "N n"]) -> Float[Array, "N *K"]:
-        """The surrogate's values at masks.
+    def predict(self, masks: Bool[ArrayLike, "N n"]) -> Float64[np.ndarray, "N *K"]:
+        """The surrogate's values at masks: effects in float32, the level added in float64.
 
         Raises:
           ValueError: if masks is not bool with n columns.
@@ -88,32 +108,39 @@ class Explanation:
             raise ValueError(
                 f"masks must be bool with shape (N, {self.n}), got {masks.dtype} {masks.shape}."
             )
-        return self.spectrum.predict(masks)
+        effects = _without_level(self.spectrum).predict(masks)
+        return np.asarray(effects, np.float64) + np.asarray(self.level)
 
-    def interactions(self, index: str = "FBII", max_order: int | None = None):
+    def interactions(self, index: str = "FBII", max_order: int | None = None) -> Interactions:
         """The interaction index of every set, sorted by magnitude (``spexjax.indices``).
 
         Args:
           index: a name such as "FBII", "FSII", "STII", "SII", "BII", "SV", "BV", "Moebius".
           max_order: the order ℓ of FBII, FSII, STII and k-SII, and a cut for the others;
             ``max_order`` of the explanation if None.
+
+        Raises:
+          ValueError: if the function has several outputs (use ``e[i].interactions``), there is no
+            such index, or too many subsets would have to be enumerated.
         """
-        from spexjax.indices.of_spectrum import interactions
-
+        if self.num_outputs is not None:
+            raise ValueError(
+                f"interactions are of one output and this explanation has {self.num_outputs}: "
+                "use e[i].interactions(…)."
+            )
         order = min(self.max_order, self.n) if max_order is None else max_order
-        return interactions(self.spectrum, index, order, self.features)
+        level = float(np.asarray(self.level))
+        return interactions(self.spectrum, index, order, self.features, level=level)
 
-    def to_shapiq(self, index: str = "FBII", max_order: int | None = None):
+    def to_shapiq(
+        self, index: str = "FBII", max_order: int | None = None
+    ) -> "shapiq.InteractionValues":
         """``shapiq.InteractionValues``; see :func:`spexjax.interop.to_shapiq`."""
-        from spexjax.interop import to_shapiq
+        return interop.to_shapiq(self, index, max_order)
 
-        return to_shapiq(self, index, max_order)
-
-    def to_shap(self):
+    def to_shap(self) -> "shap.Explanation":
         """``shap.Explanation`` of Shapley values; see :func:`spexjax.interop.to_shap`."""
-        from spexjax.interop import to_shap
-
-        return to_shap(self)
+        return interop.to_shap(self)
 
     def __getitem__(self, output: int) -> "Explanation":
         """The explanation of one output of a vector-valued function."""
@@ -122,16 +149,23 @@ class Explanation:
         low, high = self.faithfulness_interval
         return dataclasses.replace(
             self,
-            spectrum=self.spectrum[output],
             full=self.full[output],
             empty=self.empty[output],
+            level=np.asarray(self.level)[output],
+            spectrum=self.spectrum[output],
             faithfulness=self.faithfulness[output],
             faithfulness_interval=(low[output], high[output]),
         )
 
-    def save(self, path: str | Path) -> None:
-        """Writes the explanation as JSON (without ``info``)."""
-        Path(path).write_text(json.dumps(self._to_json()), encoding="utf-8")
+    def __str__(self) -> str:
+        return report.summary(self)
+
+    def __repr__(self) -> str:
+        return report.line(self)
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        return report.panel(self)
 
     def to_html(
         self,
@@ -157,10 +191,12 @@ class Explanation:
           ValueError: if the function has several outputs (use ``e[i].to_html``), or text, spans
             and features do not fit together.
         """
-        from spexjax.report.page import render
-
-        page = render(self, text, spans, model, index=index, max_order=max_order)
+        page = report.render(self, text, spans, model, index=index, max_order=max_order)
         Path(path).write_text(page, encoding="utf-8")
+
+    def save(self, path: str | Path) -> None:
+        """Writes the explanation as JSON (without ``info``)."""
+        explanation_json.save(self, path)
 
     @staticmethod
     def load(path: str | Path) -> "Explanation":
@@ -169,154 +205,25 @@ class Explanation:
         Raises:
           ValueError: if the file is not an explanation or is inconsistent.
         """
-        path = Path(path)
-        if path.stat().st_size > _LARGEST_FILE:
-            raise ValueError(f"{path} is larger than {_LARGEST_FILE} bytes.")
-        try:
-            raw = json.loads(path.read_text(encoding="utf-8"))
-        except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
-            raise ValueError(f"{path} is not JSON: {error}.") from error
-        try:
-            return _from_json(raw)
-        except (KeyError, TypeError, OverflowError, AttributeError, IndexError) as error:
-            raise ValueError(f"{path} is not an explanation: {error!r}.") from error
-
-    def _to_json(self) -> dict[str, Any]:
-        single = self.num_outputs is None
-        shared = self.spectrum.supports.ndim == 2
-        outputs = (
-            [self.spectrum] if shared else [self.spectrum[i] for i in range(self.num_outputs or 0)]
-        )
-        terms = []
-        for part in outputs:
-            valid = np.asarray(part.valid)
-            bits = gf2.unpack_numpy(np.asarray(part.supports)[valid], self.n)
-            terms.append(
-                {
-                    "supports": [np.flatnonzero(row).tolist() for row in bits],
-                    "coefficients": np.asarray(part.coefficients)[..., valid].tolist(),
-                }
-            )
-        return {
-            "format": _FORMAT,
-            "version": _VERSION,
-            "n": self.n,
-            "method": self.method,
-            "calls": self.calls,
-            "budget": self.budget,
-            "seed": self.seed,
-            "max_order": self.max_order,
-            "features": list(self.features),
-            "outputs": "one" if single else "shared" if shared else "own",
-            "terms": terms,
-            "full": _numbers(self.full),
-            "empty": _numbers(self.empty),
-            "faithfulness": _numbers(self.faithfulness),
-            "faithfulness_interval": [_numbers(end) for end in self.faithfulness_interval],
-        }
+        return Explanation(**explanation_json.load(path))
 
 
-def _numbers(x: ArrayLike) -> Any:
-    """JSON has no NaN or infinity: they become null and strings."""
-
-    def plain(v: float) -> Any:
-        return None if math.isnan(v) else v if math.isfinite(v) else str(v)
-
-    flat = np.asarray(x, np.float64)
-    return plain(float(flat)) if flat.ndim == 0 else [plain(v) for v in flat.tolist()]
+def _level(spectrum: Spectrum) -> np.ndarray:
+    """The coefficient on the empty set, 0 if there is none, float64 () or (K,)."""
+    empty = np.asarray(spectrum.valid) & ~np.asarray(spectrum.supports).any(axis=-1)
+    return np.sum(np.asarray(spectrum.coefficients, np.float64), axis=-1, where=empty)
 
 
-def _array(x: Any, K: int | None) -> np.ndarray:
-    """The inverse of :func:`_numbers`, for one output (K None) or K of them."""
-
-    def number(v: Any) -> float:
-        if v is None or v in ("inf", "-inf"):
-            return math.nan if v is None else float(v)
-        return _real(v)
-
-    if isinstance(x, list) != (K is not None) or (K is not None and len(x) != K):
-        raise ValueError(f"a number per output was expected, got {str(x)[:50]}.")
-    return np.asarray([number(v) for v in x] if K is not None else number(x), np.float32)
+def _largest(spectrum: Spectrum) -> float:
+    """The largest magnitude of a finite coefficient."""
+    size = np.abs(np.asarray(spectrum.coefficients, np.float64))
+    return float(size.max(initial=0.0, where=np.isfinite(size)))
 
 
-def _real(v: Any) -> float:
-    if type(v) not in (int, float) or not abs(v) <= _FLOAT_MAX:
-        raise ValueError(f"a finite number was expected, got {str(v)[:50]}.")
-    return float(v)
-
-
-def _count(name: str, v: Any, least: int = 0) -> int:
-    if type(v) is not int or not least <= v < 2**63:
-        raise ValueError(f"{name} must be an int from {least}, got {str(v)[:50]}.")
-    return v
-
-
-def _seed(v: Any) -> int | tuple[int, ...]:
-    if isinstance(v, list):
-        return tuple(_count("seed", s) for s in v)
-    return _count("seed", v, -(2**63))
-
-
-def _from_json(raw: dict[str, Any]) -> Explanation:
-    if raw["format"] != _FORMAT:
-        raise ValueError(f"format must be {_FORMAT!r}, got {str(raw['format'])[:50]!r}.")
-    if raw["version"] != _VERSION:
-        raise ValueError(f"version {raw['version']!r} is unknown; this library reads {_VERSION}.")
-    n, features, method = _count("n", raw["n"], 1), raw["features"], raw["method"]
-    if not isinstance(features, list) or not all(isinstance(label, str) for label in features):
-        raise ValueError("features must be a list of texts.")
-    if len(features) != n:
-        raise ValueError(f"n must be the number of features, got {n} and {len(features)}.")
-    if not isinstance(method, str) or len(method) > _LONGEST_NAME:
-        raise ValueError("method must be a name.")
-    if raw["outputs"] not in ("one", "shared", "own"):
-        raise ValueError(f"outputs must be 'one', 'shared' or 'own', got {raw['outputs']!r}.")
-    parts = [_terms(part, n, raw["outputs"] == "shared") for part in _list(raw["terms"])]
-    if not parts or (raw["outputs"] != "own" and len(parts) != 1):
-        raise ValueError(f"terms must hold one entry per support, got {len(parts)}.")
-    found = spectrum.stack(parts) if raw["outputs"] == "own" else parts[0]
-    K = found.num_outputs
-    low, high = _list(raw["faithfulness_interval"])
-    return Explanation(
-        spectrum=found,
-        n=n,
-        method=method,
-        calls=_count("calls", raw["calls"]),
-        full=_array(raw["full"], K),
-        empty=_array(raw["empty"], K),
-        faithfulness=_array(raw["faithfulness"], K),
-        faithfulness_interval=(_array(low, K), _array(high, K)),
-        features=tuple(features),
-        budget=_count("budget", raw["budget"]),
-        seed=_seed(raw["seed"]),
-        max_order=_count("max_order", raw["max_order"], 1),
+@jax.jit
+def _without_level(spectrum: Spectrum) -> Spectrum:
+    """The spectrum with 0 on the empty set."""
+    effects = gf2.degree(spectrum.supports) > 0
+    return dataclasses.replace(
+        spectrum, coefficients=jnp.where(effects, spectrum.coefficients, jnp.float32(0))
     )
-
-
-def _terms(part: Any, n: int, shared: bool) -> Spectrum:
-    """The spectrum of one entry of ``terms``."""
-    supports = _list(part["supports"])
-    if len(supports) * n > _LARGEST_FILE:
-        raise ValueError(f"{len(supports)} supports of {n} features are too many.")
-    bits = np.zeros((len(supports), n), bool)
-    for row, members in zip(bits, supports, strict=True):
-        if not all(type(i) is int and 0 <= i < n for i in _list(members)):
-            raise ValueError(f"a support must list features below {n}, got {str(members)[:50]}.")
-        row[members] = True
-        if row.sum() != len(members):
-            raise ValueError(f"a support names a feature twice: {str(members)[:50]}.")
-    packed = gf2.pack_numpy(bits, gf2.num_words(n))
-    if len(np.unique(packed, axis=0)) != len(packed):
-        raise ValueError("a support occurs twice.")
-    rows = _list(part["coefficients"]) if shared else [part["coefficients"]]
-    if not rows or any(len(_list(row)) != len(bits) for row in rows):
-        raise ValueError("coefficients must be one number per support and output.")
-    table = np.asarray([[_real(v) for v in row] for row in rows], np.float32)
-    table = table.reshape(len(rows), len(bits))
-    return spectrum.from_terms(packed, table if shared else table[0], n)
-
-
-def _list(x: Any) -> list[Any]:
-    if not isinstance(x, list):
-        raise ValueError(f"a list was expected, got {str(x)[:50]}.")
-    return x

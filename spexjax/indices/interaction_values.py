@@ -1,42 +1,51 @@
 """A list of interactions: sets of features with a value each, strongest first."""
 
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any, overload
 
 import numpy as np
-from jaxtyping import Float32, UInt32
+from jaxtyping import Float64, UInt32
 
 from spexjax.codes import gf2
+from spexjax.spectra import subsets
 
 _ROWS = 1 << 12
 _SHOWN = 10
+
+Members = tuple[int, ...]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Interactions:
     """The values of an interaction index, sorted by magnitude.
 
-    Sets are named by positions, never by labels, so two equal words stay two. The empty set is a
-    set like any other: ``ix[()]``. A set that is not listed has value 0.
+    Sets are held by positions, so two equal words stay two. A set that is not listed has value 0.
+    The empty set is never among the listed ones (iteration, ``items``, ``len``, ``values``,
+    ``top``, ``to_dict`` …): its value is ``baseline``, or ``ix[()]``. Equal are interactions of
+    the same index, order and features with the same values on the same sets.
 
     Attributes:
-      supports: uint32, shape (sets, W), distinct packed sets.
-      values: float32, shape (sets,), |values| descending.
+      supports: uint32, shape (sets, W), distinct packed sets, none empty.
+      values: float64, shape (sets,), by descending magnitude; magnitudes that are equal to single
+        precision keep the order of their sets.
       n: the number of features.
       index: the name of the index.
       max_order: the largest size asked for, ℓ of the indices that depend on it.
-      features: n labels.
+      features: n labels; positions if empty.
+      baseline: the value on the empty set, 0 for an index that has none.
     """
 
     supports: UInt32[np.ndarray, "sets W"]
-    values: Float32[np.ndarray, "sets"]
+    values: Float64[np.ndarray, "sets"]
     n: int
     index: str
     max_order: int
-    features: tuple[str, ...] = field(default=())
+    features: tuple[str, ...] = ()
+    baseline: float = 0.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         labels = tuple(map(str, self.features)) or tuple(map(str, range(self.n)))
         if len(labels) != self.n:
             raise ValueError(f"features must hold n = {self.n} labels, got {len(labels)}.")
@@ -45,7 +54,7 @@ class Interactions:
     def __len__(self) -> int:
         return len(self.values)
 
-    def __iter__(self) -> Iterator[tuple[tuple[int, ...], float]]:
+    def __iter__(self) -> Iterator[tuple[Members, float]]:
         """Yields (members, value), strongest first."""
         for start in range(0, len(self), _ROWS):
             bits = gf2.unpack_numpy(self.supports[start : start + _ROWS], self.n)
@@ -55,32 +64,65 @@ class Interactions:
             for positions, value in zip(members, values, strict=True):
                 yield tuple(positions.tolist()), value
 
-    def __getitem__(self, members: int | tuple[int, ...]) -> float:
-        """The value of a set of positions, in any order; 0 if the set is not listed.
+    @overload
+    def __getitem__(self, key: slice) -> "Interactions": ...
+    @overload
+    def __getitem__(self, key: int | str | tuple[int | str, ...]) -> float: ...
+    def __getitem__(self, key: Any) -> "Interactions | float":
+        """The value of a set, 0 if it is not listed; of a slice, the interactions in it.
+
+        Args:
+          key: the set's members in any order, each a position or a label: ``ix[3]``,
+            ``ix[3, 17]``, ``ix["never"]``, ``ix["never", "fails"]``; ``ix[()]`` is the baseline.
+            Or a slice of the list, such as ``ix[:10]``.
 
         Raises:
-          KeyError: if a position is outside 0…n − 1 or the set is larger than ``max_order``.
+          KeyError: if a position is outside 0…n − 1, no feature or several have a label, or the
+            set is larger than ``max_order``.
         """
-        positions = (members,) if isinstance(members, int | np.integer) else tuple(members)
-        if not all(isinstance(i, int | np.integer) and 0 <= i < self.n for i in positions):
-            raise KeyError(f"positions must be integers from 0 to {self.n - 1}, got {members!r}.")
+        if isinstance(key, slice):
+            return self._take(key)
+        members = key if isinstance(key, tuple) else (key,)
         bits = np.zeros(self.n, bool)
-        bits[list(positions)] = True
+        for member in members:
+            bits[self._position(member)] = True
         if bits.sum() > self.max_order:
-            raise KeyError(f"only sets of at most {self.max_order} are listed, got {members!r}.")
-        key = gf2.pack_numpy(bits, self.supports.shape[1])
+            raise KeyError(f"only sets of at most {self.max_order} are listed, got {key!r}.")
+        if not members:
+            return self.baseline
+        packed = gf2.pack_numpy(bits, self.supports.shape[1])
         # The word with most members first: few sets share it.
-        word = int(np.argmax(np.bitwise_count(key)))
-        rows = np.flatnonzero(self.supports[:, word] == key[word])
-        rows = rows[(self.supports[rows] == key).all(axis=1)]
+        word = int(np.argmax(np.bitwise_count(packed)))
+        rows = np.flatnonzero(self.supports[:, word] == packed[word])
+        rows = rows[(self.supports[rows] == packed).all(axis=1)]
         return float(self.values[rows[0]]) if len(rows) else 0.0
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Interactions):
+            return NotImplemented
+        about = [
+            (ix.n, ix.index, ix.max_order, ix.features, ix.baseline, len(ix))
+            for ix in (self, other)
+        ]
+        if about[0] != about[1]:
+            return False
+        mine, theirs = (np.lexsort(ix.supports.T) for ix in (self, other))
+        return np.array_equal(self.supports[mine], other.supports[theirs]) and np.array_equal(
+            self.values[mine], other.values[theirs]
+        )
+
+    __hash__ = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:
         return self.table(_SHOWN)
 
+    def items(self) -> Iterator[tuple[Members, float]]:
+        """(members, value) of every listed set, strongest first, as in a dict."""
+        return iter(self)
+
     def top(self, count: int) -> "Interactions":
-        """The ``count`` strongest sets, the empty one left out."""
-        return self._take(np.flatnonzero(self.sizes() > 0)[:count])
+        """The ``count`` strongest sets."""
+        return self[:count]
 
     def order(self, size: int) -> "Interactions":
         """The sets of exactly ``size`` features."""
@@ -90,9 +132,16 @@ class Interactions:
         """The number of features in each set, int64 (sets,)."""
         return np.bitwise_count(self.supports).sum(axis=1, dtype=np.int64)
 
-    def to_dict(self) -> dict[tuple[int, ...], float]:
+    def to_dict(self) -> dict[Members, float]:
         """{members: value}, strongest first."""
-        return dict(self)
+        return dict(self.items())
+
+    def to_array(self) -> Float64[np.ndarray, "n"]:
+        """The value of each feature alone, float64 (n,), 0 where it is not listed."""
+        alone = np.zeros(self.n)
+        for (i,), value in self.order(1):
+            alone[i] = value
+        return alone
 
     def to_dataframe(self):
         """A pandas table, strongest first: ``members``, ``labels`` (tuples), ``order``, ``value``.
@@ -114,7 +163,7 @@ class Interactions:
             }
         )
 
-    def labels(self, members: tuple[int, ...]) -> tuple[str, ...]:
+    def labels(self, members: Members) -> tuple[str, ...]:
         """The labels of the features at these positions."""
         return tuple(self.features[i] for i in members)
 
@@ -123,48 +172,79 @@ class Interactions:
         seen = Counter(self.features)
         head = f"{self.index} up to order {self.max_order}, {len(self)} sets of {self.n} features"
         lines = [head, f"{'value':>12}  order  set"] if len(self) else [head]
-        for members, value in self._take(np.arange(min(count, len(self)))):
+        for members, value in self[:count]:
             labels = (
                 f"{self.features[i]}@{i}" if seen[self.features[i]] > 1 else self.features[i]
                 for i in members
             )
-            name = " + ".join(labels) or "(empty set)"
-            lines.append(f"{value:>+12.5g}  {len(members):>5}  {name}")
+            lines.append(f"{value:>+12.5g}  {len(members):>5}  {' + '.join(labels)}")
         if len(self) > count:
             lines.append(f"{'…':>12}  {len(self) - count} more")
         return "\n".join(lines)
 
-    def _take(self, rows: np.ndarray) -> "Interactions":
+    def _position(self, member: Any) -> int:
+        """The position of a member that is given by position or by label."""
+        if isinstance(member, int | np.integer) and 0 <= member < self.n:
+            return int(member)
+        if not isinstance(member, str):
+            raise KeyError(
+                f"members must be labels or positions from 0 to {self.n - 1}, got {member!r}."
+            )
+        found = [i for i, label in enumerate(self.features) if label == member]
+        if len(found) == 1:
+            return found[0]
+        if not found:
+            raise KeyError(f"no feature is labelled {member!r}.")
+        raise KeyError(f"{member!r} is the label of {found}: pass one of these positions.")
+
+    def _take(self, rows: np.ndarray | slice) -> "Interactions":
         return replace(self, supports=self.supports[rows], values=self.values[rows])
 
 
+def ranking(values: Float64[np.ndarray, "sets"]) -> np.ndarray:
+    """The order that puts the largest magnitude first, int (sets,).
+
+    Magnitudes that are equal to single precision count as equal and keep their order, so that the
+    last bits of a sum do not shuffle sets that a function treats alike.
+    """
+    relative = np.abs(values)
+    largest = relative.max(initial=0.0)
+    if largest > 0:
+        relative /= -largest
+    return np.argsort(relative.astype(np.float32), kind="stable")
+
+
 def from_members(
-    groups: list[tuple[np.ndarray, np.ndarray]],
+    groups: Iterable[tuple[np.ndarray, np.ndarray]],
     n: int,
     index: str,
     max_order: int,
     features: tuple[str, ...] = (),
+    baseline: float = 0.0,
 ) -> Interactions:
-    """Interactions from sets by size, sorted by |value|; ties keep the order given.
+    """Interactions from sets by size, sorted as in :func:`ranking`.
 
     Args:
-      groups: pairs of members, int (sets, size), and values, float (sets,). No set occurs twice.
+      groups: pairs of members, int (sets, size), and values, float (sets,). No set occurs twice,
+        and none is empty.
       n: the number of features.
       index: the name of the index.
       max_order: the largest size asked for.
       features: labels; positions if empty.
+      baseline: the value on the empty set.
     """
-    values = np.concatenate([np.zeros(0), *(v for _, v in groups)]).astype(np.float32)
-    order = np.argsort(-np.abs(values), kind="stable")
+    groups = list(groups)
+    values = np.concatenate([np.zeros(0), *(v for _, v in groups)])
+    order = ranking(values)
+    counts = np.array([len(v) for _, v in groups], np.int64)
+    group_of = np.repeat(np.arange(len(groups), dtype=np.int8), counts)
+    by_group = np.argsort(group_of[order], kind="stable")
     supports = np.zeros((len(values), gf2.num_words(n)), np.uint32)
     start = 0
     for members, group_values in groups:
-        stop = start + len(group_values)
-        own = np.flatnonzero((order >= start) & (order < stop))
+        own = by_group[start : start + len(group_values)]
         # A few rows at a time, in the order of memory: millions of sets do not fit a cache.
         for rows in np.split(own, range(_ROWS, len(own), _ROWS)):
-            for column in members[order[rows] - start].T:
-                word, bit = np.divmod(column, gf2.WORD)
-                supports[rows, word] |= np.uint32(1) << bit.astype(np.uint32)
-        start = stop
-    return Interactions(supports, values[order], n, index, max_order, features)
+            supports[rows] = subsets.pack(members[order[rows] - start], n)
+        start += len(own)
+    return Interactions(supports, values[order], n, index, max_order, features, baseline)

@@ -10,14 +10,13 @@ all C(n, 1) + … + C(n, ℓ) values are usually different from zero. In Fourier
 """
 
 from collections.abc import Sequence
-from itertools import combinations
 from math import comb, lgamma
 
 import numpy as np
 from jaxtyping import Float, UInt32
 
-from spexjax.codes import gf2
-from spexjax.indices.interaction_values import Interactions
+from spexjax.indices.interaction_values import Interactions, ranking
+from spexjax.spectra import subsets
 
 NAME = "Joint-SV"
 MOST_SETS = 10**6
@@ -87,8 +86,9 @@ def joint_shapley(
                 f"{NAME} of order {order} has {count:,} values for n = {n}, more than "
                 f"{MOST_SETS:,}: lower max_order, or name the sets wanted."
             )
-        sets = [s for i in range(1, order + 1) for s in combinations(range(n), i)]
-    wanted = np.unique(_packed(sets, n, order), axis=0)
+        wanted = subsets.terms(n, order).packed[1:]  # all but the empty set
+    else:
+        wanted = _packed(sets, n, order)
     degree = np.bitwise_count(supports).sum(axis=1, dtype=np.int64)
     largest = int(degree.max(initial=0))
     if largest > LARGEST_DEGREE:
@@ -107,20 +107,18 @@ def joint_shapley(
             common += np.bitwise_count(wanted[part, word, None] & supports[:, word])
         weight = np.where(common % 2 == 1, table[sizes[part, None], degree - common], 0.0)
         values[part] = weight @ np.asarray(coefficients, float)
-    best = np.argsort(-np.abs(values), kind="stable")
-    return Interactions(
-        wanted[best], values[best].astype(np.float32), n, NAME, order, tuple(features)
-    )
+    best = ranking(values)
+    return Interactions(wanted[best], values[best], n, NAME, order, tuple(features))
 
 
 def _packed(sets: Sequence[Sequence[int]], n: int, order: int) -> UInt32[np.ndarray, "sets W"]:
-    packed = np.zeros((len(sets), gf2.num_words(n)), np.uint32)
-    for row, members in zip(packed, sets, strict=True):
-        distinct = set(members)
+    """The sets, distinct and packed."""
+    members = np.full((len(sets), order), -1)
+    for row, given in zip(members, sets, strict=True):
+        distinct = sorted(set(given))
         if not 1 <= len(distinct) <= order or not all(0 <= i < n for i in distinct):
             raise ValueError(
-                f"sets must hold 1 to {order} positions below {n}, got {tuple(members)!r}."
+                f"sets must hold 1 to {order} positions below {n}, got {tuple(given)!r}."
             )
-        for i in distinct:
-            row[i // gf2.WORD] |= np.uint32(1 << i % gf2.WORD)
-    return packed
+        row[: len(distinct)] = distinct
+    return np.unique(subsets.pack(members, n), axis=0)

@@ -1,8 +1,8 @@
 """Interaction indices of a sparse spectrum: Shapley, Banzhaf, Möbius, Sobol and their kin.
 
-All come from one pass over the subsets of the terms (:mod:`spexjax.indices.superset_sums`) with a factor per
-pair of set sizes (:mod:`spexjax.indices.index_weights`, where each definition and its source stand). With
-Möbius coefficients M and Fourier coefficients F, for S ≠ ∅:
+All come from one pass over the subsets of the terms (:mod:`~spexjax.indices.superset_sums`) with a
+factor per pair of set sizes (:mod:`~spexjax.indices.index_weights`, where each definition and its
+source stand). With Möbius coefficients M and Fourier coefficients F, for S ≠ ∅:
 
 ===========  =============================================================================
 SV           Σ_{T∋i} M(T)/|T|
@@ -41,8 +41,9 @@ def interactions(
     max_order: int | None = None,
     features: Sequence[str] = (),
     sets: Sequence[Sequence[int]] | None = None,
+    level: float | None = None,
 ) -> Interactions:
-    """An interaction index of the valid terms of a spectrum.
+    """An interaction index of the valid terms of a spectrum, summed in float64.
 
     Args:
       spectrum: of one output.
@@ -51,9 +52,11 @@ def interactions(
         None: the largest degree in the spectrum.
       features: n labels; positions if not given.
       sets: for Joint-SV, the sets of positions wanted; all of up to ℓ inputs if None.
+      level: F(∅) in double precision; the spectrum's if None.
 
     Returns:
-      The sets with a non-zero value, strongest first; for Joint-SV all that are asked for.
+      The sets with a non-zero value, strongest first; for Joint-SV all that are asked for. The
+      value on ∅ is their ``baseline``.
 
     Raises:
       ValueError: if the spectrum has several outputs, the name is unknown, ``max_order`` is below
@@ -63,15 +66,15 @@ def interactions(
     if spectrum.num_outputs is not None:
         raise ValueError("interactions need one output: pass spectrum[i].")
     valid = np.asarray(spectrum.valid)
-    return from_terms(
-        np.asarray(spectrum.supports)[valid],
-        np.asarray(spectrum.coefficients)[valid],
-        spectrum.num_features,
-        index,
-        max_order,
-        features,
-        sets,
-    )
+    supports = np.asarray(spectrum.supports)[valid]
+    coefficients = np.asarray(spectrum.coefficients)[valid].astype(np.float64)
+    if level is not None:
+        effects = supports.any(axis=1)
+        empty = np.zeros((1, supports.shape[1]), np.uint32)
+        supports = np.concatenate([empty, supports[effects]])
+        coefficients = np.concatenate([[level], coefficients[effects]])
+    n = spectrum.num_features
+    return from_terms(supports, coefficients, n, index, max_order, features, sets)
 
 
 def from_terms(
@@ -87,12 +90,12 @@ def from_terms(
 
     Args:
       supports: uint32, shape (S, W), packed; equal ones are added.
-      coefficients: float, shape (S,), F of each.
+      coefficients: float, shape (S,), F of each, in as much precision as the caller has.
       n: the number of features.
-      index: the index's name.
-      max_order: ℓ.
-      features: n labels; positions if not given.
-      sets: for Joint-SV, the sets wanted.
+      index, max_order, features, sets: as there.
+
+    Raises:
+      ValueError: as there.
     """
     joint = _is_joint(index)
     if sets is not None and not joint:
@@ -113,8 +116,10 @@ def from_terms(
     order = max(largest, 1) if max_order is None else max_order
     table = index_weights.weights(chosen, order, largest)
     sums = superset_sums.superset_sums(terms, table, n)
+    on_empty = sums.pop(0, None)
+    baseline = 0.0 if on_empty is None else float(on_empty.values.sum())
     shown = 1 if chosen.singles else order
-    return from_members(list(sums.values()), n, chosen.name, shown, tuple(features))
+    return from_members(sums.values(), n, chosen.name, shown, tuple(features), baseline)
 
 
 def _is_joint(name: str) -> bool:

@@ -137,24 +137,39 @@ def _enumerate(
 
 
 def _dense(terms: dict[int, Sets], weights: Float[np.ndarray, "s u"], n: int) -> dict[int, Sets]:
-    """Superset sums on tables of 2^n, one float32 transform per degree among the terms."""
+    """Superset sums on tables of 2^n, one transform per degree among the terms."""
     index = np.arange(2**n, dtype=np.uint32)
     size = np.bitwise_count(index)
     total = np.zeros(2**n)
     for degree, sets in terms.items():
-        table = np.zeros(2**n, np.float32)
+        table = np.zeros(2**n)
         table[(1 << sets.members.astype(np.int64)).sum(axis=1)] = sets.values
         factor = np.zeros(n + 1)
         factor[: len(weights)] = weights[:, degree]
-        total += factor[size] * np.asarray(transforms.comobius(table))
+        total += factor[size] * _comobius(table, n)
+    order = np.zeros(1, np.uint32)
+    for _ in range(n):
+        order = np.concatenate([2 * order, 2 * order + np.uint32(1)])
+    order = order[::-1]  # in lexical order of the members, if sizes are equal
+    order = order[total[order] != 0]
     found = {}
     for s in range(len(weights)):
-        rows = index[(size == s) & (total != 0)]
-        bits = gf2.unpack_numpy(rows[:, None], n)
-        order = np.lexsort(~bits.T[::-1])  # {0, 3} before {1, 2}
-        rows, members = rows[order], np.nonzero(bits[order])[1].reshape(len(rows), s)
+        rows = order[size[order] == s]
+        members = np.nonzero(gf2.unpack_numpy(rows[:, None], n))[1].reshape(len(rows), s)
         found[s] = Sets(members, total[rows])
     return found
+
+
+def _comobius(table: Float[np.ndarray, "2**n"], n: int) -> Float[np.ndarray, "2**n"]:
+    """Σ_{U⊇S} F(U) of all S, in float64; :func:`spexjax.spectra.transforms.comobius` is float32."""
+    table = table.reshape(1 << (n - n // 2), -1)
+    for _ in range(2):  # the upper features, then the lower ones: rows stay long
+        rows, columns = table.shape
+        for feature in range(rows.bit_length() - 1):
+            halves = table.reshape(-1, 2, 1 << feature, columns)
+            halves[:, 0] += halves[:, 1]
+        table = np.ascontiguousarray(table.T)
+    return table.ravel()
 
 
 @partial(jax.jit, static_argnames="n")
@@ -166,10 +181,10 @@ def superset_tables(table: Float[Array, "2**n K"], weights: Array, n: int) -> Ar
       weights: float32 (n + 1, n + 1), w; see :func:`spexjax.indices.index_weights.weights`.
       n: number of features (static).
     """
-    size = jax.lax.population_count(jnp.arange(2**n))
+    size = jax.lax.population_count(jnp.arange(2**n, dtype=jnp.int32))
 
     def degree(total: Array, u: Array) -> tuple[Array, None]:
         sums = transforms.comobius(jnp.where(size[:, None] == u, table, 0.0), axis=0)
         return total + weights[size, u][:, None] * sums, None
 
-    return jax.lax.scan(degree, jnp.zeros_like(table), jnp.arange(n + 1))[0]
+    return jax.lax.scan(degree, jnp.zeros_like(table), jnp.arange(n + 1, dtype=jnp.int32))[0]

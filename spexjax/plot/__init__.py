@@ -1,7 +1,7 @@
 """Pictures of an explanation: ``text``, ``bar``, ``network`` and ``upset``.
 
-Each takes an explanation of one output, draws into the axes given or into a new figure, and
-returns the axes. Matplotlib is imported when the first picture is drawn.
+Each takes an explanation of one output, or ``Interactions`` of any index, draws into the axes given
+or into a new figure, and returns the axes. Matplotlib is imported when the first picture is drawn.
 """
 
 from spexjax.plot.bar import bar

@@ -2,9 +2,9 @@
 
 from typing import TYPE_CHECKING
 
-from spexjax.explanation import Explanation
 from spexjax.indices.interaction_values import Interactions
 from spexjax.plot import style, terms
+from spexjax.typing import Explained
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -13,7 +13,7 @@ _ROW, _MARGIN, _BARS, _LETTER = 0.27, 0.55, 3.6, 0.075  # inches
 
 
 def bar(
-    e: Explanation,
+    e: Explained | Interactions,
     ax: "Axes | None" = None,
     show: bool = False,
     *,
@@ -24,10 +24,10 @@ def bar(
     """The strongest sets of features, largest magnitude first, with their values.
 
     Args:
-      e: an explanation of one output.
+      e: an explanation of one output; or interactions, which are drawn as they are.
       ax: where to draw; a new figure if None.
       show: call ``plt.show()``.
-      index: the interaction index.
+      index: the interaction index of an explanation.
       max_order: its order; that of the explanation if None.
       top: how many sets.
 

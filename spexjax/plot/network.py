@@ -3,9 +3,9 @@
 import math
 from typing import TYPE_CHECKING
 
-from spexjax.explanation import Explanation
 from spexjax.indices.interaction_values import Interactions
 from spexjax.plot import style, terms
+from spexjax.typing import Explained
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -14,7 +14,7 @@ _LOOSE = 40  # features beyond which those without a pair are left out
 
 
 def network(
-    e: Explanation,
+    e: Explained | Interactions,
     ax: "Axes | None" = None,
     show: bool = False,
     *,
@@ -29,10 +29,10 @@ def network(
     have a pair in the picture are there.
 
     Args:
-      e: an explanation of one output.
+      e: an explanation of one output; or interactions, which are drawn as they are.
       ax: where to draw; a new figure if None.
       show: call ``plt.show()``.
-      index: the interaction index.
+      index: the interaction index of an explanation.
       max_order: its order; that of the explanation if None.
       top: how many pairs.
 
@@ -81,7 +81,7 @@ def draw(values: Interactions, ax: "Axes", top: int) -> None:
             )
         )
 
-    alone, names = terms.singles(values), terms.labels(values.features, 18)
+    alone, names = values.to_array(), terms.labels(values.features, 18)
     largest = max(abs(alone[i]) for i in shown) or 1.0
     size = 9.5 if len(shown) <= 24 else 8.5 if len(shown) <= 36 else 7.5
     for i in shown:

@@ -10,6 +10,13 @@ from typing import TYPE_CHECKING, Any
 from spexjax.indices.interaction_values import Interactions
 from spexjax.plot import style, terms
 
+# The functions of these names hide the modules as attributes of the package.
+from spexjax.plot.bar import draw as draw_bar
+from spexjax.plot.bar import size as bar_size
+from spexjax.plot.network import draw as draw_network
+from spexjax.plot.upset import draw as draw_upset
+from spexjax.plot.upset import size as upset_size
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
@@ -28,13 +35,6 @@ def figures(values: Interactions) -> str:
 
     What would be empty is left out.
     """
-    # The functions of these names hide the modules as attributes of the package.
-    from spexjax.plot.bar import draw as draw_bar
-    from spexjax.plot.bar import size as bar_size
-    from spexjax.plot.network import draw as draw_network
-    from spexjax.plot.upset import draw as draw_upset
-    from spexjax.plot.upset import size as upset_size
-
     # Narrower than alone on a page, so that their letters can be read on a phone.
     (wide, high), columns = bar_size(values, _BARS), upset_size(values, _COLUMNS)
     wanted = [("The strongest sets as bars", draw_bar, _BARS, (wide - 0.9, high))]

@@ -6,42 +6,34 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-import numpy as np
-
-from spexjax.explanation import Explanation
 from spexjax.indices.interaction_values import Interactions
+from spexjax.typing import Explained
 
 ELLIPSIS, MINUS, UNPRINTABLE = "…", "\u2212", "\ufffd"
 _REORDERING = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 
 
 def of_one_output(
-    e: Explanation, index: str = "FBII", max_order: int | None = None
+    e: Explained | Interactions, index: str = "FBII", max_order: int | None = None
 ) -> Interactions:
     """The interactions to draw.
 
     Args:
-      e: an explanation of one output.
-      index: the interaction index.
+      e: an explanation of one output; or interactions, which are drawn as they are.
+      index: the interaction index of an explanation.
       max_order: its order; that of the explanation if None.
 
     Raises:
       ValueError: if the function has several outputs.
     """
+    if isinstance(e, Interactions):
+        return e
     if e.num_outputs is not None:
         raise ValueError(
             f"a picture shows one output and this explanation has {e.num_outputs}: "
             "pass e[i] instead of e."
         )
     return e.interactions(index, max_order)
-
-
-def singles(terms: Interactions) -> np.ndarray:
-    """The value of each feature alone, float (n,)."""
-    values = np.zeros(terms.n)
-    for (i,), value in terms.order(1):
-        values[i] = value
-    return values
 
 
 def several(terms: Interactions, top: int | None) -> list[tuple[tuple[int, ...], float]]:

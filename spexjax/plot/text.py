@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from spexjax.explanation import Explanation
+from spexjax.indices.interaction_values import Interactions
 from spexjax.plot import style, terms
 from spexjax.plot.lines import Page, brackets, fitted, set_lines, shortened
+from spexjax.typing import Explained
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,7 +21,7 @@ _ENTRY, _COLUMN = 12.0, 265.0  # height of a line of the key, least width of its
 
 
 def text(
-    e: Explanation,
+    e: Explained | Interactions,
     ax: "Axes | None" = None,
     show: bool = False,
     *,
@@ -35,11 +36,11 @@ def text(
     piece of the bracket under the same number, open towards the others. The key below names them.
 
     Args:
-      e: an explanation of one output.
+      e: an explanation of one output; or interactions, which are drawn as they are.
       ax: where to draw; letters shrink until all fits into the size that it has now. A new figure
         of the height that the text needs if None.
       show: call ``plt.show()``.
-      index: the interaction index.
+      index: the interaction index of an explanation.
       max_order: its order; that of the explanation if None.
       top: how many sets get a bracket.
 
@@ -67,7 +68,7 @@ def text(
     style.bare(ax)
     ax.set_xlim(0, page.width)
     ax.set_ylim(height, 0)
-    alone = terms.singles(values)
+    alone = values.to_array()
     _draw_words(ax, page, alone)
     _draw_brackets(ax, page, sets)
     _draw_key(ax, page, sets, terms.labels(values.features), values.index, alone)

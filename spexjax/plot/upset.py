@@ -4,9 +4,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from spexjax.explanation import Explanation
 from spexjax.indices.interaction_values import Interactions
 from spexjax.plot import style, terms
+from spexjax.typing import Explained
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -15,7 +15,7 @@ _ROW, _BARS, _MARGIN = 0.24, 1.7, 0.4  # inches
 
 
 def upset(
-    e: Explanation,
+    e: Explained | Interactions,
     ax: "Axes | None" = None,
     show: bool = False,
     *,
@@ -29,10 +29,10 @@ def upset(
     first; rows are the features that occur in them, in their order.
 
     Args:
-      e: an explanation of one output.
+      e: an explanation of one output; or interactions, which are drawn as they are.
       ax: where to draw (two panels are laid into it); a new figure if None.
       show: call ``plt.show()``.
-      index: the interaction index.
+      index: the interaction index of an explanation.
       max_order: its order; that of the explanation if None.
       top: how many sets.
 

@@ -1,5 +1,10 @@
-"""An explanation as one self-contained HTML page."""
+"""An explanation as words: a self-contained page, a fragment for notebooks, a few lines of text.
 
+What these say of an explanation stands in :mod:`spexjax.report.facts`.
+"""
+
+from spexjax.report.notebook import panel
 from spexjax.report.page import render
+from spexjax.report.summary import line, summary
 
-__all__ = ["render"]
+__all__ = ["line", "panel", "render", "summary"]

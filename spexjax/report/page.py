@@ -1,7 +1,7 @@
 """An explanation as one HTML file that needs nothing else: no network, no other files.
 
 Words can be pointed at and masked; the page then evaluates the surrogate itself, so that the
-prediction it shows is that of :meth:`Explanation.predict`. Everything that came from a text is
+prediction it shows is that of ``Explanation.predict``. Everything that came from a text is
 escaped, and the page's policy lets no script run but its own.
 """
 
@@ -17,20 +17,20 @@ from typing import Any
 
 import numpy as np
 
-from spexjax.explanation import Explanation
 from spexjax.indices.interaction_values import Interactions
 from spexjax.plot import svg, terms
+from spexjax.report import facts
+from spexjax.typing import Explained
 
 Span = tuple[int, int]
 Sets = Iterable[tuple[tuple[int, ...], float]]
 
 MOST_TERMS, MOST_SETS, MOST_NAMES = 20_000, 5_000, 2_000
 _BEYOND_PARTS = ("FBII", "FSII", "STII", "SII", "BII", "k-SII", "Moebius")
-_WORD = 40  # characters beyond which a feature is not called a word
 
 
 def render(
-    e: Explanation,
+    e: Explained,
     text: str | None = None,
     spans: Sequence[Span] | None = None,
     model: str | None = None,
@@ -55,12 +55,12 @@ def render(
     values = terms.of_one_output(e, index, max_order)
     if (text is None) != (spans is None):
         raise ValueError("text and spans go together: give both or neither.")
-    alone, names = terms.singles(values), terms.labels(values.features, 48)
+    alone, names = values.to_array(), terms.labels(values.features, 48)
     if text is None or spans is None:
         words, left_out = _listed(values, alone, names)
     else:
         words, left_out = _running(text, _checked(spans, text, e.n), alone), ""
-    unit = _unit(values.features, text is not None)
+    unit = facts.unit(values.features, text is not None)
     data, notes = _data(e, values, alone, names)
     script = _piece("page.js")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
@@ -89,13 +89,6 @@ def render(
 
 def _piece(name: str) -> str:
     return resources.files("spexjax.report").joinpath(name).read_text(encoding="utf-8")
-
-
-def _unit(features: Sequence[str], running: bool) -> str:
-    if not running:
-        return "features"
-    one = all(len(f.split()) < 2 and len(f) < _WORD for f in features)
-    return "words" if one else "pieces of text"
 
 
 def _checked(spans: Sequence[Span], text: str, n: int) -> list[Span]:
@@ -141,21 +134,20 @@ def _running(text: str, spans: list[Span], alone: np.ndarray) -> str:
 
 def _listed(values: Interactions, alone: np.ndarray, names: list[str]) -> tuple[str, str]:
     """The features' names; of very many, those with the strongest values, and a note."""
-    strength, note = np.abs(alone), ""
+    note, shown = "", facts.most_telling(values, MOST_NAMES, MOST_SETS)
     if values.n > MOST_NAMES:
-        for members, value in values.top(MOST_SETS):
-            strength[list(members)] = np.maximum(strength[list(members)], abs(value))
         note = f"Of {values.n:,} features, the {MOST_NAMES:,} with the strongest values are listed."
-    shown = np.sort(np.argsort(-strength, kind="stable")[:MOST_NAMES])
     largest = float(np.abs(alone).max())
-    return " ".join(_word(int(i), names[i], alone[i], largest) for i in shown), note
+    return " ".join(_word(i, names[i], alone[i], largest) for i in shown), note
 
 
 def _data(
-    e: Explanation, values: Interactions, alone: np.ndarray, names: list[str]
+    e: Explained, values: Interactions, alone: np.ndarray, names: list[str]
 ) -> tuple[dict[str, Any], list[str]]:
     """What the script needs, and what to say of what was left out."""
     spectrum, notes = e.spectrum.to_dict(), []
+    if () in spectrum:
+        spectrum[()] = float(e.level)
     kept = sorted(spectrum.items(), key=lambda term: bool(term[0]))[: MOST_TERMS + 1]
     if len(kept) < len(spectrum):
         inside = {k for k, _ in kept}
@@ -166,7 +158,7 @@ def _data(
             f"{off:.2g} (root mean square)."
         )
     sets = list(values.top(MOST_SETS))
-    total = int(np.count_nonzero(values.sizes()))
+    total = len(values)
     if len(sets) < total:
         notes.append(
             f"The {len(sets):,} strongest of {total:,} sets are listed; the weakest of them has "
@@ -179,10 +171,10 @@ def _data(
         "alone": [_short(v) for v in alone],
         "sets": _flat(sets),
         "terms": _flat(kept),
-        "full": _short(e.full),
-        "empty": _short(e.empty),
+        "full": _exact(e.full),
+        "empty": _exact(e.empty),
         "digits": terms.decimals(v for _, v in sets),
-        "places": terms.decimals([float(e.full), float(e.empty)]),
+        "places": facts.places(e),
     }
     return data, notes
 
@@ -193,14 +185,19 @@ def _flat(sets: Sets) -> dict[str, list]:
     for s, value in sets:
         members += s
         sizes.append(len(s))
-        values.append(_short(value))
+        values.append(_short(value) if s else _exact(value))
     return {"members": members, "sizes": sizes, "values": values}
 
 
-def _short(value: Any) -> float | None:
-    """Nine figures name a float32 exactly; what is no number is null."""
+def _exact(value: Any) -> float | None:
+    """A number for the script; what is none is null."""
     value = float(value)
-    return float(f"{value:.9g}") if math.isfinite(value) else None
+    return value if math.isfinite(value) else None
+
+
+def _short(value: float) -> float | None:
+    """Nine figures: as many as name a float32 exactly."""
+    return _exact(f"{value:.9g}")
 
 
 def _embedded(data: dict[str, Any]) -> str:
@@ -209,42 +206,27 @@ def _embedded(data: dict[str, Any]) -> str:
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
-def _value(value: Any) -> str:
-    return terms.signed(float(value), terms.decimals([float(value)]))
-
-
-def _summary(e: Explanation, unit: str) -> str:
+def _summary(e: Explained, unit: str) -> str:
     whole = "the text" if unit != "features" else "all features kept"
+    full, empty = facts.ends(e)
     return (
-        f"<b>{_value(e.full)}</b> for {whole}, <b>{_value(e.empty)}</b> with all {e.n:,} {unit} "
-        f"masked. What follows is a surrogate of the model: {_faithfulness(e)}."
+        f"<b>{full}</b> for {whole}, <b>{empty}</b> with all {e.n:,} {unit} "
+        f"masked. What follows is a surrogate of the model: {facts.faithfulness(e)}."
     )
 
 
-def _faithfulness(e: Explanation) -> str:
-    if e.method == "exact":
-        return "R² = 1, exact: every mask was tried"
-    r2, low, high = float(e.faithfulness), *(float(end) for end in e.faithfulness_interval)
-    if math.isnan(r2):
-        return "not measured: the budget left no masks for it"
-    return f"R² = {r2:.3f} on masks that nothing was fitted to (95 %: {low:.3f} to {high:.3f})"
-
-
-def _facts(e: Explanation, values: Interactions, model: str | None, unit: str) -> str:
-    seed = e.seed if isinstance(e.seed, int) else " ".join(map(str, e.seed))
+def _facts(e: Explained, values: Interactions, model: str | None, unit: str) -> str:
     count = len(e.spectrum.to_dict())
+    full, empty = facts.ends(e)
     rows = [
         ("model", terms.printable(model) if model else None),
-        ("value", f"{_value(e.full)} with all {unit} kept, {_value(e.empty)} with all masked"),
-        ("faithfulness", _faithfulness(e)),
-        (
-            "method",
-            e.method if e.method == "exact" else f"{e.method}, sets of at most {e.max_order}",
-        ),
+        ("value", f"{full} with all {unit} kept, {empty} with all masked"),
+        ("faithfulness", facts.faithfulness(e)),
+        ("method", facts.method(e)),
         ("budget", f"{e.calls:,} calls of the model made, {e.budget:,} allowed"),
-        ("seed", seed),
+        ("seed", facts.seed(e)),
         ("surrogate", f"{count:,} coefficients of a Walsh–Hadamard spectrum"),
-        ("values", f"{values.index} up to order {values.max_order}"),
+        ("values", facts.values(values)),
     ]
     return "".join(
         f"<dt>{key}<dd>{html.escape(str(fact))}" for key, fact in rows if fact is not None
@@ -253,7 +235,7 @@ def _facts(e: Explanation, values: Interactions, model: str | None, unit: str) -
 
 def _meaning(values: Interactions) -> str:
     """What the numbers of the table are."""
-    name = f"{html.escape(values.index)} up to order {values.max_order}"
+    name = html.escape(facts.values(values))
     if values.index in _BEYOND_PARTS:
         return f"The value of a set, {name}, is what it adds beyond its parts."
     return f"The values are {name}."

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import spexjax as sx
-from spexjax import interop
+from spexjax import approximator, bridges, interop
 
 pytestmark = pytest.mark.loose_promotion
 WORDS = ["never", "fails", "to", "impress", "to", "bore"]
@@ -139,7 +139,7 @@ def test_approximator_inside_an_explainer(index, method):
     shapiq = pytest.importorskip("shapiq")
     data = np.random.default_rng(0).standard_normal((50, 6))
     order = 1 if index == "SV" else 2
-    ours = interop.approximator(6, order, index, method=method, random_state=3)
+    ours = bridges.approximator(6, order, index, method=method, random_state=3)
     explainer = shapiq.TabularExplainer(
         product, data, imputer="baseline", index=index,
         max_order=order, approximator=ours,
@@ -169,7 +169,7 @@ def test_methods_inside_an_explainer(method):
 
     right = shapiq.TabularExplainer(model, data, imputer="baseline", index="FSII", max_order=2)
     right = right.explain(data[0], budget=2**n)
-    ours = interop.approximator(n, 2, "FSII", method=method, fitted_order=2)
+    ours = bridges.approximator(n, 2, "FSII", method=method, fitted_order=2)
     explainer = shapiq.TabularExplainer(
         model, data, imputer="baseline", index="FSII", max_order=2, approximator=ours
     )
@@ -201,11 +201,11 @@ def test_without_the_packages(e, monkeypatch):
     monkeypatch.setitem(sys.modules, "shapiq", None)
     monkeypatch.setitem(sys.modules, "shapiq.approximator.base", None)
     monkeypatch.setitem(sys.modules, "shap", None)
-    interop._approximator_class.cache_clear()
+    approximator._approximator_class.cache_clear()
     with pytest.raises(ImportError, match="pip install shapiq"):
         e.to_shapiq()
     with pytest.raises(ImportError, match="pip install shapiq"):
-        interop.approximator(6)
+        bridges.approximator(6)
     with pytest.raises(ImportError, match="pip install shap"):
         e.to_shap()
 

@@ -25,8 +25,9 @@ def explanation():
     spectrum = Spectrum.from_dict({(): 0.5, (0,): 1.0, (1, 3): -2.0}, 5)
     nothing = np.float32(0)
     return Explanation(
-        spectrum, 5, "spex", 9, nothing, nothing, nothing, (nothing, nothing)
-    ).labelled(list("abcde"), 3, 10, 2)
+        spectrum, 5, "spex", 9, nothing, nothing, nothing, (nothing, nothing),
+        features=tuple("abcde"), budget=10, seed=3, max_order=2,
+    )  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -118,6 +119,10 @@ def test_an_explanation_with_a_part_replaced(tmp_path, saved, data):
         {"terms": [{"supports": "a", "coefficients": [1.0]}]},
         {"terms": [{"supports": [[0]], "coefficients": ["1.0"]}]},
         {"terms": [{"supports": [[0]], "coefficients": [1e39]}]},
+        {"terms": [{"supports": [[]], "coefficients": [1e309]}]},
+        {"terms": [{"supports": [[]], "coefficients": [10**400]}]},
+        {"full": 10**400},
+        {"faithfulness": 1e39},
         {"terms": [{"supports": [[0]], "coefficients": [None]}]},
         {"outputs": "own", "terms": []},
         {"outputs": ["one"]},

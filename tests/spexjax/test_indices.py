@@ -11,6 +11,7 @@ import pytest
 from spexjax import indices
 from spexjax.codes import gf2
 from spexjax.indices import index_weights, superset_sums
+from spexjax.spectra import subsets
 from spexjax.spectra.spectrum import Spectrum
 
 NAMES = sorted(indices.INDICES)
@@ -42,8 +43,12 @@ def compute(fourier, n, index, max_order=None, features=()):
     for row, s in zip(bits, fourier, strict=True):
         row[list(s)] = True
     supports = gf2.pack_numpy(bits, gf2.num_words(n))
-    values = np.fromiter(fourier.values(), np.float32, len(fourier))
+    values = np.fromiter(fourier.values(), np.float64, len(fourier))
     return indices.from_terms(supports, values, n, index, max_order, features)
+
+
+def with_baseline(ix):
+    return ix.to_dict() | {(): ix.baseline}
 
 
 # --- the definitions -------------------------------------------------------------------------
@@ -198,9 +203,11 @@ def test_definition(name, n, order, terms):
     ix = compute(fourier, n, name, order)
     right = cached_expected(name, n, order, terms)
     assert ix.to_dict().keys() <= right.keys()
+    assert ix.values.dtype == np.float64
     scale = max(map(abs, right.values()))
     for s, value in right.items():
-        assert ix[s] == pytest.approx(value, abs=1e-5 * scale), s
+        assert ix[s] == pytest.approx(value, abs=1e-11 * scale), s
+    assert () in right or ix.baseline == 0
 
 
 @pytest.mark.parametrize("name", ["SV", "SII", "STII", "FSII", "FBII"])
@@ -209,7 +216,7 @@ def test_definition_at_ten(name):
     right = expected(name, f, 10, 2)
     ix = compute(fourier, 10, name, 2)
     scale = max(map(abs, right.values()))
-    assert all(ix[s] == pytest.approx(v, abs=1e-5 * scale) for s, v in right.items())
+    assert all(ix[s] == pytest.approx(v, abs=1e-9 * scale) for s, v in right.items())
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -232,7 +239,7 @@ def test_dense_and_sparse_ways_agree(name, monkeypatch):
         a, b = sparse.to_dict(), dense.to_dict()
         scale = max(map(abs, a.values()))
         for s in a.keys() | b.keys():
-            assert a.get(s, 0) == pytest.approx(b.get(s, 0), abs=1e-5 * scale)
+            assert a.get(s, 0) == pytest.approx(b.get(s, 0), abs=1e-12 * scale)
 
 
 def test_large_tables_are_chosen():
@@ -249,7 +256,7 @@ def test_large_tables_are_chosen():
         pairs[:, 0] += pairs[:, 1]
     right = f * (-2.0) ** np.bitwise_count(np.arange(2**n))
     for s in [(), (3,), (0, 13), (1, 2, 5, 8), tuple(range(10))]:
-        assert ix[s] == pytest.approx(right[mask_of(s)], abs=1e-5 * np.abs(right).max())
+        assert ix[s] == pytest.approx(right[mask_of(s)], abs=1e-12 * np.abs(right).max())
 
 
 def test_chunks_change_nothing(monkeypatch):
@@ -257,7 +264,7 @@ def test_chunks_change_nothing(monkeypatch):
     whole = compute(fourier, 8, "FSII", 3)
     monkeypatch.setattr(superset_sums, "CHUNK", 50)
     parts = compute(fourier, 8, "FSII", 3)
-    assert whole.to_dict() == pytest.approx(parts.to_dict(), abs=1e-6)
+    assert whole.to_dict() == pytest.approx(parts.to_dict(), abs=1e-12)
 
 
 @pytest.mark.parametrize("n", [3, 6])
@@ -265,16 +272,15 @@ def test_identities(n):
     fourier, f = random_game(n)
     moebius = compute(fourier, n, "Moebius").to_dict()
     for name in ("FSII", "STII", "k-SII", "FBII"):
-        assert compute(fourier, n, name, n).to_dict() == pytest.approx(moebius, abs=1e-4)
-    shapley = compute(fourier, n, "SV")
-    singles = compute(fourier, n, "SII", 1).order(1).to_dict()
-    assert shapley.order(1).to_dict() == pytest.approx(singles, abs=1e-5)
+        assert compute(fourier, n, name, n).to_dict() == pytest.approx(moebius, abs=1e-9)
+    shapley = compute(fourier, n, "SV").to_dict()
+    assert shapley == pytest.approx(compute(fourier, n, "SII", 1).to_dict(), abs=1e-12)
     # Efficient indices add up to f(1…1); so does the sum of all dividends.
     for name in ("SV", "k-SII", "STII", "FSII"):
-        total = sum(v for _, v in compute(fourier, n, name, 2))
-        assert total == pytest.approx(f[-1], abs=1e-4)
-    assert sum(v for _, v in compute(fourier, n, "Sobol")) == pytest.approx(1, abs=1e-5)
-    assert compute(fourier, n, "Fourier").to_dict() == pytest.approx(fourier, abs=1e-6)
+        ix = compute(fourier, n, name, 2)
+        assert sum(ix.values) + ix.baseline == pytest.approx(f[-1], abs=1e-12)
+    assert sum(compute(fourier, n, "Sobol").values) == pytest.approx(1, abs=1e-12)
+    assert with_baseline(compute(fourier, n, "Fourier")) == pytest.approx(fourier, abs=1e-12)
 
 
 def test_weights_of_sii_are_stable():
@@ -316,7 +322,7 @@ def test_features_beyond_one_word():
     ix = compute(fourier, n, "Moebius")
     assert ix[(32, 9_999)] == 4 * 1.5
     assert ix[(9_999, 31)] == 4 and ix[(31, 32, 9_999)] == -8 and ix[32] == -3
-    assert ix[()] == 2.5 and len(ix) == 9
+    assert ix[()] == 2.5 and len(ix) == 8
 
 
 @pytest.mark.parametrize("n,order,terms", [(1, 1, None), (5, 5, None), (7, 2, None), (9, 3, 12)])
@@ -324,8 +330,8 @@ def test_joint_shapley(n, order, terms):
     fourier, f = random_game(n, seed=n, terms=terms)
     right = joint_sv(f, n, order)
     ix = compute(fourier, n, "Joint-SV", order)
-    assert ix.to_dict() == pytest.approx(right, abs=1e-5 * max(map(abs, right.values())))
-    assert sum(v for _, v in ix) == pytest.approx(f[-1] - f[0], abs=1e-4)  # efficient
+    assert ix.to_dict() == pytest.approx(right, abs=1e-11 * max(map(abs, right.values())))
+    assert sum(ix.values) == pytest.approx(f[-1] - f[0], abs=1e-9)  # efficient
     bits = np.array([[i in s for i in range(n)] for s in fourier])
     some = [s for s in right if len(s) == order][:3]
     chosen = indices.from_terms(
@@ -419,7 +425,7 @@ def test_nothing_and_constants(name):
     assert len(empty) == 0 and empty.to_dict() == {} and empty[(0,)] == 0
     constant = compute({(): 2.0}, 3, name)
     energy = indices.INDICES[name].basis == "energy"
-    assert constant.to_dict() == ({} if energy else {(): 2.0})
+    assert constant.to_dict() == {} and constant.baseline == (0.0 if energy else 2.0)
 
 
 def test_of_a_spectrum():
@@ -427,12 +433,24 @@ def test_of_a_spectrum():
     spectrum = Spectrum.from_dict(fourier, 5)
     assert spectrum.capacity > len(fourier)
     ix = indices.interactions(spectrum, "Fourier", features="abcde")
-    assert ix.to_dict() == pytest.approx(fourier)
+    assert with_baseline(ix) == pytest.approx(fourier)
     assert ix.features == tuple("abcde")
     with pytest.raises(ValueError, match=r"spectrum\[i\]"):
         indices.interactions(
             Spectrum(spectrum.supports, spectrum.coefficients[None], spectrum.valid, spectrum.n)
         )
+
+
+def test_a_level_far_above_the_effects():
+    """F(∅) in double precision: values on sets do not feel it, the one on ∅ keeps its digits."""
+    level = 1e9 + 0.123456
+    spectrum = Spectrum.from_dict({(): level, (0,): 1e-3, (0, 2): 2e-3}, 3)
+    ix = indices.interactions(spectrum, "Moebius", 3, level=level)
+    small = indices.interactions(Spectrum.from_dict({(0,): 1e-3, (0, 2): 2e-3}, 3), "Moebius", 3)
+    assert ix.to_dict() == small.to_dict()
+    assert ix.baseline == pytest.approx(level + 3e-3, rel=0, abs=1e-6)
+    without = Spectrum.from_dict({(0,): 1.0}, 3)
+    assert indices.interactions(without, "BV", level=level).baseline == level
 
 
 def test_degree_eight_at_a_thousand():

@@ -3,6 +3,7 @@
 import itertools
 import subprocess
 import sys
+from dataclasses import replace
 
 import matplotlib
 
@@ -31,7 +32,8 @@ def explanation(n=8, sets=12, seed=0, features=None, largest=4):
         spectrum=sx.Spectrum.from_dict(spectrum, n), n=n, method="spex", calls=500,
         full=np.float32(1.5), empty=np.float32(-0.25), faithfulness=np.float32(0.9),
         faithfulness_interval=(np.float32(0.85), np.float32(0.94)),
-    ).labelled(features, 7, 600, 4)  # fmt: skip
+        features=tuple(features or (f"x{i}" for i in range(n))), budget=600, seed=7, max_order=4,
+    )  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
@@ -86,10 +88,17 @@ def test_one_output_is_needed(picture):
 
 
 @pytest.mark.parametrize("picture", PICTURES)
+def test_interactions_are_drawn_as_they_are(picture):
+    e = explanation()
+    drawn = [texts(picture(shown)) for shown in (e.interactions("FSII", 2), e)]
+    assert drawn[0] == texts(picture(e, index="FSII", max_order=2)) != drawn[1]
+
+
+@pytest.mark.parametrize("picture", PICTURES)
 @pytest.mark.parametrize("spectrum", [{}, {(): 2.0}, {(0,): 1.0}])
 def test_little_to_show(picture, spectrum):
     e = explanation(n=1, sets=0)
-    e = sx.Explanation(**{**vars(e), "spectrum": sx.Spectrum.from_dict(spectrum, 1)})
+    e = replace(e, spectrum=sx.Spectrum.from_dict(spectrum, 1), level=None)
     picture(e).figure.canvas.draw()
 
 
@@ -188,7 +197,7 @@ def test_text_shrinks_into_the_axes_given():
 
 def test_the_colour_of_a_word_is_its_own_value():
     e = explanation(n=3, sets=0, features=["up", "down", "none"])
-    e = sx.Explanation(**{**vars(e), "spectrum": sx.Spectrum.from_dict({(0,): -1.0, (1,): 0.5}, 3)})
+    e = replace(e, spectrum=sx.Spectrum.from_dict({(0,): -1.0, (1,): 0.5}, 3), level=None)
     boxes = [p for p in plot.text(e).patches if hasattr(p, "get_boxstyle")]
     up, down = (p.get_facecolor() for p in boxes)  # the word without a value has none
     assert up[2] > up[0] and down[0] > down[2]  # blue, orange
@@ -262,5 +271,8 @@ def test_numbers_that_are_none():
 
 
 def test_importing_does_not_import_matplotlib():
-    code = "import sys, spexjax.plot, spexjax.report; assert 'matplotlib' not in sys.modules"
+    code = (
+        "import sys, spexjax.plot, spexjax.report; "
+        "assert not {'matplotlib', 'pandas', 'shap', 'shapiq'} & set(sys.modules)"
+    )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -11,6 +11,8 @@ import pytest
 
 import spexjax as sx
 from spexjax import report
+from spexjax.report import notebook
+from spexjax.report import page as page_module
 
 NASTY = (
     "</script><script>window.hacked=1</script>", "<img src=x onerror=window.hacked=1>", "{{data}}",
@@ -61,9 +63,10 @@ def explanation(terms, n, features=None, **changes):
         "method": "spex", "calls": 500, "full": np.float32(1.5), "empty": np.float32(-0.25),
         "faithfulness": np.float32(0.9),
         "faithfulness_interval": (np.float32(0.85), np.float32(0.94)),
+        "features": tuple(features or (f"x{i}" for i in range(n))),
+        "budget": 600, "seed": 7, "max_order": 4,
     } | changes  # fmt: skip
-    e = sx.Explanation(spectrum=sx.Spectrum.from_dict(terms, n), n=n, **settings)
-    return e.labelled(features, 7, 600, 4)
+    return sx.Explanation(spectrum=sx.Spectrum.from_dict(terms, n), n=n, **settings)
 
 
 def some_terms(n, count, seed=0):
@@ -149,7 +152,7 @@ def test_the_page_evaluates_the_surrogate(nasty, key):
 def test_all_sets_are_there(index, order):
     e = explanation(some_terms(8, 30), 8)
     data = Page(report.render(e, index=index, max_order=order)).data()
-    expected = {s: v for s, v in e.interactions(index, order) if s}
+    expected = e.interactions(index, order).to_dict()
     assert unflattened(data["sets"]) == pytest.approx(expected)
     alone = [expected.get((i,), 0.0) for i in range(8)]
     assert data["alone"] == pytest.approx(alone)
@@ -212,9 +215,9 @@ def test_one_output_is_needed():
 
 
 def test_what_is_left_out_is_said(monkeypatch):
-    monkeypatch.setattr(report, "MOST_TERMS", 10)
-    monkeypatch.setattr(report, "MOST_SETS", 12)
-    monkeypatch.setattr(report, "MOST_NAMES", 5)
+    monkeypatch.setattr(page_module, "MOST_TERMS", 10)
+    monkeypatch.setattr(page_module, "MOST_SETS", 12)
+    monkeypatch.setattr(page_module, "MOST_NAMES", 5)
     e = explanation(some_terms(8, 30), 8)
     page = Page(report.render(e))
     terms = unflattened(page.data()["terms"])
@@ -262,3 +265,119 @@ def test_the_same_explanation_gives_the_same_page(tmp_path):
 def test_the_page_stays_small():
     e = explanation(some_terms(400, 700), 400)
     assert len(report.render(e)) < 400_000
+
+
+def test_values_far_above_their_differences_keep_their_digits():
+    e = explanation(
+        {(): 1e9, (0,): 0.5}, 1, level=1e9 + 0.25, full=np.float64(1e9 - 0.25), empty=1e9 + 0.75
+    )
+    page = Page(report.render(e))
+    assert unflattened(page.data()["terms"]) == {(): 1e9 + 0.25, (0,): 0.5}
+    assert page.data()["full"] == 1e9 - 0.25 and page.data()["places"] == 3
+    assert "+999999999.750 for all features kept, +1000000000.750 with" in page.text
+
+
+def several_outputs(count, terms=None, n=8):
+    e = explanation(terms or some_terms(n, 20), n, NASTY if n == 8 else None)
+    wide = np.ones(count)
+    return sx.Explanation(
+        spectrum=sx.spectrum.stack([e.spectrum] * count), n=n, method="spex", calls=500,
+        full=1.5 * wide, empty=-0.25 * wide, faithfulness=np.linspace(0.8, 0.9, count),
+        faithfulness_interval=(0.7 * wide, 0.95 * wide), features=e.features, budget=600,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_a_notebook_gets_a_fragment_that_can_do_nothing(nasty, several):
+    fragment = report.panel(several_outputs(12) if several else nasty[0])
+    page = Page(fragment)
+    assert {tag for tag, _ in page.tags} <= {
+        "div", "p", "b", "span", "code", "table", "tr", "th", "td"
+    }  # fmt: skip
+    for _, given in page.tags:
+        assert given.keys() <= {"style", "title", "dir"} and "url(" not in given.get("style", "")
+    assert fragment.startswith("<div") and fragment.endswith("</div>")
+    for name in ('" onmouseover="window.h…',) if several else (NASTY[1], NASTY[3], "$x$ & y"):
+        assert name in page.text
+    assert "\ud800" not in page.text and "\u202e" not in page.text
+
+
+def test_a_notebook_sees_what_matters(nasty):
+    e = nasty[0]
+    text = " ".join(Page(report.panel(e)).text.split())
+    for fact in (
+        "spex, sets of at most 4: 8 features, 500 of a budget of 600 calls, seed 7",
+        "+1.500 with all kept, −0.250 with all masked", "R² = 0.900 on masks",
+        "FBII up to order 4, the 8 strongest of",
+    ):  # fmt: skip
+        assert fact in text
+    for _, value in e.interactions().top(8):
+        assert f"{value:+.2f}".replace("-", "−") in text
+    spans = [given["title"] for tag, given in Page(report.panel(e)).tags if "title" in given]
+    assert len(spans) == 8
+    assert notebook.panel(explanation({}, 3)).count("no set has a value") == 1
+
+
+def test_a_notebook_lists_the_strongest_of_many_features():
+    e = explanation({(): 1.0, (899,): 2.0, (3, 500): 1.0}, 900, [f"word{i}" for i in range(900)])
+    page = Page(report.panel(e))
+    assert sum("title" in given for _, given in page.tags) == notebook.MOST_NAMES
+    assert "Of 900 features, the 400 with the strongest" in page.text
+    assert "word899" in page.text and "word500" in page.text and "word600" not in page.text
+    assert len(report.panel(e)) < 200_000
+
+
+def test_a_notebook_of_several_outputs():
+    page = Page(report.panel(several_outputs(12)))
+    assert sum(tag == "tr" for tag, _ in page.tags) == 11
+    text = " ".join(page.text.split())
+    assert "R² = 0.800 to 0.900 over 12 outputs" in text and "first 10 of 12" in text
+    assert "first" not in Page(report.panel(several_outputs(2))).text
+
+
+def test_ten_lines():
+    words = ["never", "fails", "to", "impress", "to", "a" * 100, "x\ny", "bore"]
+    terms = {(): 0.5, (2,): 1.0, (4,): -0.75, (0, 1): 0.25, (5,): 0.6, (6, 7): 0.05, (7,): 0.01}
+    assert report.summary(explanation(terms, 8, words)).splitlines() == [
+        "spex, sets of at most 4: 8 features",
+        "calls         500 of a budget of 600, seed 7",
+        "faithfulness  R² = 0.900 on masks that nothing was fitted to (95 %: 0.850 to 0.940)",
+        "value         +1.500 with all kept, −0.250 with all masked",
+        "FBII up to order 4, the 5 strongest of 9 sets",
+        "  −2.000  to@2",
+        "  +1.500  to@4",
+        f"  −1.200  {'a' * 23}…",
+        "  +1.000  never + fails",
+        "  −0.500  never",
+    ]
+    assert report.line(explanation(terms, 8, words)) == (
+        "<Explanation by spex: 8 features, 500 calls, R² = 0.900>"
+    )
+    seeded = explanation(
+        terms, 8, words, seed=(1, 2), method="exact", budget=0, faithfulness=np.float32(1)
+    )
+    lines = report.summary(seeded).splitlines()
+    assert lines[:2] == ["exact: 8 features", "calls         500, seed 1 2"]
+    assert lines[2] == "faithfulness  R² = 1, exact: every mask was tried"
+    assert report.summary(explanation({}, 4)).endswith("FBII up to order 4: no set has a value")
+    assert "all sets with a value" in report.summary(explanation({(0,): 1.0}, 2))
+
+
+def test_lines_of_several_outputs():
+    terms = {(): 0.5, (2,): 1.0, (0, 1): 0.25}
+    lines = report.summary(several_outputs(12, terms, 3)).splitlines()
+    assert lines[:5] == [
+        "spex, sets of at most 5: 3 features",
+        "calls         500 of a budget of 600, seed 0",
+        "faithfulness  R² = 0.800 to 0.900 over 12 outputs",
+        "output     R²  all kept  all masked  strongest set of e[output]",
+        "     0  0.800    +1.500      −0.250  −2.000 x2",
+    ]
+    assert len(lines) == 10 and lines[-1] == "… and 7 more outputs"
+    few = report.summary(several_outputs(2, terms, 3)).splitlines()
+    assert len(few) == 6 and few[-1].split()[0] == "1"
+    assert report.line(several_outputs(2, terms, 3)) == (
+        "<Explanation by spex: 3 features, 2 outputs, 500 calls, R² = 0.800 to 0.900>"
+    )
+    nothing = report.summary(several_outputs(2, {(): 1.0}, 3)).splitlines()
+    assert nothing[-1].split() == ["1", "0.900", "+1.500", "−0.250"]

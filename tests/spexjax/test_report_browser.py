@@ -34,7 +34,8 @@ def explanation(n=7, terms=TERMS, features=WORDS):
     return sx.Explanation(
         spectrum=spectrum, n=n, method="spex", calls=100, full=ends[0] + 0.01, empty=ends[1],
         faithfulness=np.float32(0.9), faithfulness_interval=(np.float32(0.8), np.float32(0.95)),
-    ).labelled(features, 0, 100, 4)  # fmt: skip
+        features=tuple(features or (f"x{i}" for i in range(n))), budget=100, max_order=4,
+    )  # fmt: skip
 
 
 @pytest.fixture(scope="module")

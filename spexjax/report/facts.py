@@ -1,0 +1,140 @@
+"""What is said of an explanation, in words: shared by the page, the notebook and ``print``."""
+
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from spexjax.indices.interaction_values import Interactions
+from spexjax.plot import terms
+from spexjax.typing import Explained
+
+_FIGURES = 15  # that a float64 holds for certain
+_WORD = 40  # characters beyond which a feature is not called a word
+
+
+class Output(NamedTuple):
+    """One output of a vector-valued function, in words."""
+
+    number: int
+    faithfulness: str
+    full: str
+    empty: str
+    strongest: str
+    """The strongest set with its value; empty if no set has one."""
+
+
+def number(value: Any) -> str:
+    """A number with its sign, to three or four figures."""
+    return terms.signed(float(value), terms.decimals([float(value)]))
+
+
+def places(e: Explained) -> int | None:
+    """Decimals for values of f: enough for the larger of f(1…1) and f(0…0), and for what they
+    differ by, however large both are; None where an exponent is needed."""
+    full, empty = float(e.full), float(e.empty)
+    whole, change = terms.decimals([full, empty]), terms.decimals([full - empty])
+    if full == empty or change is None:
+        return whole
+    if whole is None:
+        largest = max(abs(full), abs(empty))
+        fits = largest >= 1 and math.log10(largest) + change < _FIGURES
+        return change if fits else None
+    return max(whole, change)
+
+
+def ends(e: Explained) -> tuple[str, str]:
+    """f(1…1) and f(0…0)."""
+    digits = places(e)
+    return terms.signed(float(e.full), digits), terms.signed(float(e.empty), digits)
+
+
+def faithfulness(e: Explained) -> str:
+    """R² of one output with its interval, and what it was measured on."""
+    score, low, high = float(e.faithfulness), *(float(end) for end in e.faithfulness_interval)
+    if e.method == "exact":
+        return f"R² = {score:.4g}, exact: every mask was tried"
+    if math.isnan(score):
+        return "not measured: the budget left no masks for it"
+    return f"R² = {score:.3f} on masks that nothing was fitted to (95 %: {low:.3f} to {high:.3f})"
+
+
+def r2(e: Explained) -> str:
+    """R² in a few letters; of several outputs its range."""
+    found = np.ravel(np.asarray(e.faithfulness, np.float64))
+    found = found[~np.isnan(found)]
+    if not found.size:
+        return "R² not measured"
+    low, high = f"{found.min():.3f}", f"{found.max():.3f}"
+    return f"R² = {low}" if low == high else f"R² = {low} to {high}"
+
+
+def method(e: Explained) -> str:
+    """The method, and the largest sets that it fits."""
+    return e.method if e.method == "exact" else f"{e.method}, sets of at most {e.max_order}"
+
+
+def seed(e: Explained) -> str:
+    """The seed; a key's words apart."""
+    return str(e.seed) if isinstance(e.seed, int) else " ".join(map(str, e.seed))
+
+
+def calls(e: Explained) -> str:
+    """How often the model was asked."""
+    allowed = f" of a budget of {e.budget:,}" if e.budget else ""
+    return f"{e.calls:,}{allowed}"
+
+
+def unit(features: Sequence[str], running: bool) -> str:
+    """What features are called: "words" of a running text if all are, else "pieces of text"."""
+    if not running:
+        return "features"
+    one = all(len(f.split()) < 2 and len(f) < _WORD for f in features)
+    return "words" if one else "pieces of text"
+
+
+def values(ix: Interactions) -> str:
+    """The name of interactions."""
+    return f"{ix.index} up to order {ix.max_order}"
+
+
+def strongest(ix: Interactions, count: int) -> list[tuple[float, str, str]]:
+    """The ``count`` strongest sets: value, value in words, and name."""
+    rows, names = list(ix[:count]), terms.labels(ix.features)
+    digits = terms.decimals(value for _, value in rows)
+    return [(v, terms.signed(v, digits), terms.joined(s, names)) for s, v in rows]
+
+
+def heading(ix: Interactions, count: int) -> str:
+    """What a list of the ``count`` strongest sets is a list of."""
+    if not len(ix):
+        return f"{values(ix)}: no set has a value"
+    if len(ix) <= count:
+        return f"{values(ix)}, all sets with a value"
+    return f"{values(ix)}, the {count} strongest of {len(ix):,} sets"
+
+
+def outputs(e: Explained, count: int) -> list[Output]:
+    """The first ``count`` outputs of a vector-valued function."""
+    rows = []
+    for i in range(min(count, e.num_outputs or 0)):
+        one = e[i]
+        best = strongest(one.interactions(), 1)
+        named = f"{best[0][1]} {best[0][2]}" if best else ""
+        rows.append(Output(i, r2(one).removeprefix("R² = "), *ends(one), named))
+    return rows
+
+
+def most_telling(ix: Interactions, most: int, sets: int = 5_000) -> list[int]:
+    """The features to list, in order: all, or of very many the ``most`` with the strongest values.
+
+    A feature's strength is the largest magnitude among its own value and those of the strongest
+    ``sets`` sets that it is in.
+    """
+    if ix.n <= most:
+        return list(range(ix.n))
+    strength = np.abs(ix.to_array())
+    for members, value in ix[:sets]:
+        strength[list(members)] = np.maximum(strength[list(members)], abs(value))
+    return np.sort(np.argsort(-strength, kind="stable")[:most]).tolist()
