@@ -1,4 +1,10 @@
-"""Lists of sets: how they are written, packed, listed and added."""
+"""Lists of sets: how they are written, packed, listed and added.
+
+A list of sets is an integer array, a row for each set: its members, each once and in any order, and
+−1 for no member, anywhere in the row. The row of the empty set holds only −1, or nothing at all.
+:func:`pack` makes bit vectors of any such list. What needs more says so: rows without −1
+(:class:`Sets`, :func:`merge`, :func:`cubes`), or −1 at the end (:class:`Terms`).
+"""
 
 from itertools import combinations
 from math import comb
@@ -9,7 +15,6 @@ from jaxtyping import Float, Int, Int32, UInt32
 
 from spexjax.codes import gf2
 
-
 _ROWS = 1 << 12
 LARGEST_KEY = 1 << 62
 
@@ -18,7 +23,7 @@ class Terms(NamedTuple):
     """The sets of at most ``order`` of n features, by size, then in lexical order."""
 
     members: Int32[np.ndarray, "S order"]
-    """Positions, −1 where a set has fewer."""
+    """In ascending order, then −1 where a set has fewer."""
     packed: UInt32[np.ndarray, "S W"]
     sizes: Int[np.ndarray, "S"]
 
@@ -29,7 +34,7 @@ def count(n: int, order: int) -> int:
 
 
 def terms(n: int, order: int) -> Terms:
-    """Lists them."""
+    """Lists all sets of at most ``order`` of n features, the empty one first."""
     order = min(order, n)
     members = np.full((count(n, order), max(order, 1)), -1, np.int32)
     sizes = np.repeat(np.arange(order + 1), [comb(n, s) for s in range(order + 1)])
@@ -39,7 +44,19 @@ def terms(n: int, order: int) -> Terms:
 
 
 def pack(members: Int[np.ndarray, "sets size"], n: int) -> UInt32[np.ndarray, "sets W"]:
-    """Packed sets from lists of distinct positions; −1 is no position."""
+    """Packed sets from a list of sets.
+
+    Args:
+      members: integers from 0 to n − 1, and −1, anywhere in a row, for no member.
+      n: number of features.
+
+    Raises:
+      ValueError: if a number is below −1 or from n on.
+    """
+    members = np.asarray(members)
+    if members.size and not (members.min() >= -1 and members.max() < n):
+        wrong = members[(members < -1) | (members >= n)][0]
+        raise ValueError(f"members must be between 0 and {n - 1}, or −1 for none, got {wrong}.")
     packed = np.zeros((len(members), gf2.num_words(n)), np.uint32)
     for column in members.T:
         rows = np.flatnonzero(column >= 0)

@@ -16,6 +16,7 @@ from functools import cache, partial
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from jaxtyping import Float
 
 from spexjax.typing import Array, ArrayLike
@@ -44,14 +45,17 @@ def fwht(x: Table, axis: int = -1) -> Float[Array, "..."]:
     F(k) = 2^−n Σ_m (−1)^⟨m,k⟩ f(m) are ``ifwht(f)``, and f = ``fwht(F)``.
 
     Args:
-      x: float, length 2^n along ``axis``; the other axes are batch axes.
+      x: float, length 2^n along ``axis``; the other axes are batch axes. If x is sharded over a
+        mesh with explicit axes the result is sharded alike; batch axes are transformed where they
+        lie, a sharded ``axis`` is gathered first.
       axis: the axis to transform.
 
     Returns:
       float, of the shape and dtype of ``x`` (integers and bools become float32).
 
     Raises:
-      ValueError: at trace time, if the length along ``axis`` is not a power of two.
+      ValueError: at trace time, if the length along ``axis`` is not a power of two, or if x is
+        complex.
     """
     return _transform(x, HADAMARD, axis)
 
@@ -167,6 +171,8 @@ def factorize(n: int, columns: int) -> tuple[int, Sequence[int]]:
 @partial(jax.jit, static_argnames=("cell", "axis"))
 def _transform(x: Table, cell: Cell, axis: int) -> Float[Array, "..."]:
     x = jnp.asarray(x)
+    if jnp.issubdtype(x.dtype, jnp.complexfloating):
+        raise ValueError("x must be real, got complex numbers: transform its parts one by one.")
     if not jnp.issubdtype(x.dtype, jnp.floating):
         x = x.astype(jnp.float32)
     if x.ndim == 0:
@@ -180,10 +186,23 @@ def _transform(x: Table, cell: Cell, axis: int) -> Float[Array, "..."]:
             f"The length along axis {axis} must be a power of two, 2^n, got {length}. "
             "Pass the values of all 2^n masks."
         )
-    shape, n = x.shape, length.bit_length() - 1
-    columns = int(np.prod(shape[axis + 1 :]))
-    if x.size == 0 or n == 0:
+    if x.size == 0 or length == 1:
         return x
+    sharding = jax.typeof(x).sharding
+    local = partial(_products, cell=cell, axis=axis)
+    if not any(kind == AxisType.Explicit for kind in sharding.mesh.axis_types):
+        return local(x)
+    # Reshapes of explicitly sharded arrays are errors, so each device transforms what it holds.
+    whole = PartitionSpec(*(None if i == axis else s for i, s in enumerate(sharding.spec)))
+    x = jax.sharding.reshard(x, NamedSharding(sharding.mesh, whole))
+    y = jax.shard_map(local, mesh=sharding.mesh, in_specs=whole, out_specs=whole)(x)
+    return jax.sharding.reshard(y, sharding)
+
+
+def _products(x: Array, cell: Cell, axis: int) -> Float[Array, "..."]:
+    """The transform as matrix products; ``x`` is float and not empty."""
+    shape, n = x.shape, x.shape[axis].bit_length() - 1
+    columns = int(np.prod(shape[axis + 1 :]))
     last, in_place = factorize(n, columns)
     # HIGHEST: GPUs and TPUs otherwise round the data to 10 or 7 bits of mantissa.
     dot = partial(jax.lax.dot_general, precision=jax.lax.Precision.HIGHEST)

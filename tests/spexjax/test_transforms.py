@@ -1,5 +1,9 @@
 """Dense transforms against their definitions, O(4^n) in float64, and against each other."""
 
+import os
+import subprocess
+import sys
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -195,3 +199,39 @@ def test_axis_must_exist():
 
 def test_empty_batch():
     assert transforms.fwht(np.zeros((0, 8), np.float32)).shape == (0, 8)
+
+
+def test_complex_input_is_refused():
+    with pytest.raises(ValueError, match="x must be real"):
+        transforms.fwht(np.zeros(4, np.complex64))
+
+
+ON_FOUR_DEVICES = """
+import jax, numpy as np
+from jax.sharding import NamedSharding, PartitionSpec as P
+from spexjax.spectra import transforms
+
+mesh = jax.make_mesh((4,), ("x",), axis_types=(jax.sharding.AxisType.Explicit,))
+table = np.random.default_rng(0).standard_normal((4, 2**7, 4)).astype(np.float32)
+for spec in (P("x"), P(None, "x"), P(None, None, "x")):
+    sharded = jax.device_put(table, NamedSharding(mesh, spec))
+    for f in (transforms.fwht, transforms.ifwht, transforms.mobius):
+        there = jax.jit(lambda x, f=f: f(x, axis=1))(sharded)
+        assert there.sharding.is_equivalent_to(sharded.sharding, 3), there.sharding
+        scale = np.abs(f(table, axis=1)).max()
+        assert np.abs(np.asarray(there) - f(table, axis=1)).max() < 1e-5 * scale
+pulled = jax.jit(jax.grad(lambda x: (transforms.fwht(x, axis=1) ** 2).sum()))(sharded)
+np.testing.assert_allclose(pulled, 2 * 2**7 * table, rtol=1e-4, atol=1e-3)  # H H = 2^n
+"""
+
+
+def test_sharded_over_a_mesh_with_explicit_axes():
+    environment = {
+        **os.environ,
+        "JAX_PLATFORMS": "cpu",
+        "XLA_FLAGS": "--xla_force_host_platform_device_count=4",
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", ON_FOUR_DEVICES], env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
