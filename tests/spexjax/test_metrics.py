@@ -121,6 +121,18 @@ def test_r2_lies_inside_its_interval(key, r2):
             assert low < high or r2 > 1 - 1e-7
 
 
+def test_double_precision_switched_on_changes_no_bit(key):
+    f, g = (np.float32(x) for x in surrogate())
+    found = []
+    for x64 in (False, True):
+        with jax.enable_x64(x64):
+            given = jnp.asarray(f), jnp.asarray(g)
+            scores = [metrics.r2(*given), *metrics.r2_interval(key, *given), metrics.r2(f, g)]
+            found.append([np.asarray(x) for x in scores])
+    for a, b in zip(*found, strict=True):
+        assert a.dtype == b.dtype == np.float32 and np.array_equal(a, b)
+
+
 def test_a_constant_of_any_size(key):
     for size in (1e-30, 0.1, 1e30):
         c = np.full(64, size)

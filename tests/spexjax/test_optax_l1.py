@@ -87,6 +87,21 @@ def test_the_plain_solver_at_any_scale(scale):
     np.testing.assert_allclose(np.asarray(ours, float) / scale, w, atol=1e-4)
 
 
+@pytest.mark.parametrize(
+    "solver", [regression.proximal_gradient, regression.lasso_solve, regression.ridge_solve]
+)
+def test_double_precision_switched_on_changes_no_bit(solver):
+    G, b = problem("plain")
+    L = () if solver is regression.ridge_solve else (5.0,)
+    found = []
+    for x64 in (False, True):
+        with jax.enable_x64(x64):
+            w, info = solver(operator(jnp.asarray(G)), b, 0.05, *L, mask=ALL, w0=b)
+            found.append([np.asarray(x) for x in (w, *info)])
+    for a, c in zip(*found, strict=True):
+        assert a.dtype == c.dtype and np.array_equal(a, c)
+
+
 def test_the_update_is_the_proximal_step():
     rng = np.random.default_rng(1)
     w, move = (jnp.asarray(rng.standard_normal((2, S)), jnp.float32) for _ in range(2))

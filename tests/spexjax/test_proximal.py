@@ -242,7 +242,7 @@ def test_ridge_warm_start_and_limit(rng):
 def test_lipschitz_is_the_largest_eigenvalue(rng):
     G, _ = gram(rng, 0.5)
     like = jnp.zeros((2, len(G)))
-    scaled = lambda w: jnp.asarray([[1.0], [3.0]]) * operator(G)(w)  # noqa: E731
+    scaled = lambda w: jnp.float32([[1.0], [3.0]]) * operator(G)(w)  # noqa: E731
     top = np.linalg.eigvalsh(G)[-1]
     np.testing.assert_allclose(lipschitz(scaled, like), [1.02 * top, 3 * 1.02 * top], rtol=0.02)
     mask = np.arange(len(G)) < 5
@@ -268,5 +268,5 @@ def test_solvers_jit_and_vmap(rng):
 
 
 def test_soft_threshold():
-    x = jnp.asarray([-2.0, -0.5, 0.0, 0.5, 2.0])
+    x = jnp.float32([-2.0, -0.5, 0.0, 0.5, 2.0])
     np.testing.assert_array_equal(soft_threshold(x, jnp.float32(1.0)), [-1.0, 0.0, 0.0, 0.0, 1.0])

@@ -136,7 +136,7 @@ def test_lasso_cv_chooses_as_scikit_learn(kind):
     exact = Lasso(alpha=float(ours.strength), tol=1e-12, max_iter=1_000_000).fit(X, y)
     if kind != "deficient":
         close(ours.coefficients, exact.coef_)
-    close(ours.predict(f32(X)) - y.mean(), exact.predict(X) - y.mean())
+    close(np.asarray(ours.predict(f32(X))) - y.mean(), exact.predict(X) - y.mean())
 
 
 @pytest.mark.parametrize("kind", [*KINDS, "wide"])
@@ -371,6 +371,17 @@ def test_the_gram_is_only_a_shortcut():
     rows = ridge_cv(f32(X), f32(y), f32([0.5, 0.1, 0.02]), use_gram=False)
     np.testing.assert_allclose(gram.fold_errors, rows.fold_errors, rtol=1e-2)
     close(gram.coefficients, rows.coefficients, 1e-3)
+
+
+@pytest.mark.parametrize("fit", [lasso_cv, ridge_cv])
+def test_double_precision_switched_on_changes_no_bit(fit, key):
+    X, y = design("plain")
+    with jax.enable_x64(False):
+        one = jax.tree.map(np.asarray, fit(f32(X), f32(y), key=key))
+    with jax.enable_x64(True):
+        other = jax.tree.map(np.asarray, fit(X, y, key=key))
+    for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True):
+        assert a.dtype == b.dtype and np.array_equal(a, b)
 
 
 def test_same_key_same_answer_bit_for_bit(key):
