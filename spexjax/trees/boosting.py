@@ -6,63 +6,31 @@ bins: the sums of residuals and of rows over {masks in a node that keep feature 
 split.  They are one matrix product of (node × row) indicators with the masks, shared by all lanes
 (folds × rates), and only the right child of each node is summed: the left one is the rest.
 
+Everything but the sizes of the arrays is data (:mod:`spexjax.trees.settings`): one program boosts
+with any depth up to its own, :mod:`spexjax.trees.ensemble` maps it over several settings.
+
 Memory, in floats: N·n for the masks, 2^(depth − 1)·lanes·N for the indicators and
 2^(depth + 1)·lanes·n for the sums; nothing grows with the number of trees but the trees. So 50 000
 masks of 2 000 inputs, five folds and depth 5 stay under 1 GB.
 """
 
-import dataclasses
 from functools import partial
 from typing import NamedTuple
 
+import chex
 import jax
 import jax.numpy as jnp
 from jaxtyping import Bool, Float, Int
 
+from spexjax.trees import growing
+from spexjax.trees.settings import MAX_DEPTH, BoostConfig, Settings, as_data
 from spexjax.typing import Array, ArrayLike, Key
 
-MAX_DEPTH = 6
+__all__ = [
+    "MAX_DEPTH", "BoostConfig", "Boosted", "Data", "Trees", "boost", "fit", "predict", "prepare",
+]  # fmt: skip
 
-
-@dataclasses.dataclass(frozen=True)
-class BoostConfig:
-    """Settings of :func:`fit`.
-
-    Attributes:
-      depth: levels of a tree, 1 to 6; a tree has at most 2^depth leaves.
-      rates: learning rates, each a lane of its own.
-      trees: most trees.
-      min_child: fewest (weighted) rows on either side of a split.
-      leaf_l2: λ in a leaf's value, Σ residuals / (rows + λ).
-      rows: share of the rows that a tree is grown on, drawn anew for each tree.
-      columns: share of the features that a tree may split on, drawn anew for each tree.
-      patience: stop when no rate's held-out error has improved for that many trees.
-    """
-
-    depth: int = 5
-    rates: tuple[float, ...] = (0.1,)
-    trees: int = 500
-    min_child: float = 20.0
-    leaf_l2: float = 0.0
-    rows: float = 1.0
-    columns: float = 1.0
-    patience: int = 25
-
-    def __post_init__(self):
-        if not 1 <= self.depth <= MAX_DEPTH:
-            raise ValueError(f"depth must be between 1 and {MAX_DEPTH}, got {self.depth}.")
-        if self.trees < 1 or self.patience < 1:
-            raise ValueError("trees and patience must be at least 1.")
-        if not self.rates or not all(0 < rate <= 1 for rate in self.rates):
-            raise ValueError(f"rates must be in (0, 1], got {self.rates}.")
-        if not (0 < self.rows <= 1 and 0 < self.columns <= 1):
-            raise ValueError("rows and columns must be shares in (0, 1].")
-        if self.min_child <= 0 or self.leaf_l2 < 0:
-            raise ValueError("min_child must be > 0 and leaf_l2 at least 0.")
-
-    def cut(self, depth: int) -> "BoostConfig":
-        """The same with trees of at most ``depth`` levels."""
-        return dataclasses.replace(self, depth=min(self.depth, depth))
+_DEFAULTS = BoostConfig()
 
 
 class Trees(NamedTuple):
@@ -89,13 +57,65 @@ class Boosted(NamedTuple):
       trees: (R, F + 1, …): ensemble c < F was fitted without fold c, the last one to all rows. The
         size is the number of trees, the same in all lanes of a rate, with the smallest error.
       errors: float32 (R, trees + 1), mean squared error of the folds' ensembles on their held-out
-        rows after 0, 1, … trees; inf where they were not grown.
+        rows after 0, 1, … trees; inf where they were not grown. Squares of values beyond 1e±19
+        leave float32: they are inf or 0, the sizes are chosen before that.
       grown: int32, trees that were grown before the held-out errors stopped to fall.
     """
 
     trees: Trees
     errors: Float[Array, "R trees_plus_1"]
     grown: Int[Array, ""]
+
+
+class Data(NamedTuple):
+    """Masks and values as :func:`boost` wants them.
+
+    Attributes:
+      X: float32 (N, n + 1), the masks and a column of ones.
+      values: float32 (N,), divided by 2^exponent, so that the largest is in [½, 1); 0 in rows that
+        do not count.
+      exponent: int32, of the largest value.
+      held_out: float32 (F, N), 1 in the rows of the fold.
+      train: float32 (F + 1, N), 1 in the rows that a lane is fitted to.
+    """
+
+    X: Float[Array, "N columns"]
+    values: Float[Array, "N"]
+    exponent: Int[Array, ""]
+    held_out: Float[Array, "F N"]
+    train: Float[Array, "F_plus_1 N"]
+
+
+def prepare(
+    masks: Bool[ArrayLike, "N n"],
+    values: Float[ArrayLike, "N"],
+    fold: Int[ArrayLike, "N"],
+    folds: int,
+) -> Data:
+    """The data of :func:`fit`, scaled by a power of two, which rounds nothing.
+
+    Raises:
+      ValueError: if the shapes do not fit together.
+    """
+    if jnp.ndim(masks) != 2 or jnp.shape(values) != jnp.shape(masks)[:1]:
+        raise ValueError(
+            f"values must have shape (N,) for masks of shape (N, n), got {jnp.shape(values)} and "
+            f"{jnp.shape(masks)}."
+        )
+    if jnp.shape(fold) != jnp.shape(values):
+        raise ValueError(f"fold must have shape (N,) = {jnp.shape(values)}, got {jnp.shape(fold)}.")
+    if folds < 1:
+        raise ValueError(f"folds must be at least 1, got {folds}.")
+    masks, values, fold = jnp.asarray(masks), jnp.asarray(values), jnp.asarray(fold)
+    N = masks.shape[0]
+    X = jnp.concatenate([masks.astype(jnp.float32), jnp.ones((N, 1), jnp.float32)], axis=1)
+    fold = fold.astype(jnp.int32)
+    counts = (fold >= 0).astype(jnp.float32)
+    values = jnp.where(fold >= 0, values.astype(jnp.float32), 0.0)
+    _, exponent = jnp.frexp(jnp.max(jnp.abs(values)))
+    held_out = (fold == jnp.arange(folds, dtype=jnp.int32)[:, None]).astype(jnp.float32)
+    train = jnp.concatenate([counts - held_out, counts[None]])
+    return Data(X, jnp.ldexp(values, -exponent), exponent, held_out, train)
 
 
 class _State(NamedTuple):
@@ -106,13 +126,91 @@ class _State(NamedTuple):
     errors: Array  # (T + 1, R)
 
 
-@partial(jax.jit, static_argnames=("config", "folds"))
+def boost(data: Data, key: Key, settings: Settings, deepest: int, most_trees: int) -> Boosted:
+    """:func:`fit` with settings that are data.
+
+    Args:
+      data: see :func:`prepare`.
+      key: draws rows and columns.
+      settings: without leading axes; their depth is at most ``deepest``, their trees at most
+        ``most_trees``.
+      deepest: D (static), the trees returned have 2^D leaves.
+      most_trees: T (static).
+
+    Returns:
+      :class:`Boosted`, its errors divided by 4^exponent, so that no scale overflows them.
+    """
+    X, values, exponent, held_out, train = data
+    N, n = X.shape[0], X.shape[1] - 1
+    F, L = held_out.shape[0], train.shape[0]
+    T, R = most_trees, settings.rates.shape[0]
+    rate = jnp.asarray(settings.rates)[:, None, None]
+    base = (train @ values) / jnp.maximum(jnp.sum(train, axis=1), 1.0)
+    tested = jnp.maximum(jnp.sum(held_out), 1.0)
+
+    def error(predictions: Array) -> Array:
+        residual = (values - predictions[:, :F]) ** 2
+        return jnp.einsum("rfn,fn->r", residual, held_out) / tested
+
+    def unfinished(state: _State) -> Array:
+        best = jnp.argmin(state.errors, axis=0).astype(jnp.int32)
+        return (state.t < settings.trees) & jnp.any(best + settings.patience >= state.t)
+
+    put = partial(jax.lax.dynamic_update_index_in_dim, axis=0)
+
+    def everything(_: Array) -> tuple[Array, Array]:
+        return train, jnp.arange(n + 1, dtype=jnp.int32) < n
+
+    def sample(t: Array) -> tuple[Array, Array]:
+        row_key, column_key = jax.random.split(jax.random.fold_in(key, t))
+        drawn = jax.random.uniform(row_key, (N,), jnp.float32) < settings.rows
+        order = jnp.argsort(jax.random.uniform(column_key, (n,), jnp.float32))
+        rank = jnp.argsort(order).astype(jnp.int32)
+        return train * drawn.astype(jnp.float32), jnp.append(rank < settings.columns, False)
+
+    def one_tree(state: _State) -> _State:
+        weights, allowed = jax.lax.cond(
+            (settings.rows < 1) | (settings.columns < n), sample, everything, state.t
+        )
+        residual = (values - state.predictions).reshape(R * L, N)
+        weights = jnp.broadcast_to(weights, (R, L, N)).reshape(R * L, N)
+        tree = growing.grow(X, residual, weights, allowed, settings.limits, deepest)
+        leaves = tree.leaves.reshape(R, L, -1) * rate
+        step = jnp.take_along_axis(leaves, tree.leaf.reshape(R, L, N), axis=-1)
+        predictions = state.predictions + step
+        return _State(
+            t=state.t + 1,
+            predictions=predictions,
+            features=put(state.features, tree.features.reshape(R, L, -1), state.t),
+            leaves=put(state.leaves, leaves, state.t),
+            errors=put(state.errors, error(predictions), state.t + 1),
+        )
+
+    predictions = jnp.broadcast_to(base[:, None], (R, L, N))
+    state = _State(
+        t=jnp.int32(0),
+        predictions=predictions,
+        features=jnp.full((T, R, L, 2**deepest - 1), -1, jnp.int32),
+        leaves=jnp.zeros((T, R, L, 2**deepest), jnp.float32),
+        errors=jnp.full((T + 1, R), jnp.inf, jnp.float32).at[0].set(error(predictions)),
+    )
+    state = jax.lax.while_loop(unfinished, one_tree, state)
+    size = jnp.argmin(state.errors, axis=0).astype(jnp.int32)
+    trees = Trees(
+        jnp.moveaxis(state.features, 0, 2),
+        jnp.ldexp(jnp.moveaxis(state.leaves, 0, 2), exponent),
+        jnp.ldexp(jnp.broadcast_to(base, (R, L)), exponent),
+        jnp.broadcast_to(size[:, None], (R, L)),
+    )
+    return Boosted(trees, state.errors.T, state.t)
+
+
 def fit(
     masks: Bool[ArrayLike, "N n"],
     values: Float[ArrayLike, "N"],
     fold: Int[ArrayLike, "N"],
     key: Key,
-    config: BoostConfig = BoostConfig(),
+    config: BoostConfig = _DEFAULTS,
     folds: int = 5,
 ) -> Boosted:
     """Boosts trees on all rows and without each fold; the folds choose the number of trees.
@@ -122,7 +220,7 @@ def fit(
       values: float32 (N,).
       fold: int32 (N,), 0 to folds − 1, or −1 for rows that do not count, whatever they hold.
       key: draws rows and columns where ``config`` asks for shares of them.
-      config: settings (static).
+      config: settings; programs are shared by those of equal depth, trees and number of rates.
       folds: F (static), at least 1. With 1, rows of fold 0 are only tested on.
 
     Returns:
@@ -131,139 +229,32 @@ def fit(
     Raises:
       ValueError: if the shapes do not fit together.
     """
-    if jnp.ndim(masks) != 2 or jnp.shape(values) != jnp.shape(masks)[:1]:
-        raise ValueError(
-            f"values must have shape (N,) for masks of shape (N, n), got {jnp.shape(values)} and "
-            f"{jnp.shape(masks)}."
-        )
-    if jnp.shape(fold) != jnp.shape(values) or folds < 1:
-        raise ValueError(f"fold must have shape {jnp.shape(values)} with folds at least 1.")
-    N, n = jnp.shape(masks)
-    # A column of ones makes the sums over the node itself come with the others.
-    X = jnp.concatenate([jnp.asarray(masks, jnp.float32), jnp.ones((N, 1))], axis=1)
-    fold = jnp.asarray(fold, jnp.int32)
-    counts = (fold >= 0).astype(jnp.float32)
-    values = jnp.where(fold >= 0, jnp.asarray(values, jnp.float32), 0.0)
-    held_out = (fold == jnp.arange(folds)[:, None]).astype(jnp.float32)
-    train = jnp.concatenate([counts - held_out, counts[None]])
-    base = (train @ values) / jnp.maximum(jnp.sum(train, axis=1), 1.0)
-    R, L, T = len(config.rates), folds + 1, config.trees
-    rate = jnp.asarray(config.rates, jnp.float32)[:, None, None]
-    tested = jnp.maximum(jnp.sum(held_out), 1.0)
-
-    def error(predictions: Array) -> Array:
-        residual = (values - predictions[:, :folds]) ** 2
-        return jnp.einsum("rfn,fn->r", residual, held_out) / tested
-
-    def unfinished(state: _State) -> Array:
-        recent = jnp.argmin(state.errors, axis=0) + config.patience >= state.t
-        return (state.t < T) & jnp.any(recent)
-
-    def one_tree(state: _State) -> _State:
-        row_key, column_key = jax.random.split(jax.random.fold_in(key, state.t))
-        weights = train
-        if config.rows < 1:
-            weights = train * jax.random.bernoulli(row_key, config.rows, (N,)).astype(jnp.float32)
-        allowed = jnp.arange(n + 1) < n
-        if config.columns < 1:
-            allowed = allowed & _some_columns(column_key, n, config.columns)
-        weights = jnp.broadcast_to(weights, (R, L, N)).reshape(R * L, N)
-        residual = (values - state.predictions).reshape(R * L, N)
-        features, leaves, node = _grow(X, residual, weights, allowed, config)
-        leaves = leaves.reshape(R, L, -1) * rate
-        step = jnp.take_along_axis(leaves, node.reshape(R, L, N), axis=-1)
-        predictions = state.predictions + step
-        return _State(
-            t=state.t + 1,
-            predictions=predictions,
-            features=state.features.at[state.t].set(features.reshape(R, L, -1)),
-            leaves=state.leaves.at[state.t].set(leaves),
-            errors=state.errors.at[state.t + 1].set(error(predictions)),
-        )
-
-    predictions = jnp.broadcast_to(base[:, None], (R, L, N))
-    errors = jnp.full((T + 1, R), jnp.inf).at[0].set(error(predictions))
-    state = _State(
-        t=jnp.int32(0),
-        predictions=predictions,
-        features=jnp.full((T, R, L, 2**config.depth - 1), -1, jnp.int32),
-        leaves=jnp.zeros((T, R, L, 2**config.depth)),
-        errors=errors,
-    )
-    state = jax.lax.while_loop(unfinished, one_tree, state)
-    size = jnp.argmin(state.errors, axis=0).astype(jnp.int32)
-    trees = Trees(
-        jnp.moveaxis(state.features, 0, 2),
-        jnp.moveaxis(state.leaves, 0, 2),
-        jnp.broadcast_to(base, (R, L)),
-        jnp.broadcast_to(size[:, None], (R, L)),
-    )
-    return Boosted(trees, state.errors.T, state.t)
+    if jnp.ndim(masks) != 2:
+        raise ValueError(f"masks must have shape (N, n), got {jnp.shape(masks)}.")
+    data = jax.device_put(as_data(config, jnp.shape(masks)[1], len(config.rates)))
+    return _fit(masks, values, fold, key, data, folds, config.depth, config.trees)
 
 
-def _some_columns(key: Key, n: int, share: float) -> Bool[Array, "n_plus_1"]:
-    """round(share · n) columns, at least one, and none of the last."""
-    rank = jnp.argsort(jnp.argsort(jax.random.uniform(key, (n,))))
-    return jnp.append(rank < max(1, round(share * n)), False)
-
-
-def _grow(
-    X: Float[Array, "N columns"],
-    residual: Float[Array, "L N"],
-    weights: Float[Array, "L N"],
-    allowed: Bool[Array, "columns"],
-    config: BoostConfig,
-) -> tuple[Int[Array, "L nodes"], Float[Array, "L leaves"], Int[Array, "L N"]]:
-    """One tree per lane: its nodes, its leaves before shrinkage, and the leaf of every row."""
-    L, N = residual.shape
-    both = jnp.stack([weights * residual, weights], axis=1)  # (L, 2, N)
-    sums = _product(both, X)[:, :, None]  # (L, 2, nodes, columns)
-    node = jnp.zeros((L, N), jnp.int32)
-    rows = jnp.arange(N)
-    tested = []
-    for level in range(config.depth):
-        if level:
-            right = 2 * jnp.arange(2 ** (level - 1)) + 1
-            inside = (node[:, None] == right[:, None]).astype(jnp.float32)
-            kept = _product(both[:, :, None] * inside[:, None], X)
-            sums = jnp.stack([sums - kept, kept], axis=3).reshape(L, 2, 2**level, -1)
-        feature, children = _best_split(sums, allowed, config)
-        tested.append(feature)
-        asked = jnp.take_along_axis(feature, node, axis=1)
-        goes_right = (X[rows, asked] > 0.5) & (asked >= 0)
-        node = 2 * node + goes_right.astype(jnp.int32)
-    residuals, counts = children[:, 0], children[:, 1]
-    leaves = jnp.where(counts > 0, residuals / jnp.maximum(counts + config.leaf_l2, 1e-6), 0.0)
-    return jnp.concatenate(tested, axis=1), leaves.reshape(L, -1), node
-
-
-def _product(indicators: Float[Array, "... N"], X: Float[Array, "N columns"]) -> Array:
-    return jnp.matmul(indicators, X, precision="highest")
-
-
-def _best_split(
-    sums: Float[Array, "L 2 nodes columns"], allowed: Bool[Array, "columns"], config: BoostConfig
-) -> tuple[Int[Array, "L nodes"], Float[Array, "L 2 nodes 2"]]:
-    """The best feature of each node, −1 if none gains, and (residuals, rows) of both children."""
-    total = sums[..., -1:]
-    sides = jnp.stack([total - sums, sums], axis=-1)  # (L, 2, nodes, columns, 2)
-    residuals, counts = sides[:, 0], sides[:, 1]
-    # Sums and differences of counts are exact in float32 unless weights are fractions.
-    score = residuals**2 / jnp.maximum(counts + config.leaf_l2, 1e-6)
-    before = total[:, 0] ** 2 / jnp.maximum(total[:, 1] + config.leaf_l2, 1e-6)
-    fits = jnp.all(counts >= config.min_child, axis=-1) & allowed
-    gain = jnp.where(fits, jnp.sum(score, axis=-1) - before, -jnp.inf)
-    feature = jnp.argmax(gain, axis=-1)[:, :, None]
-    split = jnp.take_along_axis(gain, feature, axis=-1) > 1e-6 * jnp.abs(before)
-    children = jnp.take_along_axis(sides, feature[:, None, :, :, None], axis=3)[:, :, :, 0]
-    unsplit = jnp.concatenate([total, jnp.zeros_like(total)], axis=-1)
-    children = jnp.where(split[:, None], children, unsplit)
-    return jnp.where(split, feature, -1)[..., 0].astype(jnp.int32), children
+@partial(jax.jit, static_argnames=("folds", "deepest", "most_trees"))
+def _fit(
+    masks: Bool[Array, "N n"],
+    values: Float[Array, "N"],
+    fold: Int[Array, "N"],
+    key: Key,
+    settings: Settings,
+    folds: int,
+    deepest: int,
+    most_trees: int,
+) -> Boosted:
+    data = prepare(masks, values, fold, folds)
+    found = boost(data, key, settings, deepest, most_trees)
+    return found._replace(errors=jnp.ldexp(found.errors, 2 * data.exponent))
 
 
 @jax.jit
 def predict(trees: Trees, masks: Bool[ArrayLike, "N n"]) -> Float[Array, "*L N"]:
     """The ensembles' values at masks, float32 (..., N)."""
+    chex.assert_rank(masks, 2)
     bits = jnp.asarray(masks, bool)
     lanes = trees.base.shape
     T, inner = trees.features.shape[-2:]
@@ -281,6 +272,6 @@ def predict(trees: Trees, masks: Bool[ArrayLike, "N n"]) -> Float[Array, "*L N"]
             return total + leaves[t, node - inner]
 
         start = jnp.broadcast_to(base, bits.shape[:1])
-        return jax.lax.fori_loop(0, jnp.minimum(size, T), add, start)
+        return jax.lax.fori_loop(jnp.int32(0), jnp.minimum(size, T), add, start)
 
     return jax.lax.map(ensemble, flat).reshape(*lanes, -1)

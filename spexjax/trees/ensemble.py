@@ -5,22 +5,24 @@ of those that matter (bagging: Breiman 1996), and its Fourier transform is as ex
 """
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from spexjax.trees import boosting
-from spexjax.trees.boosting import BoostConfig, Boosted, Trees
-from spexjax.typing import Key
+from spexjax.trees.boosting import Trees
+from spexjax.trees.settings import BoostConfig, Settings, as_data
+from spexjax.typing import Array, ArrayLike, Key
 
 
 def grow(
-    masks: Bool[np.ndarray, "N n"],
-    values: Float[np.ndarray, "N"],
-    fold: Int[np.ndarray, "N"],
+    masks: Bool[ArrayLike, "N n"],
+    values: Float[ArrayLike, "N"],
+    fold: Int[ArrayLike, "N"],
     folds: int,
     configs: Sequence[BoostConfig],
     max_depth: int,
@@ -28,30 +30,71 @@ def grow(
 ) -> Trees:
     """The mean of an ensemble for each configuration, each at its best rate, in every lane.
 
-    No tree is deeper than there are masks for: 2^depth times ``min_child`` is at most N.
+    No tree is deeper than there are masks for: 2^depth times ``min_child`` is at most N. Neither
+    that nor the settings recompile anything: a program is for shapes, and for the largest depth,
+    the most trees and the number of rates of all configurations.
 
     Args:
-      masks, values, fold, folds, key: as in :func:`spexjax.trees.boosting.fit`.
+      masks, values, fold, folds, key: as in :func:`spexjax.trees.boosting.fit`. Values on a device
+        stay there.
       configs: settings of the ensembles, at least one.
       max_depth: deeper trees are cut to that depth. Settings that are then equal are used once.
+
+    Returns:
+      Trees with one leading axis of folds + 1 lanes, on the host.
+
+    Raises:
+      ValueError: if the shapes do not fit together, without configurations, or if ``max_depth``
+        is less than 1.
     """
-    count = np.count_nonzero(fold >= 0)
+    if not configs:
+        raise ValueError("configs must hold at least one configuration.")
+    count = np.count_nonzero(jax.device_get(fold) >= 0)
     enough = [max(1, int(np.log2(max(count / c.min_child, 1)))) for c in configs]
     cut = dict.fromkeys(c.cut(min(max_depth, d)) for c, d in zip(configs, enough, strict=True))
+    if jnp.ndim(masks) != 2:
+        raise ValueError(f"masks must have shape (N, n), got {jnp.shape(masks)}.")
+    rates = max(len(c.rates) for c in configs)
+    given = [as_data(config, jnp.shape(masks)[1], rates) for config in cut]
+    # As many settings as configurations, or a repeated one would be another program.
+    given += [given[0]._replace(trees=np.int32(0))] * (len(configs) - len(cut))
+    settings = jax.device_put(jax.tree.map(lambda *x: np.stack(x), *given))
+    deepest = min(max_depth, max(c.depth for c in configs))
+    most_trees = max(c.trees for c in configs)
+    grown = jax.device_get(_grow(masks, values, fold, key, settings, folds, deepest, most_trees))
+    return mean(
+        [_shallow(Trees(*(x[i] for x in grown)), config.depth) for i, config in enumerate(cut)]
+    )
 
-    # Threads do not inherit it.
-    device = jax.config.jax_default_device  # type: ignore[attr-defined]
 
-    def one(config: BoostConfig) -> Boosted:
-        with jax.default_device(device):
-            return jax.block_until_ready(boosting.fit(masks, values, fold, key, config, folds))
+@partial(jax.jit, static_argnames=("folds", "deepest", "most_trees"))
+def _grow(
+    masks: Bool[Array, "N n"],
+    values: Float[Array, "N"],
+    fold: Int[Array, "N"],
+    key: Key,
+    settings: Settings,
+    folds: int,
+    deepest: int,
+    most_trees: int,
+) -> Trees:
+    """The trees of every setting at its best rate, (settings, lanes, …)."""
+    data = boosting.prepare(masks, values, fold, folds)
 
-    # Compiling one overlaps with growing another.
-    with ThreadPoolExecutor(2) as pool:
-        fits = list(pool.map(one, cut))
-    best = [int(np.argmin(np.asarray(f.errors).min(axis=1))) for f in fits]
-    trees = jax.device_get([f.trees for f in fits])
-    return mean([Trees(*(x[rate] for x in t)) for t, rate in zip(trees, best, strict=True)])
+    def one(setting: Settings) -> Trees:
+        found = boosting.boost(data, key, setting, deepest, most_trees)
+        rate = jnp.argmin(jnp.min(found.errors, axis=1))
+        return Trees(*(x[rate] for x in found.trees))
+
+    return jax.lax.map(one, settings)
+
+
+def _shallow(trees: Trees, depth: int) -> Trees:
+    """The same trees with the first ``depth`` levels only; no node below is split."""
+    apart = trees.leaves.shape[-1] // 2**depth
+    return trees._replace(
+        features=trees.features[..., : 2**depth - 1], leaves=trees.leaves[..., ::apart]
+    )
 
 
 def mean(ensembles: Sequence[Trees]) -> Trees:

@@ -1,4 +1,4 @@
-"""LightGBM's trees in place of :mod:`spexjax.trees.boosting`, for the published recipe of ProxySPEX."""
+"""LightGBM in place of :mod:`spexjax.trees.boosting`, for the published recipe of ProxySPEX."""
 
 from typing import Any
 

@@ -1,5 +1,6 @@
 """Boosted trees on binary features, and their Fourier transform."""
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -127,6 +128,25 @@ def test_shares_of_rows_and_columns_are_drawn_from_the_key():
     assert max(used) <= 3
 
 
+@pytest.mark.parametrize("scale", [1e-30, 1e-9, 2.0**-40, 1e12, 1e30])
+def test_the_scale_of_the_values_does_not_matter(fitted, scale):
+    masks, values, fold = data()
+    values = values.astype(float) * scale
+    found = boosting.fit(
+        masks, values.astype(np.float32), fold, jax.random.key(0), CONFIG, FOLDS
+    ).trees
+    if scale == 2.0**-40:  # Nothing rounds.
+        chex.assert_trees_all_equal(found, fitted.trees._replace(
+            leaves=fitted.trees.leaves * scale, base=fitted.trees.base * scale
+        ))  # fmt: skip
+    np.testing.assert_array_equal(found.size, fitted.trees.size)
+    largest = np.abs(fitted.trees.leaves).max()
+    for trees in (0, 6, 12):
+        at = [boosting.predict(t._replace(size=jnp.full_like(t.size, trees)), masks)
+              for t in (found, fitted.trees)]  # fmt: skip
+        np.testing.assert_allclose(np.float64(at[0]) / scale, at[1], atol=1e-4 * largest)
+
+
 def test_noise_is_left_alone():
     rng = np.random.default_rng(0)
     masks = rng.random((N_ROWS, N_FEATURES)) < 0.5
@@ -169,7 +189,8 @@ def test_many_features_and_masks_in_bounded_memory(rows, n):
     fold = (np.arange(rows) % 2).astype(np.int32)
     config = BoostConfig(depth=5, rates=(0.5,), trees=2, patience=2)
     lanes, key = 3, jax.random.key(0)
-    compiled = boosting.fit.lower(masks, values, fold, key, config, 2).compile()
+    fit = jax.jit(boosting.fit, static_argnames=("config", "folds"))
+    compiled = fit.lower(masks, values, fold, key, config, 2).compile()
     # Of the module's own words, and as much again for the masks while they are converted.
     promised = 2 * rows * n + 2**4 * lanes * rows + 2**6 * lanes * n
     assert compiled.memory_analysis().temp_size_in_bytes < 1.3 * 4 * promised

@@ -1,7 +1,10 @@
 """The mean of ensembles, against the mean of their predictions and of their transforms."""
 
+import dataclasses
+
 import chex
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -52,12 +55,50 @@ def test_grow_takes_the_best_rates_and_cuts_depths(data, key):
     assert one.size[0] <= CONFIGS[0].trees
 
 
+def test_settings_are_data(data, key):
+    masks, values, fold = data
+    ensemble.grow(masks, values, fold, FOLDS, CONFIGS, 4, key)
+    known = ensemble._grow._cache_size()
+    other = tuple(
+        dataclasses.replace(c, min_child=4.0, leaf_l2=1.0, columns=0.8, patience=5) for c in CONFIGS
+    )
+    changed = ensemble.grow(masks, 2 * values, fold, FOLDS, other, 4, key)
+    # Also when settings become equal, or too few rows are left for deep trees.
+    ensemble.grow(masks, values, np.where(np.arange(160) < 30, fold, -1), FOLDS, other, 4, key)
+    assert ensemble._grow._cache_size() == known
+    wanted = ensemble.mean([best(masks, 2 * values, fold, config, key) for config in other])
+    masks = np.asarray(masks)
+    np.testing.assert_allclose(
+        boosting.predict(changed, masks), boosting.predict(wanted, masks), atol=1e-5
+    )
+
+
+def test_the_callers_settings_of_jax_hold(data, key):
+    on_device = [jnp.asarray(x) for x in data]
+    wanted = ensemble.grow(*data, FOLDS, CONFIGS, 4, key)
+    with jax.transfer_guard("disallow"):
+        found = ensemble.grow(*on_device, FOLDS, CONFIGS, 4, key)
+        with pytest.raises(jax.errors.JaxRuntimeError, match="host-to-device"):
+            ensemble.grow(*data, FOLDS, CONFIGS, 4, key)
+    chex.assert_trees_all_equal(found, wanted)
+
+
 def test_the_transform_is_that_of_the_predictions(data, key):
     masks, values, fold = data
-    found = ensemble.grow(masks, values, fold, FOLDS, CONFIGS, 5, key)
+    found = ensemble.grow(masks, values, fold, FOLDS, CONFIGS, 4, key)
     last = Trees(*(x[-1] for x in found))
     spectrum = fourier.fourier(last, N)
     np.testing.assert_allclose(spectrum.predict(masks), boosting.predict(last, masks), atol=1e-4)
+
+
+def test_arguments_are_checked(data, key):
+    masks, values, fold = data
+    with pytest.raises(ValueError, match="values must have shape"):
+        ensemble.grow(masks, values[:-1], fold, FOLDS, CONFIGS, 3, key)
+    with pytest.raises(ValueError, match="at least one configuration"):
+        ensemble.grow(masks, values, fold, FOLDS, (), 3, key)
+    with pytest.raises(ValueError, match="depth must be between 1"):
+        ensemble.grow(masks, values, fold, FOLDS, CONFIGS, 0, key)
 
 
 def test_nothing_to_learn_is_an_empty_ensemble(data, key):
