@@ -272,6 +272,6 @@ def predict(trees: Trees, masks: Bool[ArrayLike, "N n"]) -> Float[Array, "*L N"]
             return total + leaves[t, node - inner]
 
         start = jnp.broadcast_to(base, bits.shape[:1])
-        return jax.lax.fori_loop(jnp.int32(0), jnp.minimum(size, T), add, start)
+        return jax.lax.fori_loop(jnp.int32(0), jnp.minimum(size, T).astype(jnp.int32), add, start)
 
     return jax.lax.map(ensemble, flat).reshape(*lanes, -1)

@@ -10,10 +10,9 @@ expanded at once, level by level, and equal sets are added by sorting integers.
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float, Int, UInt32
+from jaxtyping import Bool, Float, Int
 
-from spexjax.codes import gf2
-from spexjax.spectra import spectrum
+from spexjax.spectra import spectrum, subsets
 from spexjax.spectra.spectrum import Spectrum
 from spexjax.spectra.subsets import Sets, merge
 from spexjax.trees.boosting import Trees
@@ -58,7 +57,16 @@ class Steps(NamedTuple):
 
 
 def expand(parts: list[Steps], constant: float, n: int) -> dict[int, Sets]:
-    """The Fourier coefficients, by size of the set, of ``constant`` and the steps of all nodes."""
+    """The Fourier coefficients of ``constant`` and the steps of all nodes of n features.
+
+    Args:
+      parts: at least the steps of one node in each; values in float64.
+      constant: the mean of the function.
+      n: number of features.
+
+    Returns:
+      Sets by their size, distinct; ∅ is always among them.
+    """
     found: dict[int, list[tuple[np.ndarray, np.ndarray]]] = {}
     for steps in parts:
         for inside in _subsets(steps.tests.shape[-1]):
@@ -78,21 +86,10 @@ def fourier(trees: Trees, n: int) -> Spectrum:
 
 
 def to_spectrum(sets: dict[int, Sets], n: int) -> Spectrum:
-    """The spectrum of sets by size."""
-    supports = np.concatenate([pack(s.members, n) for s in sets.values()])
+    """The float32 spectrum of sets by size, as :func:`terms` and :func:`expand` give them."""
+    supports = np.concatenate([subsets.pack(s.members, n) for s in sets.values()])
     coefficients = np.concatenate([s.values for s in sets.values()])
     return spectrum.from_terms(supports, coefficients.astype(np.float32), n)
-
-
-def pack(members: Int[np.ndarray, "sets size"], n: int) -> UInt32[np.ndarray, "sets W"]:
-    """Packed supports of rows of members; −1 is no member."""
-    W = gf2.num_words(n)
-    packed = np.zeros((len(members), W), np.uint32)
-    rows = np.arange(len(members))
-    for column in members.T:
-        bit = np.uint32(1) << (column % gf2.WORD).astype(np.uint32)
-        packed[rows, np.maximum(column, 0) // gf2.WORD] |= np.where(column >= 0, bit, np.uint32(0))
-    return packed
 
 
 def _means(

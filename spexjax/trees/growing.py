@@ -73,9 +73,10 @@ def grow(
     both = jnp.stack([weights * residual, weights], axis=1)  # (L, 2, N)
     kept_by = (X.T > 0.5)[:-1]
 
-    def level(  # Tests, children's sums and final places of the rows, this level and below.
+    def level(
         depth: int, sums: Float[Array, "L 2 nodes columns"], inside: Bool[Array, "L nodes N"]
-    ) -> tuple[list[Array], Array, Array]:
+    ) -> tuple[Array, Array, Array]:
+        """Tests from here down, the leaves' sums, and the rows' way down from their nodes."""
         feature, children = _best_split(sums, allowed, limits)
         tested = jnp.take(kept_by, feature, axis=0, mode="clip")
         right = inside & tested & (feature >= 0)[:, :, None]
@@ -105,7 +106,7 @@ def grow(
     everywhere = jnp.ones((L, 1, N), bool)
     features, children, leaf = level(0, _product(both, X)[:, :, None], everywhere)
     residuals, counts = children[:, 0], children[:, 1]
-    leaves = jnp.where(counts > 0, residuals / jnp.maximum(counts + limits.leaf_l2, 1e-6), 0.0)
+    leaves = jnp.where(counts > 0, residuals / jnp.maximum(counts + limits.leaf_l2, _FEWEST), 0.0)
     return Grown(features, leaves, leaf)
 
 

@@ -1,5 +1,6 @@
 """LightGBM in place of :mod:`spexjax.trees.boosting`, for the published recipe of ProxySPEX."""
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -9,8 +10,8 @@ from spexjax.spectra.subsets import Sets
 from spexjax.trees import fourier
 from spexjax.trees.fourier import Steps
 
-# A node below that many others spreads over more than 2^16 sets, each of 2^-16 of its step.
 LONGEST_PATH = 16
+"""Nodes below more tests are left out of the transform: each spreads over more than 2^16 sets."""
 
 
 def train(
@@ -46,8 +47,21 @@ def train(
 
 
 def terms(booster: Any, n: int) -> dict[int, Sets]:
-    """The Fourier coefficients of a booster on binary features, by size of the set."""
+    """The Fourier coefficients of a booster on binary features, by size of the set.
+
+    Exact but for inner nodes below more than :data:`LONGEST_PATH` tests. The step h of a node
+    below j tests has the variance h² / 2^j and spreads over 2^j sets; what all nodes left out may
+    have together is bounded by the square of the sum of their standard deviations.
+
+    Args:
+      booster: whatever has LightGBM's ``dump_model``. Left is 0, right is 1.
+      n: number of features.
+
+    Warns:
+      RuntimeWarning: if nodes are left out, with that bound.
+    """
     paths: dict[int, list[tuple[list[int], list[bool], int, float]]] = {}
+    left_out: list[float] = []
     constant = 0.0
 
     def mean(node: dict[str, Any], tests: list[int], right: list[bool]) -> float:
@@ -58,9 +72,11 @@ def terms(booster: Any, n: int) -> dict[int, Sets]:
             mean(node[child], [*tests, feature], [*right, child == "right_child"])
             for child in ("left_child", "right_child")
         ]
+        half = (sides[0] - sides[1]) / 2
         if len(tests) <= LONGEST_PATH:
-            step = (tests, right, feature, (sides[0] - sides[1]) / 2)
-            paths.setdefault(len(tests), []).append(step)
+            paths.setdefault(len(tests), []).append((tests, right, feature, half))
+        else:
+            left_out.append(abs(half) / 2 ** (len(tests) / 2))
         return sum(sides) / 2
 
     for tree in booster.dump_model()["tree_info"]:
@@ -77,4 +93,15 @@ def terms(booster: Any, n: int) -> dict[int, Sets]:
                 np.array(half),
             )
         )
-    return fourier.expand(parts, constant, n)
+    sets = fourier.expand(parts, constant, n)
+    if any(left_out):
+        kept = sum(float(np.sum(s.values**2)) for size, s in sets.items() if size)
+        most = sum(left_out) ** 2
+        warnings.warn(
+            f"{len(left_out)} nodes of LightGBM's trees lie below more than {LONGEST_PATH} tests; "
+            f"the Fourier transform leaves them out, with a variance of at most {most:.1e}, where "
+            f"{kept:.1e} are kept. A smaller depth avoids it.",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+    return sets
