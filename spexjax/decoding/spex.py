@@ -84,7 +84,7 @@ def _rounded(values: ArrayLike) -> tuple[ArrayLike, ArrayLike]:
     """Values as float32, and what was taken off each output before, while they were float64."""
     xp = np if isinstance(values, np.ndarray) else jnp
     if values.dtype != jnp.float64:
-        return values.astype(np.float32), xp.zeros(values.shape[1:], np.float32)
+        return values.astype(np.float32), np.zeros(values.shape[1:], np.float32)
     mean = values.mean(axis=0)
     offset = xp.where(xp.abs(mean) > _FAR * xp.abs(values - mean).max(axis=0), mean, 0.0)
     return (values - offset).astype(np.float32), offset.astype(np.float32)

@@ -4,7 +4,13 @@ A kernel gets these checks by being listed: a function that draws its arguments 
 arguments that are batched under vmap, and the tolerance (0 where only integers are involved).
 """
 
+import hashlib
+import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import chex
@@ -12,6 +18,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from test_masks import GOLDEN
 
 from spexjax import masks, metrics
 from spexjax.codes import bch, chase, gf2
@@ -138,6 +145,36 @@ class TestKernel:
             mixed = [row[j] if j in kernel.batched else fixed[j] for j in range(len(fixed))]
             one = kernel.function(*mixed)
             close(jax.tree.map(lambda x, i=i: x[i], together), one, kernel.tolerance)
+
+
+def digests():
+    """Of what decoding computes, dtypes included; and of the masks that tests of them pin."""
+    out = {name: draw(jax.random.key(0, impl="threefry2x32")) for name, (draw, _) in GOLDEN.items()}
+    for name in ("combine", "fwht", "mobius", "chase_decode", "decode", "predict", "merge"):
+        kernel = KERNELS[name]
+        out[name] = jax.jit(kernel.function)(*kernel.arguments(np.random.default_rng(0)))
+    leaves = {name: [np.asarray(x) for x in jax.tree.leaves(tree)] for name, tree in out.items()}
+    return {
+        name: [(str(x.dtype), hashlib.sha256(x.tobytes()).hexdigest()[:16]) for x in arrays]
+        for name, arrays in leaves.items()
+    }
+
+
+def test_the_same_bits_where_x64_is_enabled():
+    paths = [str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]
+    environment = {
+        **os.environ,
+        "JAX_ENABLE_X64": "1",
+        "JAX_NUMPY_DTYPE_PROMOTION": "strict",
+        "PYTHONPATH": os.pathsep.join(filter(None, paths)),
+    }
+    script = "import json, test_kernels as t; print(json.dumps(t.digests()))"
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found == json.loads(json.dumps(digests()))
 
 
 def signature(design):

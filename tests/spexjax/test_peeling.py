@@ -52,9 +52,10 @@ def test_bins_hold_the_sums_that_the_definition_says(design):
         row[: len(members)] = members
     rows = bins.meet(C, B, D, table, jnp.ones(C, bool), jnp.sort(features, axis=1))
     expected = np.zeros((C * B, D))
+    place, signs, shifts = (np.asarray(x) for x in (rows.bins, rows.signs, rows.shifts))
     for r, coefficient in enumerate(terms.values()):
         for c in range(C):
-            expected[rows.bins[r, c]] += coefficient * rows.signs[r] * rows.shifts[r, c]
+            expected[place[r, c]] += coefficient * signs[r] * shifts[r, c]
     np.testing.assert_allclose(held.transpose(0, 2, 1).reshape(C * B, D), expected, atol=1e-5)
 
 
