@@ -145,7 +145,7 @@ def solve_block(
         first = jnp.abs(state.slope) / levels[:1] > 0.9
         near = jnp.where(state.rounds == 0, first, ratio > 0.999)
         wanted = jnp.any((state.w != 0) | near, axis=1) & mask
-        # Those wanted first; above 1e6 strengths below a correlation the others do not matter.
+        # Those wanted come first: no ratio of a slope to its level that matters is near 1e6.
         score = jnp.max(ratio, axis=1) + jnp.where(wanted, 1e6, 0.0)
         index = jnp.argsort(jnp.where(mask, -score, 1.0), axis=-1).astype(jnp.int32)
         count = jnp.max(jnp.sum(wanted, axis=-1, dtype=jnp.int32))
