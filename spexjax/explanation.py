@@ -75,23 +75,6 @@ class Explanation:
         for name, value in (("level", level), ("full", self.full), ("empty", self.empty)):
             object.__setattr__(self, name, np.asarray(value, np.float64)[()])
 
-    def labelled(
-        self, features: Sequence[str] | None, seed: int | jax.Array, budget: int, max_order: int
-    ) -> "Explanation":
-        """A copy that knows how it was asked for."""
-        labels = [f"x{i}" for i in range(self.n)] if features is None else features
-        if isinstance(seed, jax.Array):
-            saved: int | tuple[int, ...] = tuple(np.asarray(jax.random.key_data(seed)).tolist())
-        else:
-            saved = int(seed)
-        return dataclasses.replace(
-            self,
-            features=tuple(str(label) for label in labels),
-            seed=saved,
-            budget=budget,
-            max_order=max_order,
-        )
-
     @property
     def num_outputs(self) -> int | None:
         """K, or None for a scalar function."""
