@@ -39,7 +39,7 @@ def line(e: Explained) -> str:
 
 def _outputs(e: Explained, count: int) -> list[str]:
     rows = facts.outputs(e, SETS)
-    head = facts.Output("output", "R²", "all kept", "all masked", "strongest set of e[output]")
+    head = ("output", "R²", "all kept", "all masked", "strongest set of e[output]")
     cells = [tuple(map(str, row)) for row in (head, *rows)]
     widths = [max(len(row[i]) for row in cells) for i in range(4)]
     table = [
