@@ -235,7 +235,7 @@ def _sparsity(spectrum: Spectrum, masks: Array, f: Array, first: Array, unit: Ar
     weight = jnp.where(counted, spectrum.coefficients / unit, 0.0)
     order = jnp.argsort(-jnp.abs(weight), stable=True)
 
-    def add(residual: Array, term: Array) -> tuple[Array, Array]:
+    def add(residual: Array, term: Array) -> tuple[Array, tuple[Array, Array]]:
         sign = jnp.where(gf2.parity(masks, spectrum.supports[term]), -1.0, 1.0)
         residual = residual - weight[term] * sign
         return residual, (jnp.mean(residual**2), jnp.any(residual != 0))
