@@ -85,11 +85,11 @@ def permutation_masks(key: Key, n: int, order: int, budget: int) -> Permutations
     number = {row.tobytes(): i for i, row in enumerate(subsets.pack(positions, n))}
     known = {row.tobytes(): i for i, row in enumerate(rows)}
     parts, sets, cubes = [rows], [np.zeros(0, int)], [np.zeros((0, 2**order), int)]
-    turn, idle, whole = 0, 0, True
+    index, idle, whole = 0, 0, True
     while whole and len(known) < budget and idle < IDLE:
-        if turn % _BLOCK == 0:
-            words = np.asarray(_random_numbers(key, jnp.uint32(turn), n))
-        members, base = _permutation(words[turn % _BLOCK], n, positions)
+        if index % _BLOCK == 0:
+            words = np.asarray(_random_numbers(key, jnp.uint32(index), n))
+        members, base = _permutation(words[index % _BLOCK], n, positions)
         mine, place = unique_rows(subsets.cubes(base, members, n).reshape(-1, W))
         names = [row.tobytes() for row in mine]
         row_of = np.array([known.get(name, -1) for name in names])
@@ -104,7 +104,7 @@ def permutation_masks(key: Key, n: int, order: int, budget: int) -> Permutations
         parts.append(mine[used])
         sets.append(np.array([number[r.tobytes()] for r in subsets.pack(members[paid], n)], int))
         cubes.append(row_of[place[paid]])
-        turn, idle, whole = turn + 1, 0 if len(used) else idle + 1, bool(paid.all())
+        index, idle, whole = index + 1, 0 if len(used) else idle + 1, bool(paid.all())
     return Permutations(np.concatenate(parts), lower, np.concatenate(sets), np.concatenate(cubes))
 
 
@@ -124,12 +124,12 @@ def _permutation(
 def _random_numbers(key: Key, start: Array, n: int) -> UInt32[Array, "block 2 n"]:
     """What ranks the inputs, and the groups of sets, of a block of permutations."""
 
-    def ranking(stream: int, turn: Array) -> Array:
-        own = jax.random.fold_in(jax.random.fold_in(key, stream), turn)
+    def ranking(stream: int, index: Array) -> Array:
+        own = jax.random.fold_in(jax.random.fold_in(key, stream), index)
         return gf2.random_words(own, gf2.WORD * n, n)
 
-    turns = start + jnp.arange(_BLOCK, dtype=jnp.uint32)
-    both = [jax.vmap(partial(ranking, stream))(turns) for stream in (_PERMUTATIONS, _ORDERS)]
+    indices = start + jnp.arange(_BLOCK, dtype=jnp.uint32)
+    both = [jax.vmap(partial(ranking, stream))(indices) for stream in (_PERMUTATIONS, _ORDERS)]
     return jnp.stack(both, axis=1)
 
 
