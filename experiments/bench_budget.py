@@ -29,8 +29,8 @@ from spexjax import ProxySpex, explain
 from spexjax.experiments import budget_report, shapiq_peers
 from spexjax.experiments.budget_cases import Case, forest_cases, synthetic_cases, text_cases
 from spexjax.experiments.budget_report import Row
-from spexjax.methods.baselines import Lasso
 from spexjax.masks.budget import affords_all
+from spexjax.methods.baselines import Lasso
 from spexjax.store.store import Store
 
 METHODS = {

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from spexjax import masks
-from spexjax.methods.spex import Spex
 from spexjax.experiments.tasks import TaskConfig, known
-from spexjax.methods.baselines import FaithBanzhaf, FaithShapley, Lasso
 from spexjax.masks.budget import affords_all
+from spexjax.methods.baselines import FaithBanzhaf, FaithShapley, Lasso
+from spexjax.methods.spex import Spex
 from spexjax.spectra import spectrum, subsets
 
 _MOST_CELLS = 1 << 26  # entries of a design matrix: 256 MiB

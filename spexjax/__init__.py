@@ -6,7 +6,7 @@ pure function of arrays: ``spex.decode`` turns the values of coded ``masks`` int
 ``Spectrum``; ``transforms``, ``bch``, ``chase``, ``peeling`` and ``regression`` are its parts.
 """
 
-from spexjax import indices, masks, metrics, plot, regression, selection, values
+from spexjax import bridges, indices, masks, metrics, plot, regression, selection, values
 from spexjax.codes import bch, chase, gf2, gf2m
 from spexjax.decoding import peeling, spex
 from spexjax.decoding.peeling import PeelConfig
@@ -44,6 +44,7 @@ __all__ = [
     "baselines",
     "bch",
     "boosting",
+    "bridges",
     "chase",
     "design",
     "evaluate",

@@ -38,4 +38,5 @@ MASKS = {
     "faith-banzhaf 70 1501 2": "717b0253d3cc6aa6",
     "faith-shapley 70 1501 2": "e5eee50dd13fc70d",
     "shapley-taylor 70 1501 2": "a5c08fc0b0e8a7c8",
-    "paired 70 1501 2": "e252cba14b88f2ea",}
+    "paired 70 1501 2": "e252cba14b88f2ea",
+}

@@ -9,7 +9,8 @@ import spexjax
 
 ROOT = Path(spexjax.__file__).parent
 ORDER = (
-    ("__init__", "bridges"),
+    ("__init__",),
+    ("bridges",),
     ("preview", "approximator"),
     ("explain",),
     ("steps",),

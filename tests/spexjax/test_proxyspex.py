@@ -9,10 +9,11 @@ import pytest
 from spexjax import Auto, ProxySpex, masks
 from spexjax.codes import gf2
 from spexjax.explain import explain
-from spexjax.indices.superset_sums import Sets
 from spexjax.masks import sampling
 from spexjax.methods import proxyspex_paper
-from spexjax.surrogates import fitted, proposals
+from spexjax.spectra import subsets
+from spexjax.spectra.subsets import Sets
+from spexjax.surrogates import fitted, penalties, proposals
 from spexjax.surrogates.proposals import Proposal, Wider
 from spexjax.trees import fourier, lightgbm
 from spexjax.trees.boosting import BoostConfig
@@ -215,7 +216,7 @@ def test_the_published_rule_keeps_95_percent_of_the_energy():
         1: Sets(np.array([[0], [3]]), np.array([1.0, -3.0])),
         2: Sets(np.array([[1, 2]]), np.array([2.0])),
     }
-    expected = fourier.pack(np.array([[-1, 3], [1, 2], [-1, 0]]), 5)
+    expected = subsets.pack(np.array([[-1, 3], [1, 2], [-1, 0]]), 5)
     np.testing.assert_array_equal(proxyspex_paper.strongest(sets, 5), expected)
     sets[1] = Sets(sets[1].members, np.array([0.1, -3.0]))
     np.testing.assert_array_equal(proxyspex_paper.strongest(sets, 5), expected[:2])

@@ -40,7 +40,7 @@ def test_all_blocks_are_tested():
 
 
 def test_values_from_elsewhere():
-    names = run("np.save(\"values.npy\"")
+    names = run('np.save("values.npy"')
     found = names["e"].interactions("Moebius", 2)
     assert [members for members, _ in found.top(2)] == [(3,), (4, 5)]
 
