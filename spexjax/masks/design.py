@@ -165,7 +165,8 @@ def _checked(head: dict[str, Any], arrays: dict[str, np.ndarray]) -> Design:
         raise ValueError(
             f"format {head['format']!r} {head['version']!r} is not {_FORMAT!r} {_VERSION}."
         )
-    n, rows = head["n"], {name: arrays[name] for name in _ROWS}
+    n = head["n"]
+    rows: dict[str, Any] = {name: arrays[name] for name in _ROWS}
     for name in ("n", "budget", "max_order"):
         if type(head[name]) is not int or head[name] < 1:
             raise ValueError(f"{name} must be an int from 1, got {head[name]!r}.")
@@ -181,7 +182,7 @@ def _checked(head: dict[str, Any], arrays: dict[str, np.ndarray]) -> Design:
         raise ValueError("role, unit and held_out must have one entry per mask.")
     if np.any((rows["role"] < 0) | (rows["role"] >= len(Role))):
         raise ValueError("a role is unknown.")
-    settings = {name: head[name] for name in _SETTINGS}
+    settings: dict[str, Any] = {name: head[name] for name in _SETTINGS}
     settings["seed"] = tuple(head["seed"]) if isinstance(head["seed"], list) else head["seed"]
     coded, coded_rows = None, arrays.get("coded_rows")
     if coded_rows is not None:

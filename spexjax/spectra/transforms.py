@@ -169,8 +169,8 @@ def factorize(n: int, columns: int) -> tuple[int, Sequence[int]]:
 
 
 @partial(jax.jit, static_argnames=("cell", "axis"))
-def _transform(x: Table, cell: Cell, axis: int) -> Float[Array, "..."]:
-    x = jnp.asarray(x)
+def _transform(table: Table, cell: Cell, axis: int) -> Float[Array, "..."]:
+    x: Array = jnp.asarray(table)
     if jnp.issubdtype(x.dtype, jnp.complexfloating):
         raise ValueError("x must be real, got complex numbers: transform its parts one by one.")
     if not jnp.issubdtype(x.dtype, jnp.floating):

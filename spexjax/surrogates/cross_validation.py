@@ -52,7 +52,8 @@ def fit(
     n, n_pad = design.n, gf2.num_words(design.n) * gf2.WORD
     data = folds.data_of(design, values)
     members, info = folds.decoded_sets(design.coded, data, peel, design.max_order, shared=False)
-    decoded, weights = 1 + n_pad + members.shape[2], {}
+    decoded = 1 + n_pad + members.shape[2]
+    weights: Weights = {}
     if wider is not None:
         members, weights = _proposed(design, data, members, wider, key)
     allowed = folds.allowed_columns(members, n, n_pad)

@@ -18,7 +18,7 @@ from spexjax.masks.design import Design
 from spexjax.spectra import spectrum, subsets, transforms
 from spexjax.spectra.subsets import Terms
 from spexjax.surrogates.fitted import Fit, Standardised
-from spexjax.typing import Array
+from spexjax.typing import Array, ArrayLike
 
 _TINY = 1e-6  # ridge strength per mask: least squares, of least norm if masks are few
 _FOLDS = 3
@@ -86,10 +86,10 @@ def least_squares(
     return fit_of(sets, fits[0], fits[1], design.n)
 
 
-def _filled(x: Float[np.ndarray, "N *K"], p: Padded) -> Float[Array, "rows *K"]:
+def _filled(x: Float[ArrayLike, "N *K"], p: Padded) -> Float[Array, "rows *K"]:
     """float32, with zeros for the rows that fill up the bucket."""
-    x = jnp.asarray(x, jnp.float32)
-    return jnp.pad(x, ((0, p.bits.shape[0] - len(x)), *[(0, 0)] * (x.ndim - 1)))
+    rows = (0, p.bits.shape[0] - len(x))
+    return jnp.pad(jnp.asarray(x, jnp.float32), (rows, *[(0, 0)] * (x.ndim - 1)))
 
 
 def uniform_weights(design: Design) -> Float[np.ndarray, "N"]:
@@ -156,8 +156,10 @@ def fit_of(
     sets: Terms, tested: Float[np.ndarray, "S K"], final: Float[np.ndarray, "S K"], n: int
 ) -> Fit:
     """A fit from coefficients of the sets, without the held-out masks and with them."""
-    both = [spectrum.from_terms(sets.packed, w.T.astype(np.float32), n) for w in (tested, final)]
-    return Fit(*both)
+    return Fit(
+        tested=spectrum.from_terms(sets.packed, tested.T.astype(np.float32), n),
+        surrogate=spectrum.from_terms(sets.packed, final.T.astype(np.float32), n),
+    )
 
 
 def exact(design: Design, values: Standardised, sets: Terms, index: str, order: int) -> Fit:

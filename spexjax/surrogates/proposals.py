@@ -144,7 +144,7 @@ def grow(
         jnp.asarray(masks)[:, chosen], values, fold, folds, config.boosts, max_order, key
     )
     features = np.asarray(trees.features)
-    return trees._replace(features=np.where(features >= 0, chosen[features], -1))
+    return trees._replace(features=jnp.asarray(np.where(features >= 0, chosen[features], -1)))
 
 
 @partial(jax.jit, static_argnames="folds")

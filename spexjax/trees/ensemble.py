@@ -57,7 +57,7 @@ def grow(
     rates = max(len(c.rates) for c in configs)
     given = [as_data(config, jnp.shape(masks)[1], rates) for config in cut]
     # As many settings as configurations, or a repeated one would be another program.
-    given += [given[0]._replace(trees=np.int32(0))] * (len(configs) - len(cut))
+    given += [given[0]._replace(trees=np.zeros((), np.int32))] * (len(configs) - len(cut))
     settings = jax.device_put(jax.tree.map(lambda *x: np.stack(x), *given))
     deepest = min(max_depth, max(c.depth for c in configs))
     most_trees = max(c.trees for c in configs)

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Bool, Float, Int
 
-from spexjax.typing import Array
+from spexjax.typing import Array, ArrayLike
 
 # Of the node's own score: what float32 sums round to, at any scale of the residuals, is no gain.
 _LEAST_GAIN = 1e-6
@@ -28,9 +28,9 @@ class Limits(NamedTuple):
       leaf_l2: float32, λ in a leaf's value, Σ residuals / (rows + λ).
     """
 
-    depth: Int[Array, ""]
-    min_child: Float[Array, ""]
-    leaf_l2: Float[Array, ""]
+    depth: Int[ArrayLike, ""]
+    min_child: Float[ArrayLike, ""]
+    leaf_l2: Float[ArrayLike, ""]
 
 
 class Grown(NamedTuple):

@@ -87,10 +87,18 @@ def as_data(config: BoostConfig, n: int, rates: int) -> Settings:
     """
     pad = (0, rates - len(config.rates))
     return Settings(
-        Limits(np.int32(config.depth), np.float32(config.min_child), np.float32(config.leaf_l2)),
-        np.pad(np.array(config.rates, np.float32), pad),
-        np.int32(config.trees),
-        np.int32(config.patience),
-        np.float32(config.rows),
-        np.int32(max(1, round(config.columns * n))),
+        Limits(_int(config.depth), _float(config.min_child), _float(config.leaf_l2)),
+        np.pad(_float(config.rates), pad),
+        _int(config.trees),
+        _int(config.patience),
+        _float(config.rows),
+        _int(max(1, round(config.columns * n))),
     )
+
+
+def _int(x: int) -> Int[np.ndarray, ""]:
+    return np.asarray(x, np.int32)
+
+
+def _float(x: float | tuple[float, ...]) -> Float[np.ndarray, "..."]:
+    return np.asarray(x, np.float32)
