@@ -4,6 +4,7 @@ import numpy as np
 from jaxtyping import Int, UInt32
 
 from spexjax.codes import gf2
+from spexjax.masks.budget import affords_all, held_out_size
 from spexjax.masks.coded import CodedDesign
 from spexjax.masks.design import Design, Role
 from spexjax.masks.uniform import (
@@ -105,6 +106,27 @@ def _uniform(
     pair = np.arange(count)
     pair[single:][: len(both)] = single + np.arange(len(both)) // 2
     return np.concatenate([rows, both, more]), pair
+
+
+def uniform(
+    key: Key,
+    n: int,
+    budget: int,
+    max_order: int,
+    *,
+    paired: bool = False,
+    held_out_pairs: bool = False,
+) -> Design:
+    """All masks if the budget buys them, else the ends and uniform masks, the usual share held out.
+
+    Args: as for :func:`sample`.
+    """
+    if affords_all(n, budget):
+        return everything(n, budget, max_order)
+    return sample(
+        key, n, budget, max_order, held_out_size(budget), paired=paired,
+        held_out_pairs=held_out_pairs,
+    )  # fmt: skip
 
 
 def everything(n: int, budget: int, max_order: int) -> Design:

@@ -3,7 +3,6 @@
 import dataclasses
 
 from spexjax.masks import sampling
-from spexjax.masks.budget import affords_all, held_out_size
 from spexjax.masks.design import Design
 from spexjax.spectra import subsets
 from spexjax.surrogates import low_order
@@ -18,9 +17,7 @@ class Banzhaf:
 
 def design(config: Banzhaf, n: int, budget: int, max_order: int, key: Key) -> Design:
     """All masks, or the ends and pairs: single masks would bring back what pairs cancel."""
-    if affords_all(n, budget):
-        return sampling.everything(n, budget, max_order)
-    return sampling.sample(key, n, budget, max_order, held_out_size(budget), held_out_pairs=True)
+    return sampling.uniform(key, n, budget, max_order, held_out_pairs=True)
 
 
 def fit(config: Banzhaf, design: Design, values: Standardised, key: Key) -> Fit:

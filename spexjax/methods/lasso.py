@@ -3,7 +3,6 @@
 import dataclasses
 
 from spexjax.masks import sampling
-from spexjax.masks.budget import affords_all, held_out_size
 from spexjax.masks.design import Design
 from spexjax.methods import orders
 from spexjax.spectra import subsets
@@ -35,9 +34,7 @@ def design(config: Lasso, n: int, budget: int, max_order: int, key: Key) -> Desi
       ValueError: if the order is out of range, or the budget is too small for it.
     """
     _order(config, n, budget, max_order)
-    if affords_all(n, budget):
-        return sampling.everything(n, budget, max_order)
-    return sampling.sample(key, n, budget, max_order, held_out_size(budget))
+    return sampling.uniform(key, n, budget, max_order)
 
 
 def fit(config: Lasso, design: Design, values: Standardised, key: Key) -> Fit:

@@ -6,7 +6,7 @@ from typing import Literal, get_args
 import numpy as np
 
 from spexjax.masks import sampling
-from spexjax.masks.budget import affords_all, held_out_size
+from spexjax.masks.budget import held_out_size
 from spexjax.masks.design import Design
 from spexjax.spectra import subsets
 from spexjax.surrogates import low_order
@@ -38,8 +38,8 @@ class Lime:
 
 def design(config: Lime, n: int, budget: int, max_order: int, key: Key) -> Design:
     """All masks if they are to weigh alike and are affordable, else the ends and uniform masks."""
-    if affords_all(n, budget) and config.kernel == "uniform":
-        return sampling.everything(n, budget, max_order)
+    if config.kernel == "uniform":
+        return sampling.uniform(key, n, budget, max_order)
     return sampling.sample(key, n, budget, max_order, held_out_size(budget))
 
 

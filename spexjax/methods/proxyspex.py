@@ -12,7 +12,6 @@ from typing import Literal, get_args
 
 from spexjax.decoding.peeling import PeelConfig
 from spexjax.masks import sampling
-from spexjax.masks.budget import affords_all, held_out_size
 from spexjax.masks.design import Design
 from spexjax.methods import exact, proxyspex_paper
 from spexjax.surrogates import sets
@@ -69,10 +68,7 @@ class ProxySpex:
 
 def design(config: ProxySpex, n: int, budget: int, max_order: int, key: Key) -> Design:
     """All masks, or the ends and uniform masks, in pairs if so configured."""
-    if affords_all(n, budget):
-        return sampling.everything(n, budget, max_order)
-    paired = config.masks == "paired"
-    return sampling.sample(key, n, budget, max_order, held_out_size(budget), paired=paired)
+    return sampling.uniform(key, n, budget, max_order, paired=config.masks == "paired")
 
 
 def fit(config: ProxySpex, design: Design, values: Standardised, key: Key) -> Fit:
