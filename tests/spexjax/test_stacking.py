@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 from spexjax import masks
+from spexjax.decoding import spex
+from spexjax.decoding.peeling import PeelConfig
 from spexjax.surrogates import fits, problem, stacking
 from spexjax.surrogates import folds as folds_
 from spexjax.surrogates.penalties import SCHEMES
@@ -150,3 +152,39 @@ def test_parts_of_a_group_are_left_out_exactly():
     np.testing.assert_allclose(products, (r * weight) @ r.T, rtol=1e-4)
     energies = problem.residual_energies(p, jnp.asarray(w))
     np.testing.assert_allclose(energies, (r**2 * weight).sum(axis=1), rtol=1e-4)
+
+
+def products_in(jaxpr):
+    """The precision of every matrix product of a program, those of its parts too."""
+    for equation in jaxpr.eqns:
+        if equation.primitive.name == "dot_general":
+            yield equation.params["precision"]
+        for part in jax.tree.leaves(tuple(equation.params.values()), is_leaf=_is_jaxpr):
+            if _is_jaxpr(part):
+                yield from products_in(getattr(part, "jaxpr", part))
+
+
+def _is_jaxpr(x):
+    return hasattr(x, "eqns") or hasattr(x, "jaxpr")
+
+
+def test_products_that_feed_a_fit_are_of_full_precision():
+    """A GPU's default would round to ten bits of mantissa."""
+    design = masks.coded_design(jax.random.key(1), N, B, 2)
+    members = jnp.asarray([[-1, 0, 3], [1, 4, 7]], jnp.int32)
+    rows = Rows(jnp.zeros((20, 32), bool), jnp.zeros(20), jnp.ones(20))
+    weights = jnp.ones((design.groups, design.num_delays))
+    specs = fits.fit_specs(proposed=True)
+    penalty = {s: jnp.ones(35) for s in SCHEMES}
+
+    def everything(values):
+        p = problem.problem(design, values, weights, rows, members, jnp.ones(35, bool))
+        w = fits.solve(p, specs, penalty, 35, jnp.arange(35) > 32)
+        again = fits.refit(p, w[:2], jnp.ones(2), jnp.ones(2), jnp.ones((2, 35)))
+        search = spex.search(design, values[:, None], PeelConfig())
+        return problem.residual_products(p, w), problem.residual_energies(p, w), again, search
+
+    jaxpr = jax.make_jaxpr(everything)(jnp.zeros(design.num_masks)).jaxpr
+    found = list(products_in(jaxpr))
+    highest = jax.lax.Precision.HIGHEST
+    assert len(found) > 20 and set(found) == {(highest, highest)}
