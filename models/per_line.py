@@ -58,7 +58,7 @@ def _explained(
     f = value_of(given, model, label, text)
     e = explain_text(given, f)
     terms = e.interactions(given.index, max_order=given.order)
-    rows = sorted(((s, v) for s, v in terms if s), key=lambda t: (-abs(t[1]), t[0]))
+    rows = sorted(terms, key=lambda t: (-abs(t[1]), t[0]))
     return {
         "words": list(f.words),
         "cut": len(f.source.cut),

@@ -25,7 +25,7 @@ def table(
       index: the name of the values.
       top: at most so many sets are listed, the largest by magnitude.
     """
-    rows = sorted((t for t in terms if t[0]), key=lambda t: (-abs(t[1]), t[0]))[:top]
+    rows = sorted(terms, key=lambda t: (-abs(t[1]), t[0]))[:top]
     labels = feature_labels(f.words)
     cells = [(f"{v:+.3f}", " + ".join(labels[i] for i in s), str(len(s))) for s, v in rows]
     width = max([len(index), *(len(c[0]) for c in cells)])
@@ -64,6 +64,6 @@ def feature_labels(words: Sequence[str], limit: int = 40) -> list[str]:
 def faithfulness(e: Explanation) -> str:
     """R² with its interval, in words."""
     if e.method == "exact":
-        return "R² = 1 (exact: every mask was tried)"
+        return f"R² = {float(e.faithfulness):.4g} (exact: every mask was tried)"
     low, high = (float(end) for end in e.faithfulness_interval)
     return f"R² = {float(e.faithfulness):.3f} on held-out masks (95 %: {low:.3f} to {high:.3f})"

@@ -10,6 +10,7 @@ from oracles import all_masks
 
 import spexjax as sx
 from spexjax import masks
+from spexjax.codes import gf2
 from spexjax.methods import baselines, orders
 from spexjax.methods.baselines import (
     Banzhaf,
@@ -20,6 +21,8 @@ from spexjax.methods.baselines import (
     Lime,
     ShapleyTaylor,
 )
+from spexjax.spectra import subsets
+from spexjax.surrogates import low_order
 
 pytestmark = pytest.mark.loose_promotion
 N = 8
@@ -262,3 +265,16 @@ def test_error_beside_shapiq(config, index, order, peer, budget):
         for i, found in enumerate((ours, theirs)):
             squares[i] += sum((found.get(s, 0.0) - truth[s]) ** 2 for s in sets)
     assert squares[0] <= 1.1**2 * squares[1]
+
+
+def test_columns_are_signs_of_the_sets():
+    sets = subsets.terms(5, 3)
+    assert len(sets.sizes) == 26 == subsets.count(5, 3)
+    bits = all_masks(5)
+    p = low_order.padded(gf2.pack_numpy(bits, 1), sets, 5)
+    assert int(p.valid.sum()) == 26 and int(p.even.sum()) >= 11
+    found = np.asarray(low_order.columns(p.bits, p.members))[:32, :26]
+    for column, members, size in zip(found.T, sets.members, sets.sizes, strict=True):
+        inside = members[members >= 0]
+        assert len(inside) == size
+        np.testing.assert_array_equal(column, (-1.0) ** bits[:, inside].sum(axis=1))
