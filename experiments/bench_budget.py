@@ -20,7 +20,7 @@ import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import jax
 import numpy as np
@@ -42,7 +42,10 @@ METHODS = {
     "paper": ProxySpex(recipe="paper", proxy="lightgbm"),
 }
 OWN = ("linear", "pairs", "spex", "proxyspex", "auto")
-SHAPIQ = {"shapiq SPEX": "SPEX", "shapiq ProxySPEX": "ProxySPEX"}
+SHAPIQ: dict[str, Literal["SPEX", "ProxySPEX"]] = {
+    "shapiq SPEX": "SPEX",
+    "shapiq ProxySPEX": "ProxySPEX",
+}
 PEERS = ("paper", *SHAPIQ)
 
 

@@ -67,7 +67,7 @@ def peak_gib() -> float:
 def decode_times(design, values) -> tuple[float, float, dict[tuple[int, ...], float]]:
     """Cold and median warm seconds, and what was found."""
 
-    def once() -> tuple[float, object]:
+    def once() -> tuple[float, tuple[spex.Spectrum, spex.Info]]:
         start = time.perf_counter()
         result = jax.block_until_ready(spex.decode(design, values))
         return time.perf_counter() - start, result
@@ -85,7 +85,7 @@ def speed(sizes: list[tuple[int, int]], noise: float, with_peer: bool) -> None:
         f"{'false':>6} {'largest':>8} {'R2':>8} {'GiB':>5}  peer"
     )
     for n, terms in sizes:
-        f = synthetic.family("flat", n, 0, n_terms=terms, noise=noise)
+        f = synthetic.flat(n, 0, n_terms=terms, noise=noise)
         design = masks.coded_design(jax.random.key(0), n, 8, T, GROUPS)
         bits = design.masks()
         values = jnp.asarray(f(bits))
@@ -117,7 +117,7 @@ def capacity(n: int, b: int, seeds: int, with_peer: bool) -> None:
             noise = 0.5 * np.sqrt(2**b) / ratio
             ours, theirs = [], []
             for seed in range(seeds):
-                f = synthetic.family("flat", n, seed, n_terms=terms, noise=noise)
+                f = synthetic.flat(n, seed, n_terms=terms, noise=noise)
                 design = masks.coded_design(jax.random.key(seed), n, b, T, GROUPS)
                 bits = design.masks()
                 values = f(bits)
@@ -143,7 +143,7 @@ def explain_times(sizes: list[tuple[int, int]], noise: float) -> None:
     """``explain`` from end to end with the smallest budget that affords b = 8."""
     print(f"{'n':>6} {'calls':>6} {'cold s':>7} {'warm s':>7} {'f s':>6} {'R2':>8} {'GiB':>5}")
     for n, terms in sizes:
-        f = synthetic.family("flat", n, 0, n_terms=terms, noise=noise)
+        f = synthetic.flat(n, 0, n_terms=terms, noise=noise)
         clean = dataclasses.replace(f, noise=0.0)
         spent = [0.0]
 

@@ -33,7 +33,7 @@ from spexjax.models.distilbert import Config, init_params
 from spexjax.models.masking import row_lengths
 from spexjax.models.parallel import TextValue, value_function
 
-GEOMETRIES: dict[str, dict[str, int]] = {
+GEOMETRIES: dict[str, dict[str, Any]] = {
     "base": {},
     "small": {"dim": 256, "n_layers": 4, "n_heads": 4, "hidden_dim": 1024},
 }

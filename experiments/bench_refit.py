@@ -92,7 +92,7 @@ def run(n: int, count: int, budgets: list[tuple[int, int]], test_masks: int) -> 
 
             e = explain(recorded, n, budget=budget, method="spex", seed=seed)
             w, c = ridge_linear(np.concatenate(asked), np.concatenate(given).astype(float))
-            linear = float(metrics.r2(truth, np.float32((1.0 - 2.0 * test) @ w + c)))
+            linear = float(metrics.r2(truth, ((1.0 - 2.0 * test) @ w + c).astype(np.float32)))
             ours = float(metrics.r2(truth, np.asarray(e.predict(test))))
             rows.append(Case(name, seed, b, e.calls, e.method, ours, linear, float(e.faithfulness)))
     return rows

@@ -102,12 +102,12 @@ def answer_values(
     Raises:
       ValueError: if there is no such score, layer or head.
     """
-    inside = isinstance(kind, Hidden | Attention)
-    if inside:
-        config = _cut(config, kind)
+    inside: list[str] = []
+    if isinstance(kind, Hidden | Attention):
+        config, inside = _cut(config, kind), ["inside"]
     (hidden, _), seen = Llama(config, dtype).apply(
         {"params": params}, rows.ids, valid=rows.keep, cache=prefix, head_mask=head_mask,
-        mutable=["inside"] if inside else [],
+        mutable=inside,
     )  # fmt: skip
     size = jnp.asarray(answer.ids).shape[0]
     index = jnp.arange(size)

@@ -85,7 +85,13 @@ def _run(
 ) -> tuple[Int[Array, "B steps"], Int[Array, "B"]]:
     model = Llama(config, dtype)
     B, L = ids.shape
-    hidden, cache = model.apply({"params": params}, ids, valid=valid)
+
+    def read(ids: Array, **given: Any) -> tuple[Array, Cache]:
+        # flax types what ``apply`` returns as if collections could come with it.
+        out: Any = model.apply({"params": params}, ids, **given)
+        return out
+
+    hidden, cache = read(ids, valid=valid)
     last = jnp.sum(valid, axis=1) - 1
     states = jnp.take_along_axis(hidden, last[:, None, None], axis=1)[:, 0]
     room = ((0, 0), (0, 0), (0, 0), (0, steps), (0, 0))
@@ -106,7 +112,7 @@ def _run(
         running = s.running & ~jnp.isin(s.token, stop)
         new = s.new.at[:, s.step].set(jnp.where(running, s.token, 0))
         positions = (last + 1 + s.step)[:, None]
-        hidden, one = model.apply({"params": params}, s.token[:, None], positions, None, s.cache)
+        hidden, one = read(s.token[:, None], positions=positions, cache=s.cache)
         place = L + s.step
 
         def put(whole: Array, part: Array, axis: int) -> Array:

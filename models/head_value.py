@@ -25,7 +25,10 @@ from spexjax.models.masking import MaskedRows, bucket
 from spexjax.models.parallel import default_rows
 from spexjax.models.sharding import on_mesh
 from spexjax.models.store_key import text_store_key
-from spexjax.typing import Array
+from spexjax.typing import Array, ArrayLike
+
+# One row of :class:`MaskedRows`: what its fields are to be, without the axis N.
+_Row = tuple[Int[ArrayLike, "length"], Bool[ArrayLike, "length"], Int[ArrayLike, "length"]]
 
 
 class Asked(NamedTuple):
@@ -105,13 +108,13 @@ class HeadValue(BatchedValue):
         return total / len(self.asked)
 
     @cached_property
-    def _padded(self) -> list[MaskedRows]:
-        rows = []
+    def _padded(self) -> list[_Row]:
+        rows: list[_Row] = []
         for tokens in self.tokens:
             length = bucket(len(tokens))
             there = np.arange(length) < len(tokens)
             ids = np.pad(np.array(tokens, np.int32), (0, length - len(tokens)))
-            rows.append(MaskedRows(ids, there, np.full(length, -1, np.int32)))
+            rows.append((ids, there, np.full(length, -1, np.int32)))
         return rows
 
     @cached_property
@@ -181,7 +184,7 @@ def _program(
 ) -> Callable[..., Array]:
     """(params, one row, answer, masks (devices, rows, n), layers) to (devices, rows)."""
 
-    def run(params: Any, row: MaskedRows, answer: Answer, masks: Array, layers: Array) -> Array:
+    def run(params: Any, row: _Row, answer: Answer, masks: Array, layers: Array) -> Array:
         count = masks.shape[0]
         kept = jnp.ones((count, config.n_layers, config.n_heads), bool)
         kept = kept.at[:, layers].set(masks.reshape(count, -1, config.n_heads))

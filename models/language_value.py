@@ -198,7 +198,9 @@ def padded_answer(ids: Sequence[int], others: Sequence[int] = ()) -> Answer:
     fill = (0, bucket(len(ids), least=1) - len(ids))
     rest = list(others) + [-1] * (bucket(len(others), least=1) - len(others))
     return Answer(
-        np.pad(np.array(ids, np.int32), fill), np.int32(len(ids)), np.array(rest, np.int32)
+        np.pad(np.array(ids, np.int32), fill),
+        np.array(len(ids), np.int32),
+        np.array(rest, np.int32),
     )
 
 
@@ -389,7 +391,9 @@ def _program(
 @lru_cache(maxsize=32)
 def _prefix_program(config: LlamaConfig, dtype: Any, mesh: Mesh | None) -> Callable[..., Cache]:
     def run(params: Any, ids: Array, valid: Array) -> Cache:
-        return Llama(config, dtype).apply({"params": params}, ids, valid=valid)[1]
+        # flax types what ``apply`` returns as if collections could come with it.
+        out: Any = Llama(config, dtype).apply({"params": params}, ids, valid=valid)
+        return out[1]
 
     if mesh is not None:
         return jax.jit(run)

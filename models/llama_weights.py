@@ -150,8 +150,8 @@ def save_llama(
         where = {k: name for name, part in zip(names, shards, strict=True) for k in part}
         total = sum(v.nbytes for part in shards for v in part.values())
         _write_json(folder / INDEX, {"metadata": {"total_size": total}, "weight_map": where})
-    for name, part in zip(names, shards, strict=True):
-        save_file(part, folder / name, metadata={"format": "pt"})
+    for name, tensors in zip(names, shards, strict=True):
+        save_file(tensors, folder / name, metadata={"format": "pt"})
     raw = config_to_dict(config)
     raw["torch_dtype"] = str(np.dtype(shards[0]["model.embed_tokens.weight"].dtype))
     _write_json(folder / "config.json", raw)

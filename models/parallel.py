@@ -17,6 +17,7 @@ from jaxtyping import Bool
 from spexjax.models.classifier import TextClassifier
 from spexjax.models.distilbert import Config
 from spexjax.models.evaluation import MaskedText
+from spexjax.models.llama_config import LlamaConfig
 from spexjax.models.masking import (
     Features,
     MaskableText,
@@ -38,7 +39,7 @@ _TOKENS_ELSEWHERE = 1 << 16
 _SHARE_OF_MEMORY = 0.5
 
 
-def default_rows(config: Config, length: int, device: jax.Device) -> int:
+def default_rows(config: Config | LlamaConfig, length: int, device: jax.Device) -> int:
     """Masks per device and batch for rows of ``length`` tokens: a power of two, 1 to 512.
 
     As many as keep the device busy, if half of the memory that it says is free can hold the

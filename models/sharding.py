@@ -22,7 +22,6 @@ from jax.sharding import PartitionSpec as P
 
 from spexjax.models.llama import init_params
 from spexjax.models.llama_config import LlamaConfig
-from spexjax.models.llama_weights import Place
 from spexjax.models.quantize import Int8Kernel, Int8Table
 from spexjax.typing import Array
 
@@ -48,7 +47,7 @@ def device_mesh(tensor: int | None = None, devices: Sequence[jax.Device] | None 
     return Mesh(np.array(devices).reshape(-1, tensor), (DATA, TENSOR), axis_types=types)
 
 
-def placement(config: LlamaConfig, mesh: Mesh) -> Place:
+def placement(config: LlamaConfig, mesh: Mesh) -> Callable[[tuple[str, ...]], NamedSharding]:
     """Where each parameter is to lie, as ``load_llama(folder, place=…)`` takes it.
 
     Args:

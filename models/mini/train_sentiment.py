@@ -174,8 +174,10 @@ def train(folder: Path, out: Path, s: Settings) -> dict[str, Any]:
     def rows_of(examples: data.Examples) -> list[Rows]:
         return to_rows(encode(tokenizer, examples.texts), examples.labels)
 
+    unk = tokenizer.token_to_id("[UNK]")
+    assert unk is not None  # one of the trainer's special tokens
     best, history = fit(
-        config, s, tokenizer.token_to_id("[UNK]"), rows_of(split.train),
+        config, s, unk, rows_of(split.train),
         (encode(tokenizer, imdb.texts), imdb.labels), rows_of(split.held_out),
     )  # fmt: skip
     weights.save(out, config, best, np.float16)

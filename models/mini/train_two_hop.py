@@ -39,7 +39,7 @@ from spexjax.models.llama_weights import save_llama
 from spexjax.models.mini.facts import BOS, EOS, PAD, VOCABULARY, held_out_examples
 from spexjax.models.mini.word_level import save_word_tokenizer, word_tokenizer
 from spexjax.models.mini.worlds import Batch, context_length, draw_batch
-from spexjax.typing import Array
+from spexjax.typing import Array, ArrayLike
 
 
 class Stage(NamedTuple):
@@ -133,7 +133,9 @@ def unshared(config: LlamaConfig, weights: dict[str, Any]) -> dict[str, Any]:
     return kept | {"layer_0": weights["first"]} | layers
 
 
-def answer_logits(config: LlamaConfig, params: Any, context: Array, questions: Array) -> Array:
+def answer_logits(
+    config: LlamaConfig, params: Any, context: ArrayLike, questions: ArrayLike
+) -> Array:
     """Logits of what follows the last two tokens of each question, (number, 2, V).
 
     Args:
