@@ -9,6 +9,7 @@ from spexjax.masks.design import Design
 from spexjax.store import Journal, Store, opened
 from spexjax.typing import ArrayLike, ValueFunction
 from spexjax.values import OnDevice
+from spexjax.values.games import unwrapped
 
 
 def evaluate(
@@ -24,7 +25,8 @@ def evaluate(
 
     Args:
       f: (rows, n) bool NumPy array to (rows,) or (rows, K) numbers; True keeps an input. A JAX
-        function marked by ``spexjax.values.on_device`` gets device arrays instead.
+        function marked by ``spexjax.values.on_device`` gets device arrays instead. Of a
+        ``shapiq.Game`` the values before normalisation are asked for.
       design: from :func:`spexjax.design`.
       chunk_size, progress, store, store_key: as in :func:`spexjax.explain`.
 
@@ -35,7 +37,8 @@ def evaluate(
       ValueFunctionError: if f fails or returns something unusable; it holds what was paid for.
       StoreError: if the store cannot be used, or f has no ``store_key``.
     """
-    with opened(store, f, design.n, store_key) as journal:
+    f, n = unwrapped(f, design.n)
+    with opened(store, f, n, store_key) as journal:
         return ask(f, design, chunk_size, progress, journal)
 
 

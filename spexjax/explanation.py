@@ -35,8 +35,8 @@ class Explanation:
       method: what was done ("exact", "spex", "linear").
       calls: masks that f was asked for.
       full, empty: f(1…1) and f(0…0), float64 () or (K,).
-      faithfulness: R² on masks that nothing had been fitted to, () or (K,); 1 for "exact", NaN
-        where the budget left fewer than two.
+      faithfulness: R² on masks that nothing had been fitted to, () or (K,); where all
+        masks were asked for, on all of them; NaN where the budget left fewer than two.
       faithfulness_interval: the ends of a nominal 95 % interval for it.
       features: n labels, by position.
       budget, seed, max_order: as given.
@@ -130,8 +130,12 @@ class Explanation:
         if self.num_outputs is None:
             raise ValueError("this explanation has one output; there is nothing to index.")
         low, high = self.faithfulness_interval
+        info = self.info
+        if info is not None:  # of a shared support there is one search for all outputs
+            info = jax.tree.map(lambda x: x[output if len(x) > 1 else 0], info)
         return dataclasses.replace(
             self,
+            info=info,
             full=self.full[output],
             empty=self.empty[output],
             level=np.asarray(self.level)[output],

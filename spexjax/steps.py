@@ -11,21 +11,15 @@ from jaxtyping import Float
 
 from spexjax import metrics
 from spexjax.codes import gf2
+from spexjax.decoding.peeling import Info
 from spexjax.explanation import Explanation
 from spexjax.masks.design import Design
 from spexjax.methods import registry
-from spexjax.spectra.spectrum import Spectrum
-from spexjax.surrogates.fitted import Done, Fit, Standardised, standardise
+from spexjax.spectra.spectrum import Spectrum, at_all_masks
+from spexjax.surrogates.fitted import Fit, Standardised, standardise
 from spexjax.typing import ArrayLike, Key
 
 _INTERVAL = 7  # the sub-stream of the key that the bootstrap draws from
-_NAMES = {
-    Done.EXACT: "exact",
-    Done.LINEAR: "linear",
-    Done.SPEX: "spex",
-    Done.PAPER: "proxyspex-paper",
-    Done.PAPER_DEPTH_6: "proxyspex-paper-depth6",
-}
 
 
 def design(
@@ -84,23 +78,25 @@ def fit(
     faithfulness, interval = _faithfulness(design, scaled, found, key)
     surrogate, level = _in_units_of_f(found.surrogate, scaled)
 
+    labels = [f"x{i}" for i in range(design.n)] if features is None else features
+
     def output(x):
         return x[0] if scaled.scalar else x
 
     return Explanation(
         spectrum=output(surrogate),
         n=design.n,
-        method=_NAMES.get(found.done, design.method),
+        method=found.done.value or design.method,
         calls=design.asked,
         full=_at(design, values, keep=True),
         empty=_at(design, values, keep=False),
         faithfulness=output(faithfulness),
         faithfulness_interval=(output(interval[0]), output(interval[1])),
-        features=tuple(map(str, features or (f"x{i}" for i in range(design.n)))),
+        features=tuple(map(str, labels)),
         budget=design.budget,
         seed=design.seed,
         max_order=design.max_order,
-        info=found.info,
+        info=_info(found.info, scaled),
         level=output(level),
     )
 
@@ -108,8 +104,7 @@ def fit(
 def _faithfulness(design: Design, scaled: Standardised, found: Fit, key: Key):
     """R² and its interval on held-out masks, or on all masks where these are all that exist."""
     if design.exhaustive:
-        guess = found.surrogate.predict_packed(design.packed)
-        r2 = metrics.r2(scaled.values, guess)
+        r2 = metrics.r2(scaled.values, at_all_masks(found.surrogate))
         return r2, (r2, r2)
     truth = scaled.values[design.held_out]
     if len(truth) < 2:
@@ -124,16 +119,28 @@ def _in_units_of_f(found: Spectrum, scaled: Standardised) -> tuple[Spectrum, np.
     """The spectrum of f itself from that of its standardised values, and F(∅) in float64.
 
     Raises:
-      ValueError: if a coefficient is beyond float32.
+      ValueError: if the effects are below float32's range, or a method left out the empty set.
     """
     F = np.asarray(found.coefficients, np.float64) * scaled.spread[:, None]
     empty = np.asarray((gf2.degree(found.supports) == 0) & found.valid)
+    if not np.all(empty.any(axis=-1)):
+        raise ValueError("a method's surrogate must hold the empty set, with coefficient 0 or not.")
     level = scaled.level + np.where(empty, F, 0.0).sum(axis=-1)
+    largest = np.abs(np.where(empty, 0.0, F)).max(axis=-1)
+    if np.any((largest > 0) & (largest < np.finfo(np.float32).tiny)):
+        raise ValueError("values must be within float32's range, from 1.2e-38; multiply f.")
     F = np.where(empty, level[:, None], F)
-    if not np.all(np.abs(F) <= np.finfo(np.float32).max):
-        raise ValueError("values must be within float32's range, ±3.4e38; divide f by a constant.")
     coefficients = jnp.asarray(F.astype(np.float32))
     return Spectrum(found.supports, coefficients, found.valid, found.n), level
+
+
+def _info(info: Info | None, scaled: Standardised) -> Info | None:
+    """Diagnostics in units of f, one of each for a scalar function."""
+    if info is None:
+        return None
+    spread = scaled.spread if len(info.noise) == len(scaled.spread) else scaled.spread.max()
+    info = info._replace(noise=np.asarray(info.noise, float) * spread**2)
+    return jax.tree.map(lambda x: x[0], info) if scaled.scalar else info
 
 
 def _at(design: Design, values: ArrayLike, keep: bool) -> np.ndarray:
@@ -157,6 +164,8 @@ def _check_values(values: ArrayLike, N: int) -> Float[ArrayLike, "N *K"]:
     xp = jnp if isinstance(values, jax.Array) else np
     if not bool(xp.all(xp.isfinite(values))):
         raise ValueError("values must be finite.")
+    if not bool(xp.all(xp.abs(values) <= np.finfo(np.float32).max)):
+        raise ValueError("values must be within float32's range, up to 3.4e38; divide f.")
     return values
 
 

@@ -23,7 +23,7 @@ class Plan(NamedTuple):
     t: int
     groups: int
     coded: int
-    """C · 2^b · D, an upper bound: masks that coincide are bought once."""
+    """C · 2^b · D, an upper bound: masks that coincide are asked for once."""
     uniform: int
     """Further uniform masks, for the refit."""
     costs: tuple[tuple[int, int, int], ...]
@@ -40,8 +40,13 @@ def design_cost(n: int, b: int, t: int, groups: int = 3) -> int:
     return groups * 2**b * (bch.parameters(n, t).parity_bits + 1)
 
 
-def held_out_size(budget: int) -> int:
-    """10 % of the budget, between 32 and 1 000, but never more than a quarter of it."""
+def held_out_size(budget: int, n: int | None = None) -> int:
+    """10 % of the budget, between 32 and 1 000, but never more than a quarter of it.
+
+    Of n features no more than the 2^n masks are asked for, whatever the budget.
+    """
+    if n is not None and n < 63:
+        budget = min(budget, 2**n)
     return min(max(budget // 10, 32), 1000, budget // 4)
 
 
@@ -63,7 +68,7 @@ def plan_budget(
     """Says which coded designs a budget affords, what each costs and what is set aside.
 
     A pure function of integers: uniform masks for measuring faithfulness are set aside first,
-    then the largest coded design is bought, and what is left goes to more uniform masks.
+    then comes the largest coded design, and what is left goes to more uniform masks.
 
     Args:
       n: number of features.

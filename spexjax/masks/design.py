@@ -4,6 +4,7 @@ import dataclasses
 import enum
 import json
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +16,15 @@ from spexjax.codes import bch, gf2
 from spexjax.masks.coded import CodedDesign
 from spexjax.masks.permutations import Permutations
 from spexjax.masks.shapley_kernel import SizePlan
+from spexjax.masks.uniform import all_packed
 
 _FORMAT, _VERSION = "spexjax.design", 1
 _ROWS = ("packed", "role", "unit", "held_out")
 _CODED = ("matrices", "shifts", "delays")
 _SETTINGS = ("n", "budget", "max_order", "method", "settings", "seed")
 _UNREADABLE = (ValueError, KeyError, TypeError, IndexError, AttributeError, OverflowError,
-               EOFError, zipfile.BadZipFile)  # fmt: skip
+               EOFError, MemoryError, RuntimeError, zipfile.BadZipFile, zlib.error)  # fmt: skip
+_LARGEST_FILE = 1 << 32
 
 
 class Role(enum.IntEnum):
@@ -55,7 +58,7 @@ class Design:
       packed: uint32 (N, W), the masks.
       role: int8 (N,), a :class:`Role` each.
       unit: int64 (N,); masks with one number (a pair, a group's delay) depend on each other, so
-        that no cross-validation or interval may split them.
+        that no cross-validation may split them.
       held_out: bool (N,), masks that nothing may be fitted to until faithfulness was measured.
       coded: the coded design, if there is one.
       coded_rows: int64 (C · D · 2^b,), the place of each of its masks, in its order, among the N.
@@ -152,8 +155,10 @@ class Design:
         Raises:
           ValueError: if the file is not a design or is inconsistent.
         """
+        if Path(path).stat().st_size > _LARGEST_FILE:
+            raise ValueError(f"{path} is larger than {_LARGEST_FILE} bytes.")
         try:
-            with np.load(path, allow_pickle=False) as file:
+            with Path(path).open("rb") as raw, np.load(raw, allow_pickle=False) as file:
                 arrays = {name: file[name] for name in file.files}
             return _checked(json.loads(str(arrays.pop("head"))), arrays)
         except _UNREADABLE as error:
@@ -183,24 +188,51 @@ def _checked(head: dict[str, Any], arrays: dict[str, np.ndarray]) -> Design:
     if np.any((rows["role"] < 0) | (rows["role"] >= len(Role))):
         raise ValueError("a role is unknown.")
     settings: dict[str, Any] = {name: head[name] for name in _SETTINGS}
-    settings["seed"] = tuple(head["seed"]) if isinstance(head["seed"], list) else head["seed"]
+    settings["seed"] = _seed(head["seed"])
+    if type(head["method"]) is not str or type(head["settings"]) is not str:
+        raise ValueError("method and settings must be texts.")
+    if np.any(rows["role"] == Role.EXHAUSTIVE) and not np.array_equal(packed, all_packed(n)):
+        raise ValueError("the masks are not all masks in order.")
     coded, coded_rows = None, arrays.get("coded_rows")
     if coded_rows is not None:
         parts = {name: jnp.asarray(arrays[name]) for name in _CODED}
         code = bch.make_code(n, head["t"], packed.shape[1])
         coded = CodedDesign(n=jnp.int32(n), code=code, **parts)
+        _check_places(coded_rows, len(packed))
+        parities = bch.parameters(n, head["t"]).parity_bits
+        if coded.num_delays != parities + 1 or coded_rows.shape != (coded.num_masks,):
+            raise ValueError("the coded design is not one of its code.")
         if np.any(np.asarray(coded.packed()) != packed[coded_rows]):
             raise ValueError("the coded masks are not those of their design.")
     sizes = permutations = None
     if "sizes.complete" in arrays:
         sizes = SizePlan(*(arrays[f"sizes.{k}"] for k in SizePlan._fields))
+        if any(part.shape != (n + 1,) for part in sizes):
+            raise ValueError("sizes must have one entry per size of a mask.")
     if "permutations.sets" in arrays:
         lower = sorted(name for name in arrays if name.startswith("permutations.lower."))
         permutations = Permutations(
             lower=tuple(arrays[name] for name in lower),
             **{k: arrays[f"permutations.{k}"] for k in Permutations._fields if k != "lower"},
         )
+        for places in (*permutations.lower, permutations.cubes):
+            _check_places(places, len(packed))
     return Design(
         **rows, coded=coded, coded_rows=coded_rows, sizes=sizes, permutations=permutations,
         **settings,
     )  # fmt: skip
+
+
+def _check_places(places: np.ndarray, count: int) -> None:
+    if places.dtype != np.int64 or np.any((places < 0) | (places >= count)):
+        raise ValueError(f"places of masks must be from 0 to {count - 1}.")
+
+
+def _seed(seed: Any) -> int | tuple[int, ...]:
+    words = seed if isinstance(seed, list) else [seed]
+    most = 2**32 if isinstance(seed, list) else 2**63
+    if len(words) != (2 if isinstance(seed, list) else 1) or any(
+        type(word) is not int or not -most <= word < most for word in words
+    ):
+        raise ValueError(f"seed must be an int, or the two words of a key, got {seed!r}.")
+    return tuple(words) if isinstance(seed, list) else seed

@@ -22,7 +22,7 @@ def sample(
     n: int,
     budget: int,
     max_order: int,
-    held_out: int,
+    held_out: int | None,
     *,
     coded: CodedDesign | None = None,
     own: UInt32[np.ndarray, "rows W"] | None = None,
@@ -39,7 +39,7 @@ def sample(
       n: number of features.
       budget: masks; all 2^n if these are fewer.
       max_order: largest set to be fitted, noted in the design.
-      held_out: uniform masks that nothing may be fitted to.
+      held_out: uniform masks that nothing may be fitted to; all of them if None.
       coded: a coded design; a mask of it that is an end is asked for once.
       own: packed masks, distinct and none of them an end.
       role: of ``own``.
@@ -66,7 +66,9 @@ def sample(
         unit[: len(ends)] = coded.groups * coded.num_delays + np.arange(len(ends))
 
     fresh = (min(budget, 2**n) if n < 63 else budget) - len(first)
-    aside = min(held_out + (held_out % 2 if held_out_pairs else 0), fresh)
+    aside = fresh if held_out is None else min(held_out, fresh)
+    if held_out_pairs:
+        aside = min(aside + aside % 2, fresh)
     in_pairs = 0
     if held_out_pairs:
         in_pairs = fresh
@@ -124,7 +126,7 @@ def uniform(
     if affords_all(n, budget):
         return everything(n, budget, max_order)
     return sample(
-        key, n, budget, max_order, held_out_size(budget), paired=paired,
+        key, n, budget, max_order, held_out_size(budget, n), paired=paired,
         held_out_pairs=held_out_pairs,
     )  # fmt: skip
 

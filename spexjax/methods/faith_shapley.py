@@ -52,7 +52,7 @@ def kernel_design(n: int, budget: int, max_order: int, order: int, name: str, ke
     odd = int((subsets.terms(n, order).sizes % 2).sum())
     paired = own // 2 >= 2 * max(odd, subsets.count(n, order) - odd)
     rows, sizes = shapley_kernel.shapley_masks(key, n, own, paired)
-    aside = budget if len(rows) else held_out_size(budget)
+    aside = None if len(rows) else held_out_size(budget)
     found = sampling.sample(
         key, n, budget, max_order, aside, own=rows, role=Role.SHAPLEY_KERNEL,
         held_out_pairs=paired,

@@ -40,7 +40,7 @@ def design(config: Lime, n: int, budget: int, max_order: int, key: Key) -> Desig
     """All masks if they are to weigh alike and are affordable, else the ends and uniform masks."""
     if config.kernel == "uniform":
         return sampling.uniform(key, n, budget, max_order)
-    return sampling.sample(key, n, budget, max_order, held_out_size(budget))
+    return sampling.sample(key, n, budget, max_order, held_out_size(budget, n))
 
 
 def fit(config: Lime, design: Design, values: Standardised, key: Key) -> Fit:

@@ -25,7 +25,7 @@ class Linear:
 
 def design(config: Linear, n: int, budget: int, max_order: int, key: Key) -> Design:
     """The ends and uniform masks."""
-    return sampling.sample(key, n, budget, max_order, held_out_size(budget))
+    return sampling.sample(key, n, budget, max_order, held_out_size(budget, n))
 
 
 def fit(config: Linear, design: Design, values: Standardised, key: Key) -> Fit:

@@ -52,10 +52,10 @@ def register(name: str, method: Method) -> None:
     """Adds a method, by which name ``explain`` then knows it.
 
     Raises:
-      ValueError: if there is one of this name.
+      ValueError: if there is one of this name or configuration.
     """
-    if name.lower() in METHODS:
-        raise ValueError(f"method {name!r} is registered already.")
+    if name.lower() in METHODS or method.config in [m.config for m in METHODS.values()]:
+        raise ValueError(f"method {name!r}, or its configuration, is registered already.")
     METHODS[name.lower()] = method
 
 
@@ -102,7 +102,7 @@ def resolve(method: Any) -> tuple[str, Any]:
 
 def to_json(config: Any) -> str:
     """A configuration as JSON; :func:`from_json` gives back an equal one."""
-    return json.dumps(dataclasses.asdict(config))
+    return json.dumps(dataclasses.asdict(config), default=lambda x: x.item())  # NumPy numbers
 
 
 def from_json(name: str, settings: str) -> Any:
@@ -114,7 +114,7 @@ def from_json(name: str, settings: str) -> Any:
     config = METHODS[resolve(name)[0]].config
     try:
         return _rebuilt(config, json.loads(settings))
-    except (TypeError, KeyError, AttributeError, json.JSONDecodeError) as error:
+    except (TypeError, KeyError, AttributeError, ValueError, RecursionError) as error:
         raise ValueError(f"settings do not fit method {name!r}: {error!r}.") from error
 
 
@@ -127,7 +127,13 @@ def _rebuilt(kind: Any, value: Any) -> Any:
         inner = typing.get_args(kind)
         each = inner[:1] * len(value) if inner[1:] == (...,) else inner
         return tuple(_rebuilt(k, part) for k, part in zip(each, value, strict=True))
-    if typing.get_origin(kind) in (typing.Union, types.UnionType) and value is not None:
+    if typing.get_origin(kind) in (typing.Union, types.UnionType):
         options = [k for k in typing.get_args(kind) if k is not type(None)]
+        if value is None:
+            return None
         return _rebuilt(options[0], value) if len(options) == 1 else value
+    if kind is float and type(value) is int:
+        return float(value)
+    if kind in (int, float, bool, str) and type(value) is not kind:
+        raise TypeError(f"{value!r} is no {kind.__name__}")
     return value

@@ -55,7 +55,7 @@ def design(config: ShapleyTaylor, n: int, budget: int, max_order: int, key: Key)
         )
     plan = permutations.permutation_masks(key, n, order, own)
     found = sampling.sample(
-        key, n, budget, max_order, budget, own=plan.rows[2:], role=Role.PERMUTATION
+        key, n, budget, max_order, None, own=plan.rows[2:], role=Role.PERMUTATION
     )
     return dataclasses.replace(found, permutations=plan)
 

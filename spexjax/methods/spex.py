@@ -42,12 +42,13 @@ class Spex:
         for name, value, least in (("b", self.b, 0), ("t", self.t, 1), ("groups", self.groups, 1)):
             if value is not None and (type(value) is not int or value < least):
                 raise ValueError(f"{name} must be an int from {least}, got {value!r}.")
-        # One place for the decoder: ``peel`` decides, and both fields say the same.
-        peel = self.peel
-        if self.decoder is not None:
-            peel = dataclasses.replace(peel, decoder=self.decoder)
-        object.__setattr__(self, "peel", peel)
-        object.__setattr__(self, "decoder", peel.decoder)
+        if self.decoder == "soft" and self.peel.decoder == "hard":
+            raise ValueError("decoder is 'soft' and peel.decoder 'hard': name one of them.")
+
+    @property
+    def search(self) -> PeelConfig:
+        """``peel`` with the decoder that was asked for; the one place that decides."""
+        return dataclasses.replace(self.peel, decoder=self.decoder or self.peel.decoder)
 
 
 def design(config: Spex, n: int, budget: int, max_order: int, key: Key) -> Design:
@@ -75,4 +76,4 @@ def fit(config: Spex, design: Design, values: Standardised, key: Key) -> Fit:
     """Decodes the sets in every fold, and fits them to all values."""
     if design.exhaustive:
         return exact.fit(exact.Exact(), design, values, key)
-    return sets.fit(design, values, key, config.peel, shared_support=config.shared_support)
+    return sets.fit(design, values, key, config.search, shared_support=config.shared_support)

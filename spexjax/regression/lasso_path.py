@@ -158,7 +158,7 @@ def solve_block(
             w=new,
             start=new,
             slope=slope,
-            errors=jnp.einsum("fbn,fn->bf", residual[:F] ** 2, held_out),
+            errors=jnp.einsum("fbn,fn->bf", residual[:F] ** 2, held_out, precision="highest"),
             gap=jnp.max(violation(new, slope, levels), axis=-1),
             iterations=state.iterations + iterations,
             rounds=state.rounds + 1,

@@ -107,7 +107,7 @@ def ridge_cv(
         strengths = jnp.sort(strengths, descending=True)
         w, info = _strengths(design, y, strengths, tol=path_tol, max_iter=max_iter)
         residual = design.lanes.residual(y, w)[:-1]
-        fold_errors = jnp.einsum("fan,fn->af", residual**2, design.held_out)
+        fold_errors = jnp.einsum("fan,fn->af", residual**2, design.held_out, precision="highest")
         errors = design.mean_error(fold_errors)
         strength = strengths[jnp.argmin(errors)]
         w, final = _refined(design, y, strength, tol=tol, max_iter=max_iter)

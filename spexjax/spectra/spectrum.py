@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int32, UInt32
 
 from spexjax.codes import gf2
+from spexjax.spectra.transforms import fwht
 from spexjax.typing import Array, ArrayLike
 
 _ROWS_AT_ONCE = 64
@@ -153,6 +154,17 @@ class Spectrum:
         if len(np.unique(supports, axis=0)) < len(supports):
             raise ValueError("terms must be distinct sets; one occurs in two orders.")
         return from_terms(supports, np.fromiter(terms.values(), np.float32, len(terms)), n)
+
+
+def at_all_masks(spectrum: Spectrum) -> Float[Array, "2**n *K"]:
+    """The values at all 2^n masks, by one transform; mask m is at place m. For n ≤ 30."""
+    place = jnp.asarray(spectrum.supports)[..., 0]
+    F = jnp.where(spectrum.valid, spectrum.coefficients, jnp.float32(0.0))
+    tables = jnp.zeros((*F.shape[:-1], 2**spectrum.num_features), jnp.float32)
+    if place.ndim == 1:
+        return fwht(tables.at[..., place].add(F)).T
+    rows = jnp.arange(len(F), dtype=jnp.int32)[:, None]
+    return fwht(tables.at[rows, place].add(F)).T
 
 
 def from_terms(

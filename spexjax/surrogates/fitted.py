@@ -10,10 +10,12 @@ from jaxtyping import Bool, Float, Int, UInt32
 
 from spexjax.decoding.peeling import Info
 from spexjax.masks.design import Design
+from spexjax.regression.scaling import unit
 from spexjax.spectra.spectrum import Spectrum
 from spexjax.typing import Array, ArrayLike
 
-_ROUNDING = 16 * float(np.finfo(np.float64).eps)
+# In units of the last place: values that differ by no more are a constant.
+_ROUNDING = 4.0
 
 
 class Standardised(NamedTuple):
@@ -21,7 +23,8 @@ class Standardised(NamedTuple):
 
     Attributes:
       values: float32 (N, K), on the device if f's were.
-      level, spread: float64 (K,); f = level + spread · values. A constant has spread 1.
+      level, spread: float64 (K,); f = level + spread · values. A constant has spread 0. Where only
+        the masks held out differ, the spread is that of all.
       scalar: whether f returned (N,); K is then 1.
     """
 
@@ -41,9 +44,11 @@ def standardise(values: Float[ArrayLike, "N *K"], fitted: Bool[np.ndarray, "N"])
     scalar = values.ndim == 1
     weights = fitted if fitted.any() else np.ones(len(fitted), bool)
     if isinstance(values, jax.Array):
-        z, parts, spread = _on_device(values.reshape(len(weights), -1), jnp.asarray(weights))
-        level = np.asarray(parts, float).sum(axis=0)
-        return Standardised(z, level, np.asarray(spread, float), scalar)
+        z, parts, spread, factor = _on_device(
+            values.reshape(len(weights), -1), jnp.asarray(weights)
+        )
+        level = float(factor) * np.asarray(parts, float).sum(axis=0)
+        return Standardised(z, level, float(factor) * np.asarray(spread, float), scalar)
     table = np.asarray(values, np.float64).reshape(len(weights), -1)
     start = table[np.argmax(weights)]
     shifted = table - start
@@ -52,47 +57,55 @@ def standardise(values: Float[ArrayLike, "N *K"], fitted: Bool[np.ndarray, "N"])
     mean = shifted[weights].mean(axis=0)
     shifted -= mean
     deviation = np.sqrt(np.mean(shifted[weights] ** 2, axis=0))
-    constant = deviation * size <= _ROUNDING * np.abs(start)
-    deviation = np.where(constant, 1.0, deviation)
-    spread = np.where(constant, 1.0, deviation * size)
+    rounding = _ROUNDING * float(np.finfo(np.result_type(values, np.float32)).eps) * np.abs(start)
+    deviation = np.where(deviation * size > rounding, deviation, 1.0)
+    constant = size <= rounding
     z = np.where(constant, 0.0, shifted / deviation).astype(np.float32)
-    return Standardised(z, start + mean * size, spread, scalar)
+    return Standardised(z, start + mean * size, np.where(constant, 0.0, deviation * size), scalar)
 
 
 @jax.jit
 def _on_device(
     values: Float[Array, "N K"], weights: Bool[Array, "N"]
-) -> tuple[Float[Array, "N K"], Float[Array, "2 K"], Float[Array, "K"]]:
-    """The same in float32; the level as two numbers to be added in float64."""
-    values = values.astype(jnp.float32)
+) -> tuple[Float[Array, "N K"], Float[Array, "2 K"], Float[Array, "K"], Float[Array, ""]]:
+    """The same on the device, in float64 where the values are.
+
+    Level (two numbers, to be added in float64) and spread are in units of the last result, a power
+    of two that keeps sums and reciprocals within float32.
+    """
+    dtype = jnp.float64 if values.dtype == jnp.float64 else jnp.float32
+    values = values.astype(dtype)
+    factor = jnp.clip(unit(jnp.max(jnp.abs(values))), 2.0**-100, 2.0**100)
+    values = values / factor
     start = values[jnp.argmax(weights)]
     shifted = values - start
     size = jnp.max(jnp.abs(shifted), axis=0)
-    shifted = shifted / jnp.where(size > 0.0, size, jnp.float32(1.0))
-    share = weights.astype(jnp.float32) / jnp.sum(weights, dtype=jnp.float32)
+    shifted = shifted / jnp.where(size > 0, size, jnp.ones_like(size))
+    share = weights.astype(dtype) / jnp.sum(weights, dtype=dtype)
     mean = jnp.matmul(share, shifted, precision="highest")
     shifted = shifted - mean
     deviation = jnp.sqrt(jnp.matmul(share, shifted**2, precision="highest"))
-    constant = deviation <= 0.0
-    deviation = jnp.where(constant, jnp.float32(1.0), deviation)
-    spread = jnp.where(constant, jnp.float32(1.0), deviation * size)
-    z = jnp.where(constant, jnp.float32(0.0), shifted / deviation)
-    return z, jnp.stack([start, mean * size]), spread
+    rounding = _ROUNDING * jnp.finfo(dtype).eps * jnp.abs(start)
+    deviation = jnp.where(deviation * size > rounding, deviation, jnp.ones_like(deviation))
+    constant = size <= rounding
+    z = jnp.where(constant, jnp.zeros_like(shifted), shifted / deviation)
+    spread = jnp.where(constant, jnp.zeros_like(size), deviation * size)
+    return z.astype(jnp.float32), jnp.stack([start, mean * size]), spread, factor
 
 
 class Done(enum.Enum):
-    """What a method did."""
+    """What a method did; the value is what ``Explanation.method`` says instead of its own name."""
 
-    AS_ASKED = enum.auto()
-    EXACT = enum.auto()
+    AS_ASKED = None
+    EXACT = "exact"
     """All masks were affordable."""
-    LINEAR = enum.auto()
+    LINEAR = "linear"
     """Single inputs only: cross-validation found that sets do not help, or none were allowed."""
-    SPEX = enum.auto()
+    SPEX = "spex"
     """Only decoded sets were worth fitting."""
-    PAPER = enum.auto()
+    PAPER = "proxyspex-paper"
     """ProxySPEX as published, on LightGBM's trees."""
-    PAPER_DEPTH_6 = enum.auto()
+    PAPER_DEPTH_6 = "proxyspex-paper-depth6"
     """ProxySPEX as published, on trees of at most six levels."""
 
 
@@ -101,7 +114,7 @@ class Fit(NamedTuple):
 
     Attributes:
       tested: fitted without the held-out masks, so that these may measure it.
-      surrogate: the same support, fitted with them.
+      surrogate: the same support, the empty set in it, fitted with them.
       done: what was done.
       info: diagnostics of a search, if there was one.
     """

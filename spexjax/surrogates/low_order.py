@@ -133,8 +133,8 @@ def _constrained(p: Padded, y, weights, ends):
         weights=jnp.concatenate([weights, weights]),
         valid=p.valid,
     )
-    w = fit.coefficients - spread.T @ (halves @ fit.coefficients)
-    return w + spread.T @ level
+    halved = regression.matmul(halves, fit.coefficients)
+    return fit.coefficients + regression.matmul(spread.T, level - halved)
 
 
 def lasso(design: Design, values: Standardised, sets: Terms) -> Fit:

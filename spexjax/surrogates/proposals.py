@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float, Int, Int32
 
-from spexjax.regression import ridge_solve
+from spexjax.regression import matmul, ridge_solve
 from spexjax.trees import ensemble, fourier
 from spexjax.trees.boosting import BoostConfig, Trees
 from spexjax.typing import Array, ArrayLike, Key
@@ -157,26 +157,22 @@ def _linear(
     train = jnp.concatenate([counts - held_out, counts[None]])
     size = jnp.maximum(jnp.sum(train, axis=1, keepdims=True), 1.0)
     values = jnp.where(fold >= 0, values, 0.0)
-    centred = train * (values - (train @ values)[:, None] / size)
+    centred = train * (values - matmul(train, values)[:, None] / size)
     present = jnp.any((signs < 0) & (fold >= 0)[:, None], axis=0)
 
     def product(w: Array) -> Array:
-        fitted = train * _matmul(w, signs.T)
+        fitted = train * matmul(w, signs.T)
         fitted = fitted - train * jnp.sum(fitted, axis=1, keepdims=True) / size
-        return _matmul(fitted, signs) / size
+        return matmul(fitted, signs) / size
 
     features = jnp.maximum(jnp.sum(present, dtype=jnp.float32), 1.0)
     strength = _RIDGE_ROWS * features / size[:, 0]
     w, _ = ridge_solve(
-        product, _matmul(centred, signs) / size, strength, mask=present, tol=1e-4, max_iter=50
+        product, matmul(centred, signs) / size, strength, mask=present, tol=1e-4, max_iter=50
     )
-    residual = train * (centred - _matmul(w, signs.T))
+    residual = train * (centred - matmul(w, signs.T))
     residual = residual - train * jnp.sum(residual, axis=1, keepdims=True) / size
     return w, residual / size
-
-
-def _matmul(a: Array, b: Array) -> Array:
-    return jnp.matmul(a, b, precision="highest")
 
 
 @partial(jax.jit, static_argnames="count")
@@ -198,7 +194,7 @@ def _screen(
         rank = jnp.where(jnp.arange(n_pad) < n, jnp.abs(w) if n_pad > width else 1.0, -1.0)
         chosen = jnp.sort(jnp.argsort(-rank, stable=True)[:width])
         columns = signs[:, chosen]
-        meet = jnp.abs(_matmul((columns * r[:, None]).T, columns))
+        meet = jnp.abs(matmul((columns * r[:, None]).T, columns))
         upper = (place[:, None] < place) & (chosen < n)
         _, best = jax.lax.top_k(jnp.where(upper, meet, -1.0).ravel(), count)
         return jnp.stack([chosen[best // width], chosen[best % width]], axis=1)

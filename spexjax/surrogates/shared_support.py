@@ -33,7 +33,8 @@ from spexjax.typing import Array, Key
 
 DIRECTIONS = 8
 SIZES = (0, 32, 96, 256, 512, 896)
-"""Sets of the trees that are tried."""
+"""Sets of the trees that are tried; as many as ``auto`` proposes for one output."""
+_LEAST_WEIGHT = 1e-15
 _OUTPUTS_AT_ONCE = 64
 
 
@@ -50,7 +51,9 @@ def fit(
       key: of the trees.
     """
     n, n_pad, coded = design.n, gf2.num_words(design.n) * gf2.WORD, design.coded
-    weight = (values.spread / values.spread.max()).astype(np.float32)
+    # Outputs so small that their squares would vanish beside the largest count alike.
+    largest = max(values.spread.max(), np.finfo(float).tiny)
+    weight = np.clip(values.spread / largest, _LEAST_WEIGHT, 1.0).astype(np.float32)
     data = folds.data_of(design, jnp.asarray(values.values) * weight)
     given, info = folds.decoded_sets(coded, data, peel, design.max_order, shared=True)
     basis = _directions(data)

@@ -145,12 +145,12 @@ def boost(data: Data, key: Key, settings: Settings, deepest: int, most_trees: in
     F, L = held_out.shape[0], train.shape[0]
     T, R = most_trees, settings.rates.shape[0]
     rate = jnp.asarray(settings.rates)[:, None, None]
-    base = (train @ values) / jnp.maximum(jnp.sum(train, axis=1), 1.0)
+    base = jnp.matmul(train, values, precision="highest") / jnp.maximum(jnp.sum(train, axis=1), 1.0)
     tested = jnp.maximum(jnp.sum(held_out), 1.0)
 
     def error(predictions: Array) -> Array:
         residual = (values - predictions[:, :F]) ** 2
-        return jnp.einsum("rfn,fn->r", residual, held_out) / tested
+        return jnp.einsum("rfn,fn->r", residual, held_out, precision="highest") / tested
 
     def unfinished(state: _State) -> Array:
         best = jnp.argmin(state.errors, axis=0).astype(jnp.int32)

@@ -202,6 +202,53 @@ def test_files_that_are_no_designs_are_refused(what, tmp_path):
         sx.Design.load(path)
 
 
+def test_damaged_files_are_refused(tmp_path):
+    """Flipped bits and cut ends: an error of one kind, or a design that is as consistent."""
+    path, rng = tmp_path / "design.npz", np.random.default_rng(0)
+    refused = 0
+    for method in (sx.Spex(t=2), "kernelshap", "shapley-taylor"):
+        sx.design(12, budget=400, method=method, max_order=2, seed=1).save(path)
+        whole = path.read_bytes()
+        for _ in range(40):
+            damaged = bytearray(whole)
+            for place in rng.integers(0, len(damaged), rng.integers(1, 4)):
+                damaged[place] ^= 1 << int(rng.integers(8))
+            path.write_bytes(damaged[: rng.integers(1, len(damaged))] if rng.random() < 0.2
+                             else damaged)  # fmt: skip
+            try:
+                sx.Design.load(path)
+            except ValueError:
+                refused += 1
+    assert refused > 60
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"seed": [1, 2, 3]}, {"seed": 2**80}, {"seed": "x"}, {"n": 0}, {"settings": 3}, {"t": 3}],
+)
+def test_hostile_heads_are_refused(changes, tmp_path):
+    path = tmp_path / "design.npz"
+    sx.design(40, budget=400, method=sx.Spex(t=2), seed=1).save(path)
+    with np.load(path) as file:
+        arrays = dict(file)
+    arrays["head"] = np.array(json.dumps(json.loads(str(arrays["head"])) | changes))
+    np.savez(path, **arrays)
+    with pytest.raises(ValueError, match="is not a design"):
+        sx.Design.load(path)
+
+
+def test_all_masks_must_be_all(tmp_path):
+    path = tmp_path / "design.npz"
+    sx.design(6, budget=64).save(path)
+    with np.load(path) as file:
+        arrays = dict(file)
+    for rows in (slice(32), slice(None, None, -1)):
+        changed = {k: v if k == "head" else v[rows] for k, v in arrays.items()}
+        np.savez(path, **changed)
+        with pytest.raises(ValueError, match="not all masks in order"):
+            sx.Design.load(path)
+
+
 @pytest.mark.parametrize(
     "values,message",
     [

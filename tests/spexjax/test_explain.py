@@ -1,5 +1,6 @@
 """``explain`` from end to end."""
 
+import dataclasses
 import os
 import subprocess
 import sys
@@ -295,9 +296,12 @@ def test_the_hard_decoder_and_other_settings_run():
 
 
 def test_one_place_for_the_decoder():
-    assert Spex(peel=PeelConfig(decoder="hard")).decoder == "hard"
-    assert Spex(decoder="hard").peel.decoder == "hard"
-    assert Spex() == Spex(decoder="soft")
+    hard = PeelConfig(decoder="hard")
+    assert Spex(peel=hard).search == Spex(decoder="hard").search == hard
+    assert dataclasses.replace(Spex(), peel=hard).search == hard
+    assert Spex().search.decoder == "soft"
+    with pytest.raises(ValueError, match="name one of them"):
+        Spex(decoder="soft", peel=hard)
     hard = [Spex(t=5, decoder="hard"), Spex(t=5, peel=PeelConfig(decoder="hard"))]
     f = Counted(planted(12), sigma=0.5)
     design = sx.design(N_FEATURES, budget=smallest_budget(), method=hard[0])

@@ -60,11 +60,19 @@ def imported(path):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path} imports relatively"
-            names = [f"{node.module}.{alias.name}" for alias in node.names] + [node.module]
-        for name in names:
-            if name.startswith("spexjax."):
-                below = name.removeprefix("spexjax.")
-                yield from (m for m in (below, f"{below}.__init__") if m in MODULES)
+            # What is no module comes from the package itself.
+            below = [f"{node.module}.{alias.name}" for alias in node.names]
+            names = [n if known(n) else node.module for n in below]
+        yield from filter(None, map(known, names))
+
+
+def known(name):
+    """The module of the core that a dotted name is, or None."""
+    if name == "spexjax":
+        return "__init__"
+    below = name.removeprefix("spexjax.")
+    found = [m for m in (below, f"{below}.__init__") if name != below and m in MODULES]
+    return found[0] if found else None
 
 
 GRAPH = {name: set(imported(path)) - {name} for name, path in MODULES.items()}
@@ -90,7 +98,7 @@ def test_imports_go_down(name):
 
 
 def test_no_module_imports_itself_by_way_of_others():
-    graph = {m: {o for o in others if not o.endswith("__init__")} for m, others in GRAPH.items()}
+    graph = GRAPH
     done, path = set(), []
 
     def visit(module):
@@ -105,6 +113,15 @@ def test_no_module_imports_itself_by_way_of_others():
 
     for module in graph:
         visit(module)
+
+
+def test_nothing_of_the_core_is_imported_inside_a_function():
+    for module, path in MODULES.items():
+        for function in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+                for node in ast.walk(function):
+                    if isinstance(node, ast.ImportFrom):
+                        assert not node.module.startswith("spexjax"), f"{module}:{node.lineno}"
 
 
 def test_rooms_have_a_charter():

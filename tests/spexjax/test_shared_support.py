@@ -140,6 +140,24 @@ def test_outputs_count_by_their_energy():
     assert e[69].spectrum.to_dict()[(2,)] == pytest.approx(-weights[1, 69] / 2, rel=0.05)
 
 
+@pytest.mark.parametrize("scale", [1e-25, 1.0, 1e20])
+def test_constant_and_tiny_outputs_disturb_nothing(scale):
+    rng = np.random.default_rng(6)
+    weights = rng.standard_normal((3, 70))
+
+    def some(bits):
+        parts = [bits[:, [0, 1]].all(1), bits[:, [4, 5, 6]].all(1), bits[:, 2]]
+        values = scale * (np.stack(parts, axis=1) @ weights)
+        values[:, 3] = 7.0 * scale
+        values[:, 5] *= 1e-9
+        return values
+
+    e = explain(some, N_FEATURES, budget=BUDGET, method=CONFIG)
+    assert e.method == "proxyspex"
+    assert np.min(e.faithfulness) > 0.9 and e.faithfulness[3] == 1
+    assert float(e[3].level) == pytest.approx(7.0 * scale)
+
+
 def test_sets_of_one_input_are_said_to_be_linear():
     def f(bits):
         return bits.astype(float)[:, :2]
