@@ -44,14 +44,13 @@ def standardise(values: Float[ArrayLike, "N *K"], fitted: Bool[np.ndarray, "N"])
     scalar = values.ndim == 1
     weights = fitted if fitted.any() else np.ones(len(fitted), bool)
     if isinstance(values, jax.Array):
-        z, parts, spread, factor = _on_device(
-            values.reshape(len(weights), -1), jnp.asarray(weights)
-        )
-        level = float(factor) * np.asarray(parts, float).sum(axis=0)
-        return Standardised(z, level, float(factor) * np.asarray(spread, float), scalar)
-    table = np.asarray(values, np.float64).reshape(len(weights), -1)
-    start = table[np.argmax(weights)]
-    shifted = table - start
+        table = values.reshape(len(weights), -1)
+        z, *rest = _on_device(table, jnp.asarray(weights))
+        parts, spread, factor = (np.asarray(x, float) for x in rest)
+        return Standardised(z, factor * parts.sum(axis=0), factor * spread, scalar)
+    host = np.asarray(values, np.float64).reshape(len(weights), -1)
+    start = host[np.argmax(weights)]
+    shifted = host - start
     size = np.abs(shifted).max(axis=0, initial=0.0)
     shifted = shifted / np.where(size > 0, size, 1.0)
     mean = shifted[weights].mean(axis=0)
@@ -67,15 +66,15 @@ def standardise(values: Float[ArrayLike, "N *K"], fitted: Bool[np.ndarray, "N"])
 @jax.jit
 def _on_device(
     values: Float[Array, "N K"], weights: Bool[Array, "N"]
-) -> tuple[Float[Array, "N K"], Float[Array, "2 K"], Float[Array, "K"], Float[Array, ""]]:
+) -> tuple[Float[Array, "N K"], Float[Array, "2 K"], Float[Array, "K"], Float[Array, "K"]]:
     """The same on the device, in float64 where the values are.
 
-    Level (two numbers, to be added in float64) and spread are in units of the last result, a power
-    of two that keeps sums and reciprocals within float32.
+    Level (two numbers, to be added in float64) and spread are in units of the last result, powers
+    of two that keep sums and reciprocals within float32.
     """
     dtype = jnp.float64 if values.dtype == jnp.float64 else jnp.float32
     values = values.astype(dtype)
-    factor = jnp.clip(unit(jnp.max(jnp.abs(values))), 2.0**-100, 2.0**100)
+    factor = jnp.clip(unit(jnp.max(jnp.abs(values), axis=0)), 2.0**-100, 2.0**100)
     values = values / factor
     start = values[jnp.argmax(weights)]
     shifted = values - start
