@@ -27,11 +27,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from spexjax.models import weights
-from spexjax.models.classifier import TextClassifier, load_classifier
-from spexjax.models.distilbert import Config, init_params
-from spexjax.models.masking import row_lengths
-from spexjax.models.parallel import TextValue, value_function
+from spexjax.models.bert import weights
+from spexjax.models.bert.classifier import TextClassifier, load_classifier
+from spexjax.models.bert.model import Config, init_params
+from spexjax.models.text.masking import row_lengths
+from spexjax.models.values.text import TextValue, value_function
 
 GEOMETRIES: dict[str, dict[str, Any]] = {
     "base": {},

@@ -28,9 +28,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from spexjax.models.llama import Llama, LlamaConfig, RopeScaling, init_params, unembed
-from spexjax.models.llama_weights import read_llama_config, save_llama
-from spexjax.models.quantize import bytes_of, quantize
+from spexjax.models.llama.model import Llama, LlamaConfig, RopeScaling, init_params, unembed
+from spexjax.models.llama.quantize import bytes_of, quantize
+from spexjax.models.llama.weights import read_llama_config, save_llama
 from spexjax.typing import Array
 
 GEOMETRIES: dict[str, LlamaConfig] = {

@@ -77,8 +77,8 @@ def forest_cases() -> Iterator[Case]:
 
 def text_cases(data: Path | None, per_size: int, store: Store | None) -> Iterator[Case]:
     """``per_size`` texts of every range of lengths, under the sentiment model of the package."""
-    from spexjax.models.classifier import load_classifier
-    from spexjax.models.parallel import value_function
+    from spexjax.models.bert.classifier import load_classifier
+    from spexjax.models.values.text import value_function
 
     pool = texts_of.own_texts() if data is None else texts_of.read_folder(data)
     model = load_classifier()

@@ -27,8 +27,8 @@ from spexjax.spectra.spectrum import Spectrum
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from spexjax.models.head_value import Asked, HeadValue
-    from spexjax.models.language import LanguageModel
+    from spexjax.models.llama.language import LanguageModel
+    from spexjax.models.values.components import Asked, HeadValue
 
 METHODS = ("spex", "proxyspex", "lasso", "random")
 _SENTENCES = 8  # of the two-hop model's questions
@@ -73,8 +73,8 @@ def run(config: Config) -> Result:
     Raises:
       ValueError: if a method is unknown, or there are no questions left to test on.
     """
-    from spexjax.models.head_value import head_value
-    from spexjax.models.language import load_language_model
+    from spexjax.models.llama.language import load_language_model
+    from spexjax.models.values.components import head_value
 
     unknown = set(config.methods) - set(METHODS)
     if unknown:
@@ -207,8 +207,8 @@ def _accuracy(right: "list[HeadValue]", kept: np.ndarray) -> float:
 
 def _two_hop() -> "Iterator[Asked]":
     """One- and two-hop questions in turn, whose facts the embedded model was not trained on."""
-    from spexjax.models.head_value import Asked
     from spexjax.models.mini.facts import held_out_examples
+    from spexjax.models.values.components import Asked
 
     one, two = held_out_examples(0, _SENTENCES, 1), held_out_examples(0, _SENTENCES, 2)
     for pair in zip(one, two, strict=False):
@@ -218,8 +218,8 @@ def _two_hop() -> "Iterator[Asked]":
 
 def _mmlu(config: Config, model: "LanguageModel", split) -> "Iterator[Asked]":
     from spexjax.experiments.mmlu import LETTERS
-    from spexjax.models.head_value import Asked
-    from spexjax.models.prompts import multiple_choice, prompt
+    from spexjax.models.llama.prompts import multiple_choice, prompt
+    from spexjax.models.values.components import Asked
 
     for one in datasets.load_mmlu(config.data, split, config.subjects):
         text = prompt(

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from spexjax.experiments.tasks import Item, TaskConfig, chosen
-from spexjax.models.spans import Span
+from spexjax.models.text.spans import Span
 
 if TYPE_CHECKING:
-    from spexjax.models.language import LanguageModel
-    from spexjax.models.language_value import LanguageValue
+    from spexjax.models.llama.language import LanguageModel
+    from spexjax.models.values.language import LanguageValue
 
 SIZES = ((8, 15), (16, 31), (32, 63), (64, 127), (128, 255), (256, 511))
 GROUPS = tuple(f"{low}-{high}" for low, high in SIZES)
@@ -44,7 +44,7 @@ def language_model(config: TaskConfig) -> "LanguageModel":
     Raises:
       ValueError: if none is named: the embedded model knows only the words of its own questions.
     """
-    from spexjax.models.language import load_language_model
+    from spexjax.models.llama.language import load_language_model
 
     if config.model is None:
         raise ValueError(

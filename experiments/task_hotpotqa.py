@@ -15,7 +15,7 @@ from spexjax.experiments.tasks import Item, TaskConfig
 
 def items(config: TaskConfig) -> Iterator[Item]:
     """Questions of every group of lengths."""
-    from spexjax.models.language_value import language_value, mask_token
+    from spexjax.models.values.language import language_value, mask_token
 
     model = questions.language_model(config)
     found = [question(e) for e in datasets.load_hotpotqa(config.data)]

@@ -14,8 +14,8 @@ from spexjax.experiments.tasks import Item, TaskConfig
 
 def items(config: TaskConfig) -> Iterator[Item]:
     """Riddles of every group of lengths."""
-    from spexjax.models.language_value import language_value, mask_token
-    from spexjax.models.spans import words
+    from spexjax.models.text.spans import words
+    from spexjax.models.values.language import language_value, mask_token
 
     model = questions.language_model(config)
     found = [

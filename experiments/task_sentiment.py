@@ -16,9 +16,9 @@ from spexjax.experiments.texts import GROUPS as GROUPS
 
 def items(config: TaskConfig) -> Iterator[Item]:
     """Texts of every group: single ones first, then joined ones."""
-    from spexjax.models.classifier import load_classifier
-    from spexjax.models.masking import split_text
-    from spexjax.models.parallel import value_function
+    from spexjax.models.bert.classifier import load_classifier
+    from spexjax.models.text.masking import split_text
+    from spexjax.models.values.text import value_function
 
     pool = texts.read_folder(config.data) if config.data else texts.own_texts()
     model = load_classifier(config.model)

@@ -9,9 +9,9 @@ left out: what supports a wrong answer is not known.
 from collections.abc import Iterator
 
 from spexjax.experiments.tasks import Item, TaskConfig, chosen
-from spexjax.models.language import load_language_model
-from spexjax.models.language_value import language_value
+from spexjax.models.llama.language import load_language_model
 from spexjax.models.mini.facts import held_out_examples
+from spexjax.models.values.language import language_value
 
 GROUPS = ("8", "12", "16", "24", "32")
 

@@ -43,13 +43,13 @@ def test_the_python_blocks_run_and_print_what_stands_below(
 
 
 def test_the_first_command(tmp_path, monkeypatch, capsys):
-    from spexjax.models.cli import main
+    from spexjax.models.cli.main import main
 
     command, output = re.search(
         r"^```\npip install -e \. && spexjax explain \"(.*?)\"\n```\s+^```\n(.*?)^```",
         README, re.M | re.S,
     ).groups()  # fmt: skip
-    monkeypatch.setattr("spexjax.models.cli.use_compilation_cache", lambda jax: None)
+    monkeypatch.setattr("spexjax.models.cli.main.use_compilation_cache", lambda jax: None)
     monkeypatch.chdir(tmp_path)
     assert main(["explain", command]) == 0
     found, shown = (

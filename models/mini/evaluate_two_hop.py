@@ -13,10 +13,10 @@ from typing import NamedTuple
 
 from spexjax.explain import explain
 from spexjax.explanation import Explanation
-from spexjax.models.language import LanguageModel, load_language_model
-from spexjax.models.language_value import language_value
+from spexjax.models.llama.language import LanguageModel, load_language_model
 from spexjax.models.mini.facts import held_out_examples
 from spexjax.models.mini.train_two_hop import accuracy
+from spexjax.models.values.language import language_value
 
 
 class Pairs(NamedTuple):

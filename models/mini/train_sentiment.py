@@ -22,9 +22,9 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from spexjax.models import weights
-from spexjax.models.classifier import load_classifier
-from spexjax.models.distilbert import Classifier, Config, apply, init_params
+from spexjax.models.bert import weights
+from spexjax.models.bert.classifier import load_classifier
+from spexjax.models.bert.model import Classifier, Config, apply, init_params
 from spexjax.models.mini import data
 from spexjax.models.mini.batches import Rows, batches, encode, padded_length, to_rows, windows
 from spexjax.models.mini.vocabulary import save_tokenizer, train_tokenizer

@@ -34,8 +34,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from spexjax.models.llama import Llama, LlamaConfig, init_params, rotary, unembed
-from spexjax.models.llama_weights import save_llama
+from spexjax.models.llama.model import Llama, LlamaConfig, init_params, rotary, unembed
+from spexjax.models.llama.weights import save_llama
 from spexjax.models.mini.facts import BOS, EOS, PAD, VOCABULARY, held_out_examples
 from spexjax.models.mini.word_level import save_word_tokenizer, word_tokenizer
 from spexjax.models.mini.worlds import Batch, context_length, draw_batch

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from spexjax.experiments import bench_inference
-from spexjax.models.parallel import value_function
+from spexjax.models.values.text import value_function
 
 
 def test_table(capsys, monkeypatch):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from spexjax.experiments import bench_inference, bench_llama
-from spexjax.models.llama import Llama, LlamaConfig, init_params, unembed
+from spexjax.models.llama.model import Llama, LlamaConfig, init_params, unembed
 
 TINY = LlamaConfig(
     vocab_size=40, dim=64, n_layers=1, n_heads=2, n_kv_heads=1, head_dim=8, hidden_dim=64,

@@ -10,8 +10,8 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from spexjax.experiments import pruning, questions, task_hotpotqa, tasks
 from spexjax.experiments.hotpotqa import Example, Paragraph
 from spexjax.experiments.tasks import TaskConfig
-from spexjax.models.llama import LlamaConfig, init_params
-from spexjax.models.llama_weights import save_llama
+from spexjax.models.llama.model import LlamaConfig, init_params
+from spexjax.models.llama.weights import save_llama
 
 EXAMPLE = Example(
     "one", "Where does Ann live ?", "Brno", "bridge", "easy",

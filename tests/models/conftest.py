@@ -4,8 +4,8 @@ import jax
 import numpy as np
 import pytest
 
-from spexjax.models.classifier import TextClassifier
-from spexjax.models.distilbert import Config, init_params
+from spexjax.models.bert.classifier import TextClassifier
+from spexjax.models.bert.model import Config, init_params
 from spexjax.models.mini.vocabulary import train_tokenizer
 
 SENTENCES = [

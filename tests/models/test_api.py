@@ -14,8 +14,8 @@ from fake_endpoint import FakeEndpoint, log_odds
 
 from spexjax import values
 from spexjax.explain import explain
-from spexjax.models import endpoint as endpoint_module
-from spexjax.models.api import (
+from spexjax.models.api import client as endpoint_module
+from spexjax.models.api.value import (
     AnswerLogprob,
     ApiError,
     Endpoint,

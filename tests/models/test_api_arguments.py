@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from fake_endpoint import FakeEndpoint
 
-from spexjax.models import api_arguments
-from spexjax.models.api import AnswerLogprob, LogOdds, SampledShare
+from spexjax.models.api.value import AnswerLogprob, LogOdds, SampledShare
+from spexjax.models.cli import api_arguments
 
 
 def parse(*options, **other):
@@ -80,9 +80,9 @@ def test_the_options_reach_the_endpoint():
 
 
 def test_the_command_with_an_endpoint(tmp_path, monkeypatch, capsys):
-    from spexjax.models.cli import main
+    from spexjax.models.cli.main import main
 
-    monkeypatch.setattr("spexjax.models.cli.use_compilation_cache", lambda jax: None)
+    monkeypatch.setattr("spexjax.models.cli.main.use_compilation_cache", lambda jax: None)
     monkeypatch.setenv("OPENAI_API_KEY", "sk-very-secret-0123456789")
     monkeypatch.chdir(tmp_path)
     with FakeEndpoint(key="sk-very-secret-0123456789") as server:

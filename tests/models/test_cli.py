@@ -10,9 +10,9 @@ import jax
 import numpy as np
 import pytest
 
-from spexjax.models import weights
-from spexjax.models.cli import main
-from spexjax.models.table import feature_labels
+from spexjax.models.bert import weights
+from spexjax.models.cli.main import main
+from spexjax.models.cli.table import feature_labels
 
 TEXT = "Her acting never fails to impress"
 
@@ -69,8 +69,8 @@ def test_the_first_line_of_the_manual(capsys, tmp_path):
 
 
 def test_values_are_those_of_the_definition(capsys, folder):
-    from spexjax.models.classifier import load_classifier
-    from spexjax.models.parallel import value_function
+    from spexjax.models.bert.classifier import load_classifier
+    from spexjax.models.values.text import value_function
 
     code, printed, _ = run(capsys, "bad acting, bad", "--model", folder, "--index", "BV",
                            "--order", 1, "--score", "margin", "--label", "negative")  # fmt: skip

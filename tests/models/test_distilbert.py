@@ -9,8 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from spexjax.models import weights
-from spexjax.models.distilbert import (
+from spexjax.models.bert import weights
+from spexjax.models.bert.model import (
     Classifier,
     Config,
     Encoder,

@@ -16,7 +16,7 @@ from spexjax.models.mini.facts import (
 )
 from spexjax.models.mini.word_level import word_tokenizer
 from spexjax.models.mini.worlds import context_length, draw_batch
-from spexjax.models.spans import sentences
+from spexjax.models.text.spans import sentences
 
 # An independent reader of the sentences and questions, by regular expressions.
 FACT = re.compile(r"(?:The )?(\w+) (lives in|works in|lies in|sells fine) (\w+)\.")

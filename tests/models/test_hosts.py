@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from spexjax.explain import explain
-from spexjax.models import hosts
-from spexjax.models.hosts import HostsError, initialize, shared
+from spexjax.models.distributed import hosts
+from spexjax.models.distributed.hosts import HostsError, initialize, shared
 from spexjax.store.store import Store, StoreError
 from spexjax.values.calling import PartialValues, ValueFunctionError, on_device
 

@@ -3,9 +3,9 @@
 import pytest
 from huggingface_hub import errors
 
-from spexjax.models import weights
-from spexjax.models.classifier import load_classifier
-from spexjax.models.hub import model_folder
+from spexjax.models.bert import weights
+from spexjax.models.bert.classifier import load_classifier
+from spexjax.models.checkpoints.hub import model_folder
 
 
 def answer(monkeypatch, what):

@@ -14,11 +14,11 @@ import sys
 import jax
 import numpy as np
 from test_language_value import CONTEXT, QUESTION, VOCABULARY, tokenizer
-from spexjax.models.head_value import Asked, head_value
-from spexjax.models.language import LanguageModel
-from spexjax.models.language_value import language_value
+from spexjax.models.values.components import Asked, head_value
+from spexjax.models.llama.language import LanguageModel
+from spexjax.models.values.language import language_value
 from spexjax.models.llama import LlamaConfig, init_params
-from spexjax.models.sharding import device_mesh, shard
+from spexjax.models.llama.sharding import device_mesh, shard
 
 assert jax.local_device_count() == int(sys.argv[2])
 config = LlamaConfig(

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
-from spexjax.models.head_value import Asked, head_value
-from spexjax.models.language import LanguageModel
-from spexjax.models.language_value import language_value
-from spexjax.models.llama import Llama, LlamaConfig, init_params, unembed
-from spexjax.models.prompts import PromptTemplate, multiple_choice, prompt
-from spexjax.models.scoring import Attention, Hidden
+from spexjax.models.llama.language import LanguageModel
+from spexjax.models.llama.model import Llama, LlamaConfig, init_params, unembed
+from spexjax.models.llama.prompts import PromptTemplate, multiple_choice, prompt
+from spexjax.models.values.components import Asked, head_value
+from spexjax.models.values.language import language_value
+from spexjax.models.values.scores import Attention, Hidden
 
 CONTEXT = "Ann sees Bob . Bob has a cat . The cat sleeps ."
 QUESTION = "What does Bob have ?"

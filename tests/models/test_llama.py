@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from spexjax.models.generate import greedy
-from spexjax.models.llama import Llama, LlamaConfig, head_factors, init_params, unembed
-from spexjax.models.llama_config import RopeScaling, config_from_dict, config_to_dict
-from spexjax.models.llama_weights import load_llama, rows, save_llama
+from spexjax.models.llama.config import RopeScaling, config_from_dict, config_to_dict
+from spexjax.models.llama.generate import greedy
+from spexjax.models.llama.model import Llama, LlamaConfig, head_factors, init_params, unembed
+from spexjax.models.llama.weights import load_llama, rows, save_llama
 
 GOLDEN = Path(__file__).parent / "golden"
 TINY = LlamaConfig(

@@ -8,8 +8,8 @@ import jax
 import numpy as np
 import pytest
 
-from spexjax.models.llama import LlamaConfig, init_params
-from spexjax.models.llama_weights import save_llama
+from spexjax.models.llama.model import LlamaConfig, init_params
+from spexjax.models.llama.weights import save_llama
 
 CONFIG = LlamaConfig(
     vocab_size=16000, dim=512, n_layers=8, n_heads=8, n_kv_heads=2, head_dim=64,
@@ -20,7 +20,7 @@ import sys
 import jax
 import jax.numpy as jnp
 import safetensors
-from spexjax.models.llama_weights import load_llama
+from spexjax.models.llama.weights import load_llama
 
 def peak():  # of this process alone; getrusage would begin at its parent's
     with open("/proc/self/status") as lines:

@@ -6,9 +6,9 @@ import jax
 import numpy as np
 import pytest
 
-from spexjax.models.generate import greedy
-from spexjax.models.llama import Llama, unembed
-from spexjax.models.llama_weights import load_llama, save_llama
+from spexjax.models.llama.generate import greedy
+from spexjax.models.llama.model import Llama, unembed
+from spexjax.models.llama.weights import load_llama, save_llama
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # PyTorch and transformers warn on import

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spexjax.models.masking import masked_rows, row_lengths, split_text, template
-from spexjax.models.tokenizing import load_tokenizer
+from spexjax.models.text.masking import masked_rows, row_lengths, split_text, template
+from spexjax.models.text.tokenizing import load_tokenizer
 
 # Lengths and widths are fixed so that the examples share one compiled program.
 LENGTH, WIDTH, ROWS = 256, 64, 4

@@ -8,10 +8,10 @@ import jax
 import numpy as np
 import pytest
 
-from spexjax.models.classifier import load_classifier
-from spexjax.models.distilbert import Config
+from spexjax.models.bert.classifier import load_classifier
+from spexjax.models.bert.model import Config
 from spexjax.models.mini import batches, data, train_sentiment
-from spexjax.models.parallel import value_function
+from spexjax.models.values.text import value_function
 
 
 @pytest.fixture(scope="module")

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from spexjax.explain import explain
-from spexjax.models.distilbert import attention_of, hidden_states
-from spexjax.models.masking import bucket, masked_rows
-from spexjax.models.parallel import default_rows, value_function
-from spexjax.models.scoring import Attention, Hidden
+from spexjax.models.bert.model import attention_of, hidden_states
+from spexjax.models.text.masking import bucket, masked_rows
+from spexjax.models.values.scores import Attention, Hidden
+from spexjax.models.values.text import default_rows, value_function
 
 TEXT = "Her acting never fails to impress, and it isn't bad."
 
@@ -194,8 +194,8 @@ def test_rows_per_batch(classifier):
 
 FOUR = """
 import jax, numpy as np, sys
-from spexjax.models.classifier import load_classifier
-from spexjax.models.parallel import value_function
+from spexjax.models.bert.classifier import load_classifier
+from spexjax.models.values.text import value_function
 assert jax.local_device_count() == 4
 f = value_function(load_classifier(), sys.argv[1])
 masks = np.random.default_rng(0).random((700, f.n)) < 0.6
@@ -204,7 +204,7 @@ np.save(sys.argv[2], f(masks))
 
 
 def test_four_devices_agree_with_one(tmp_path):
-    from spexjax.models.classifier import load_classifier
+    from spexjax.models.bert.classifier import load_classifier
 
     out = tmp_path / "four.npy"
     flags = {"XLA_FLAGS": "--xla_force_host_platform_device_count=4", "JAX_PLATFORMS": "cpu"}

@@ -6,9 +6,9 @@ import jax
 import numpy as np
 import pytest
 
-from spexjax.models import weights
-from spexjax.models.classifier import load_classifier
-from spexjax.models.distilbert import Classifier, apply, attention_of, hidden_states
+from spexjax.models.bert import weights
+from spexjax.models.bert.classifier import load_classifier
+from spexjax.models.bert.model import Classifier, apply, attention_of, hidden_states
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # PyTorch and transformers warn on import

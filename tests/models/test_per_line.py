@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from spexjax.models import per_line
-from spexjax.models.cli import main
+from spexjax.models.cli import per_line
+from spexjax.models.cli.main import main
 
 TEXTS = "good film\n\nit was bad, bad\n\u200b\nHer acting never fails"
 
@@ -13,7 +13,7 @@ TEXTS = "good film\n\nit was bad, bad\n\u200b\nHer acting never fails"
 @pytest.fixture(autouse=True)
 def own_folder(tmp_path, monkeypatch):
     monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(tmp_path))
-    monkeypatch.setattr("spexjax.models.cli.use_compilation_cache", lambda jax: None)
+    monkeypatch.setattr("spexjax.models.cli.main.use_compilation_cache", lambda jax: None)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "texts.txt").write_text(TEXTS, encoding="utf-8")
 

@@ -7,16 +7,16 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from spexjax.models.language import load_language_model
-from spexjax.models.llama import Llama, LlamaConfig, init_params, unembed
-from spexjax.models.mini.facts import held_out_examples
-from spexjax.models.quantize import (
+from spexjax.models.llama.language import load_language_model
+from spexjax.models.llama.model import Llama, LlamaConfig, init_params, unembed
+from spexjax.models.llama.quantize import (
     Int8Kernel,
     bytes_of,
     quantize,
     quantize_kernel,
     quantize_table,
 )
+from spexjax.models.mini.facts import held_out_examples
 
 CONFIG = LlamaConfig(
     vocab_size=211, dim=128, n_layers=1, n_heads=4, n_kv_heads=2, head_dim=32, hidden_dim=256,

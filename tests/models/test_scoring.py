@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from spexjax.models.scoring import score
+from spexjax.models.values.scores import score
 
 LOGITS = np.random.default_rng(0).normal(0, 2, (4, 5, 3)).astype(np.float32)
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import jax
 import pytest
 
-from spexjax.models.llama import LlamaConfig, init_params
-from spexjax.models.sharding import device_mesh, param_shardings, placement
+from spexjax.models.llama.model import LlamaConfig, init_params
+from spexjax.models.llama.sharding import device_mesh, param_shardings, placement
 
 HERE = Path(__file__).parent
 
@@ -23,8 +23,8 @@ import jax.numpy as jnp
 import numpy as np
 from spexjax.models import sharding
 from spexjax.models.llama import Llama, LlamaConfig, init_params, unembed
-from spexjax.models.llama_weights import load_llama, save_llama
-from spexjax.models.quantize import quantize
+from spexjax.models.llama.weights import load_llama, save_llama
+from spexjax.models.llama.quantize import quantize
 
 assert jax.local_device_count() == 8
 folder = Path(sys.argv[1])

@@ -12,8 +12,8 @@ import pytest
 from spexjax import masks, preview
 from spexjax.codes import gf2
 from spexjax.explain import explain
-from spexjax.models import store_command
-from spexjax.models.store_key import text_store_key, weights_hash
+from spexjax.models.checkpoints.store_key import text_store_key, weights_hash
+from spexjax.models.cli import store_command
 from spexjax.store.store import Store, StoreError
 
 

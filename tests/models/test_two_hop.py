@@ -9,10 +9,9 @@ import numpy as np
 import pytest
 
 from spexjax.explain import explain
-from spexjax.models.cli import main
-from spexjax.models.language import load_language_model
-from spexjax.models.language_value import language_value
-from spexjax.models.llama import Llama, rotary, rotate, unembed
+from spexjax.models.cli.main import main
+from spexjax.models.llama.language import load_language_model
+from spexjax.models.llama.model import Llama, rotary, rotate, unembed
 from spexjax.models.mini import train_two_hop
 from spexjax.models.mini.evaluate_two_hop import pairs, strongest_set
 from spexjax.models.mini.facts import PAD, VOCABULARY
@@ -28,6 +27,7 @@ from spexjax.models.mini.train_two_hop import (
     loss,
     unshared,
 )
+from spexjax.models.values.language import language_value
 
 EXAMPLES = (
     (

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from spexjax.models import weights
-from spexjax.models.distilbert import Config, init_params
+from spexjax.models.bert import weights
+from spexjax.models.bert.model import Config, init_params
 
 GOLDEN = Path(__file__).parent / "golden"
 FAMILIES = ["distilbert", "bert"]

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from spexjax import Explanation
 from spexjax.codes import gf2
-from spexjax.models import store_command
+from spexjax.models.cli import store_command
 from spexjax.spectra.spectrum import Spectrum
 from spexjax.store.store import Store
 

@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 
 import spexjax
+import spexjax.models
 
 ROOT = Path(spexjax.__file__).parent
+MODELS = Path(spexjax.models.__file__).parent
 ORDER = (
     ("__init__",),
     ("bridges",),
@@ -36,16 +38,24 @@ ORDER = (
     ("typing",),
 )
 """The rooms from the top; those on one line do not know each other."""
+ROOMS_OF_MODELS = (
+    "cli", "mini", "distributed", "values", "llama", "bert", "api", "text", "checkpoints", "nn"
+)  # fmt: skip
 LEVEL = {room: level for level, rooms in enumerate(ORDER) for room in rooms}
+LEVEL |= {f"models/{room}": -len(ROOMS_OF_MODELS) + i for i, room in enumerate(ROOMS_OF_MODELS)}
 
 
 def modules():
-    """Every module of the core, by name below ``spexjax``, with its file."""
+    """Every module of the core and of models, by name below ``spexjax``, with its file."""
     found = {}
     for path in sorted(ROOT.rglob("*.py")):
         parts = path.relative_to(ROOT).with_suffix("").parts
         if parts[0] not in ("models", "experiments"):
             found[".".join(parts)] = path
+    for path in sorted(MODELS.rglob("*.py")):
+        parts = path.relative_to(MODELS).with_suffix("").parts
+        if parts != ("__init__",):
+            found[".".join(("models", *parts))] = path
     return found
 
 
@@ -79,7 +89,8 @@ GRAPH = {name: set(imported(path)) - {name} for name, path in MODULES.items()}
 
 
 def room(module):
-    return module.split(".")[0]
+    first, *rest = module.split(".")
+    return f"models/{rest[0]}" if first == "models" else first
 
 
 def test_every_module_stands_in_a_room():

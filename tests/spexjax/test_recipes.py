@@ -48,8 +48,8 @@ def test_values_from_elsewhere():
 def test_a_transformers_pipeline():
     pytest.importorskip("torch")
     pytest.importorskip("transformers")
-    from spexjax.models.classifier import load_classifier
-    from spexjax.models.parallel import value_function
+    from spexjax.models.bert.classifier import load_classifier
+    from spexjax.models.values.text import value_function
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # those libraries warn of each other
@@ -114,8 +114,8 @@ def test_several_hosts():
 
 
 def test_a_model_larger_than_one_device():
-    from spexjax.models.llama import Llama, LlamaConfig, init_params, unembed
-    from spexjax.models.llama_weights import save_llama
+    from spexjax.models.llama.model import Llama, LlamaConfig, init_params, unembed
+    from spexjax.models.llama.weights import save_llama
 
     config = LlamaConfig(vocab_size=40, dim=16, n_layers=1, n_heads=4, n_kv_heads=2, head_dim=4,
                          hidden_dim=24, max_position_embeddings=32)  # fmt: skip

@@ -1,0 +1,7 @@
+"""Value functions of texts behind an API."""
+
+from spexjax.models.api.client import Endpoint
+from spexjax.models.api.scorers import AnswerLogprob, LogOdds, SampledShare
+from spexjax.models.api.value import api_value
+
+__all__ = ["AnswerLogprob", "Endpoint", "LogOdds", "SampledShare", "api_value"]

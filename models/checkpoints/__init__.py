@@ -1,0 +1,1 @@
+"""Where models are, how their files are read, and what names them in a store."""

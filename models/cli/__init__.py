@@ -1,0 +1,1 @@
+"""The ``spexjax`` command."""

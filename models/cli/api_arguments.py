@@ -1,0 +1,109 @@
+"""The options of ``spexjax explain`` for models behind an API."""
+
+import argparse
+import json
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # JAX takes seconds to import; a wrong argument should not wait for it
+    from spexjax.models.api.value import ApiValue
+
+_REPLACEMENTS = {"unk": "[UNK]", "mask": "[MASK]", "delete": ""}
+
+
+def add_arguments(parser: Any) -> None:
+    """Adds the options to a parser or a group of one."""
+    add = parser.add_argument
+    add("--api-base", metavar="URL", help="ask an OpenAI-compatible endpoint instead of a local "
+        "model, such as http://localhost:8000/v1; the key is read from OPENAI_API_KEY")  # fmt: skip
+    add("--api-model", metavar="NAME", help="the model's name there")
+    add("--question", metavar="Q", help="what to ask about the text, such as 'Is this review "
+        "positive? Answer True or False.'")  # fmt: skip
+    add("--answers", metavar="YES,NO", default="True,False",
+        help="the value is the log-odds of these first tokens (default: True,False)")  # fmt: skip
+    add("--continuation", metavar="TEXT",
+        help="the value is the log-probability of this text after the question (vLLM)")  # fmt: skip
+    add("--samples", type=int, metavar="K",
+        help="the value is the share of K replies that begin with YES: for chats without "
+        "logprobs")  # fmt: skip
+    add("--concurrency", type=int, default=16, metavar="N", help="requests at once (default: 16)")
+    add("--timeout", type=float, default=60.0, metavar="S", help="seconds a request may take")
+    add("--max-calls", type=int, metavar="N", help="stop before more requests are answered")
+    add("--max-tokens", type=int, metavar="N", help="stop before more tokens are used")
+    add("--api-extra", metavar="JSON", help="further fields of every request, such as "
+        "'{\"max_tokens\": null, \"max_completion_tokens\": 1}'")  # fmt: skip
+
+
+def wanted(given: argparse.Namespace) -> bool:
+    """Whether an endpoint is to be asked."""
+    return given.api_base is not None
+
+
+def check(given: argparse.Namespace) -> None:
+    """Finds what is wrong with the options before anything slow is imported.
+
+    Raises:
+      ValueError: naming what the user can put right.
+    """
+    if not wanted(given):
+        for option in ("api_model", "question", "continuation", "samples", "api_extra"):
+            if getattr(given, option) is not None:
+                raise ValueError(f"--{option.replace('_', '-')} needs --api-base URL")
+        return
+    if given.api_model is None or given.question is None:
+        raise ValueError("--api-base needs --api-model NAME and --question Q")
+    if given.continuation is not None and given.samples is not None:
+        raise ValueError("give either --continuation or --samples")
+    if len(_answers(given)) != 2 or not all(_answers(given)):
+        raise ValueError(f"--answers must be two words with a comma between, got {given.answers!r}")
+    if given.features not in ("words", "sentences"):
+        raise ValueError(
+            f"--features {given.features} needs the model's tokenizer, not an endpoint"
+        )
+    if given.replacement not in _REPLACEMENTS:
+        raise ValueError(f"--replacement {given.replacement} needs a local model")
+    for option in ("samples", "concurrency", "timeout", "max_calls", "max_tokens"):
+        value = getattr(given, option)
+        if value is not None and not value > 0:
+            raise ValueError(f"--{option.replace('_', '-')} must be above 0, got {value}")
+    _extra(given)
+
+
+def value_of(given: argparse.Namespace, text: str) -> "ApiValue":
+    """The value function of a text that the options describe."""
+    from spexjax.models.api.scorers import Scorer
+    from spexjax.models.api.value import AnswerLogprob, Endpoint, LogOdds, SampledShare, api_value
+
+    yes, no = _answers(given)
+    scorer: Scorer = LogOdds(yes, no)
+    if given.continuation is not None:
+        scorer = AnswerLogprob(given.continuation)
+    elif given.samples is not None:
+        scorer = SampledShare(yes, given.samples)
+    endpoint = Endpoint(
+        given.api_base,
+        given.api_model,
+        concurrency=given.concurrency,
+        timeout=given.timeout,
+        max_calls=given.max_calls,
+        max_tokens=given.max_tokens,
+    )
+    replacement = _REPLACEMENTS[given.replacement]
+    return api_value(
+        endpoint, text, given.question, given.features, scorer, replacement, _extra(given)
+    )
+
+
+def _answers(given: argparse.Namespace) -> list[str]:
+    return [answer.strip() for answer in given.answers.split(",")]
+
+
+def _extra(given: argparse.Namespace) -> dict[str, Any]:
+    if given.api_extra is None:
+        return {}
+    try:
+        extra = json.loads(given.api_extra)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"--api-extra is not JSON: {error}") from error
+    if not isinstance(extra, dict):
+        raise ValueError("--api-extra must be a JSON object")
+    return extra

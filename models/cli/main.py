@@ -1,0 +1,65 @@
+"""The ``spexjax`` command: which words, and which sets of words, move a model's answer."""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from types import ModuleType
+
+from spexjax.models.cli import explain_command, store_command
+from spexjax.models.cli.one_text import CommandError
+
+OK, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The arguments of the command."""
+    parser = argparse.ArgumentParser(prog="spexjax", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    for command in (explain_command, store_command):
+        command.add_parser(commands)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command and returns its exit code: 0, 1 (failed), 2 (usage) or 130 (interrupted)."""
+    given = build_parser().parse_args(arguments)
+    try:
+        if given.command == "store":
+            return store_command.run(given)
+        explain_command.check(given)
+        import jax
+
+        use_compilation_cache(jax)
+        explain_command.run(given)
+        return OK
+    except KeyboardInterrupt as stop:  # may say what was kept
+        print(f"spexjax: {str(stop) or 'interrupted'}", file=sys.stderr)
+        return INTERRUPTED
+    except Exception as error:
+        if given.debug:
+            raise
+        print(f"spexjax: error: {_one_line(error)}", file=sys.stderr)
+        return USAGE if isinstance(error, CommandError) else FAILED
+
+
+def use_compilation_cache(jax: ModuleType) -> None:
+    """Keeps compiled programs in the user's cache folder, unless one is configured already."""
+    if jax.config.jax_compilation_cache_dir:
+        return
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    folder = Path(base) / "spexjax" / "xla"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return
+    jax.config.update("jax_compilation_cache_dir", str(folder))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+
+
+def _one_line(error: Exception) -> str:
+    text = " ".join(str(error).split()) or "no message"
+    plain = isinstance(error, CommandError | ValueError | OSError)
+    return text if plain else f"{type(error).__name__}: {text} (--debug shows where)"

@@ -1,0 +1,108 @@
+"""Many texts, one per line of a file, to one JSON line each; stopped, it goes on where it was."""
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from spexjax.models.bert.classifier import TextClassifier
+from spexjax.models.cli.one_text import CommandError, explain_text, value_of
+
+_SETTINGS = (
+    *("model", "features", "replacement", "label", "score", "budget", "method", "seed"),
+    *("index", "order", "top"),
+)
+
+
+def explain_lines(given: argparse.Namespace, model: TextClassifier, label: int | None) -> None:
+    """Explains every line of ``given.content`` and appends a JSON object per line to a file.
+
+    An object holds ``line`` (from 1), ``text``, ``settings``, and either ``error`` or ``words``,
+    ``full``, ``empty``, ``calls``, ``method``, ``faithfulness``, ``index`` and ``interactions``, a
+    list of [[features], value] in order of magnitude. Blank lines are passed over. All texts are
+    masked with the same seed, so that two of equal length get the same masks, and programs are
+    compiled once per bucket of lengths. Each object is on the disk before the next text begins.
+
+    Raises:
+      CommandError: if the file has objects of another run.
+    """
+    settings = {name: getattr(given, name) for name in _SETTINGS}
+    texts = [
+        (number, line.strip())
+        for number, line in enumerate(given.content.splitlines(), 1)
+        if line.strip()
+    ]
+    out = Path(given.json)
+    done = _finished(out, texts, settings)
+    if done:
+        print(f"spexjax: {done} of {len(texts)} texts are in {out} already", file=sys.stderr)
+    with out.open("a", encoding="utf-8") as file:
+        for number, text in _progress(texts[done:], done, len(texts)):
+            row = {"line": number, "text": text, "settings": settings}
+            try:
+                row |= _explained(given, model, label, text)
+            except ValueError as error:  # a text without words should not stop the others
+                row["error"] = str(error)
+            file.write(json.dumps(row, ensure_ascii=False) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+    print(f"{len(texts)} texts in {out}")
+
+
+def _explained(
+    given: argparse.Namespace, model: TextClassifier, label: int | None, text: str
+) -> dict[str, Any]:
+    f = value_of(given, model, label, text)
+    e = explain_text(given, f)
+    terms = e.interactions(given.index, max_order=given.order)
+    rows = sorted(terms, key=lambda t: (-abs(t[1]), t[0]))
+    return {
+        "words": list(f.words),
+        "cut": len(f.source.cut),
+        "label": model.label_names[f.label],
+        "full": float(e.full),
+        "empty": float(e.empty),
+        "calls": e.calls,
+        "method": e.method,
+        "faithfulness": float(e.faithfulness),
+        "index": given.index,
+        "interactions": [[list(s), float(v)] for s, v in rows[: given.top]],
+    }
+
+
+def _finished(out: Path, texts: list[tuple[int, str]], settings: dict[str, Any]) -> int:
+    """How many texts a file holds already; a last line that was cut off is removed."""
+    if not out.exists():
+        return 0
+    whole = 0
+    count = 0
+    with out.open("rb") as file:
+        for raw in file:
+            if not raw.endswith(b"\n"):
+                break
+            if count == len(texts) or not _is_row(raw, texts[count], settings):
+                raise CommandError(
+                    f"{str(out)!r} line {count + 1} is of other texts or settings; give another "
+                    "file, or remove it"
+                )
+            whole += len(raw)
+            count += 1
+    os.truncate(out, whole)
+    return count
+
+
+def _is_row(raw: bytes, text: tuple[int, str], settings: dict[str, Any]) -> bool:
+    try:
+        row = json.loads(raw)
+        return (row["line"], row["text"], row["settings"]) == (*text, settings)
+    except (ValueError, TypeError, KeyError):
+        return False
+
+
+def _progress(texts: list[tuple[int, str]], done: int, total: int) -> Iterator[tuple[int, str]]:
+    from tqdm import tqdm
+
+    yield from tqdm(texts, initial=done, total=total, unit="text", disable=None, leave=False)

@@ -1,0 +1,151 @@
+"""A causal language model read from a folder: parameters, tokenizer, chat template."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import jax
+import jax.numpy as jnp
+
+from spexjax.models.checkpoints.hub import model_folder
+from spexjax.models.llama.generate import greedy
+from spexjax.models.llama.model import LlamaConfig
+from spexjax.models.llama.sharding import placement
+from spexjax.models.llama.weights import load_llama, read_llama_config
+from spexjax.models.text.tokenizing import load_tokenizer
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+EMBEDDED = "two-hop"
+
+
+@dataclass(frozen=True, eq=False)
+class LanguageModel:
+    """A model and its tokenizer.
+
+    Attributes:
+      config: the geometry.
+      params: parameters, a nested mapping; quantised or not.
+      tokenizer: with padding and truncation off.
+      chat_template: a Jinja template of messages, None for a model that has none.
+      special: the texts of the special tokens by their role, "bos_token", "eos_token", ….
+      name: what to call the model in reports.
+      prompt_template: how it is asked, a name in :mod:`~spexjax.models.llama.prompts`.
+      mesh: the devices over which the parameters are spread; each local device has all if None.
+    """
+
+    config: LlamaConfig
+    params: Mapping[str, Any]
+    tokenizer: "Tokenizer"
+    chat_template: str | None = None
+    special: Mapping[str, str] | None = None
+    name: str = "model"
+    prompt_template: str = "question"
+    mesh: jax.sharding.Mesh | None = None
+
+    @cached_property
+    def replicated(self) -> Mapping[str, Any]:
+        """The parameters as programs over all local devices want them.
+
+        On every device, with a leading axis of devices for ``pmap``; if there is a mesh, as they
+        lie.
+        """
+        if self.mesh is not None:
+            return self.params
+        devices = jax.local_devices()
+        copy = jax.pmap(lambda _, params: params, in_axes=(0, None), devices=devices)
+        return copy(jnp.arange(len(devices)), self.params)
+
+    def encode(self, text: str) -> list[int]:
+        """The tokens of a text, those that the tokenizer adds by itself (such as BOS) included."""
+        return list(self.tokenizer.encode(text).ids)
+
+    def chat(self, messages: Sequence[Mapping[str, str]]) -> str:
+        """The prompt that the model's chat template makes of messages, up to its own turn.
+
+        Raises:
+          ValueError: if the model has no template, or the template refuses the messages.
+          ImportError: if jinja2 is not installed.
+        """
+        if self.chat_template is None:
+            raise ValueError(f"{self.name} has no chat template; use a plain prompt.")
+        from jinja2 import TemplateError
+        from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+        def refuse(message: str) -> None:
+            raise TemplateError(message)
+
+        environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
+        environment.globals["raise_exception"] = refuse
+        try:
+            template = environment.from_string(self.chat_template)
+            return template.render(
+                messages=list(messages), add_generation_prompt=True, **(self.special or {})
+            )
+        except TemplateError as error:
+            raise ValueError(f"The chat template of {self.name} fails: {error}.") from error
+
+    def answer(self, prompt: str, max_new_tokens: int = 32) -> str:
+        """The model's greedy continuation of a prompt.
+
+        Raises:
+          ValueError: as for :func:`~spexjax.models.llama.generate.greedy`.
+        """
+        new = greedy(self.config, self.params, [self.encode(prompt)], max_new_tokens)[0]
+        return self.tokenizer.decode(new)
+
+
+def load_language_model(
+    folder: str | Path | None = None,
+    dtype: Any = jnp.float32,
+    mesh: jax.sharding.Mesh | None = None,
+) -> LanguageModel:
+    """Reads a Hugging Face model; without one, the two-hop reader that ships with spexjax.
+
+    Args:
+      folder: holds ``config.json``, ``tokenizer.json`` and the weights; or the id of such a model
+        on the hub.
+      dtype: of the parameters; None keeps each as it is stored.
+      mesh: for models larger than one device: where to spread the parameters, see
+        :func:`~spexjax.models.llama.sharding.device_mesh`.
+
+    Raises:
+      FileNotFoundError: if the model or one of its files is missing.
+      ConnectionError: if it is not in a folder or the cache and the hub cannot be reached.
+      ValueError: if the model is not supported or a tensor does not fit; it is named.
+    """
+    if folder is None:
+        with resources.as_file(resources.files("spexjax.models.mini") / "two_hop") as path:
+            return _read(path, EMBEDDED, dtype, mesh)
+    name = Path(folder).resolve().name if Path(folder).is_dir() else str(folder)
+    return _read(model_folder(folder), name, dtype, mesh)
+
+
+def _read(folder: Path, name: str, dtype: Any, mesh: jax.sharding.Mesh | None) -> LanguageModel:
+    place = None if mesh is None else placement(read_llama_config(folder), mesh)
+    config, params = load_llama(folder, dtype, place)
+    tokenizer = load_tokenizer(folder)
+    size = tokenizer.get_vocab_size()
+    if size > config.vocab_size:
+        raise ValueError(f"The tokenizer has {size} tokens, the model only {config.vocab_size}.")
+    path = folder / "tokenizer_config.json"
+    raw = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    separate = folder / "chat_template.jinja"
+    template = raw.get("chat_template")
+    if separate.is_file():
+        template = separate.read_text(encoding="utf-8")
+    if isinstance(template, list):  # several by name
+        named = {t["name"]: t["template"] for t in template}
+        template = named.get("default")
+    special = {
+        role: token["content"] if isinstance(token, dict) else token
+        for role, token in raw.items()
+        if role.endswith("_token") and isinstance(token, str | dict)
+    }
+    asked = raw.get("prompt_template", "question")
+    return LanguageModel(config, params, tokenizer, template, special, name, asked, mesh)

@@ -1,0 +1,152 @@
+"""Weights of a Llama over several devices of one host, for models larger than one of them.
+
+Tensor parallelism (Shoeybi et al. 2019, Megatron-LM, §3): the products into the heads and into the
+gated layer are cut by output columns, those out of them by input rows, so that a device computes
+with its heads and its hidden units and one sum over the devices ends each block. Where devices do
+not divide the heads of keys and values, these two small products are on every device. The embedding
+and the unembedding are cut by vocabulary. Norms are everywhere.
+
+The compiler finds the sums by itself (GSPMD, Xu et al. 2021): ``Llama``, ``unembed`` and what is
+built of them run unchanged on parameters placed like this. On the mesh's other axis rows of a batch
+are divided.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import AxisType, Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+from spexjax.models.llama.config import LlamaConfig
+from spexjax.models.llama.model import init_params
+from spexjax.models.llama.quantize import Int8Kernel, Int8Table
+from spexjax.typing import Array
+
+DATA, TENSOR = "data", "tensor"
+
+
+def device_mesh(tensor: int | None = None, devices: Sequence[jax.Device] | None = None) -> Mesh:
+    """Devices in a grid: rows of a batch over ``"data"``, weights over ``"tensor"``.
+
+    Args:
+      tensor: devices that share one copy of the weights; all of them if not given.
+      devices: this host's if not given.
+
+    Raises:
+      ValueError: if ``tensor`` does not divide the number of devices.
+    """
+    devices = jax.local_devices() if devices is None else list(devices)
+    tensor = len(devices) if tensor is None else tensor
+    if tensor < 1 or len(devices) % tensor:
+        raise ValueError(f"tensor must divide the {len(devices)} devices, got {tensor}.")
+    # Auto: the compiler places what is not said.
+    types = (AxisType.Auto, AxisType.Auto)
+    return Mesh(np.array(devices).reshape(-1, tensor), (DATA, TENSOR), axis_types=types)
+
+
+def placement(config: LlamaConfig, mesh: Mesh) -> Callable[[tuple[str, ...]], NamedSharding]:
+    """Where each parameter is to lie, as ``load_llama(folder, place=…)`` takes it.
+
+    Args:
+      config: the geometry.
+      mesh: from :func:`device_mesh`.
+
+    Returns:
+      A function from a path, such as ("layer_0", "attention", "query", "kernel"), to a sharding.
+    """
+    size = mesh.shape[TENSOR]
+
+    def place(path: tuple[str, ...]) -> NamedSharding:
+        return NamedSharding(mesh, _spec(config, size, path))
+
+    return place
+
+
+def param_shardings(config: LlamaConfig, mesh: Mesh) -> dict[str, Any]:
+    """:func:`placement` of all parameters, a pytree of the same structure as theirs."""
+    shapes = jax.eval_shape(lambda: init_params(config, jax.random.key(0)))
+    place = placement(config, mesh)
+    return jax.tree.map_with_path(lambda path, _: place(_names(path)), shapes)
+
+
+def shard(params: Mapping[str, Any], config: LlamaConfig, mesh: Mesh) -> dict[str, Any]:
+    """Parameters that are in memory already, quantised or not, spread over the mesh.
+
+    Codes lie as the weights that they stand for, and scales with their outputs.
+    """
+    place = placement(config, mesh)
+
+    def put(path: Any, leaf: Any) -> Any:
+        sharding = place(_names(path))
+        if not isinstance(leaf, Int8Kernel | Int8Table):
+            return jax.device_put(leaf, sharding)
+        first, second = (*sharding.spec, None, None)[:2]
+        specs = {"codes": P(first, second), "scale": P(first)}
+        if isinstance(leaf, Int8Kernel):
+            specs |= {"scale": P(second), "kept_at": P(), "kept": P(None, second)}
+        parts = {k: NamedSharding(mesh, spec) for k, spec in specs.items()}
+        return type(leaf)(**{k: jax.device_put(getattr(leaf, k), s) for k, s in parts.items()})
+
+    quantised = (Int8Kernel, Int8Table)
+    return jax.tree.map_with_path(put, dict(params), is_leaf=lambda x: isinstance(x, quantised))
+
+
+def on_mesh(
+    run: Callable[..., Array], mesh: Mesh, masks_at: int, static_argnums: int | tuple[int, ...] = ()
+) -> Callable[..., Array]:
+    """One program over the mesh that is called as ``pmap`` over its devices would be.
+
+    Args:
+      run: takes masks (rows, n) among its arguments and gives (rows,) or (rows, K).
+      mesh: from :func:`device_mesh`.
+      masks_at: which argument the masks are.
+      static_argnums: as of ``jax.jit``.
+
+    Returns:
+      The same with masks (devices, rows, n), giving (devices, rows) or (devices, rows, K);
+      parameters lie as :func:`placement` has them, without an axis of devices.
+    """
+    by_rows = NamedSharding(mesh, P(DATA))
+
+    @partial(jax.jit, static_argnums=static_argnums)
+    def whole(*arguments: Any) -> Array:
+        masks = arguments[masks_at]
+        flat = jax.lax.with_sharding_constraint(masks.reshape(-1, masks.shape[-1]), by_rows)
+        values = run(*arguments[:masks_at], flat, *arguments[masks_at + 1 :])
+        return values.reshape(*masks.shape[:2], *values.shape[1:])
+
+    return whole
+
+
+def _spec(config: LlamaConfig, size: int, path: tuple[str, ...]) -> P:
+    """The axes of one parameter that are cut into ``size`` parts."""
+    module, kind = path[-2] if len(path) > 1 else "", path[-1]
+    by_vocabulary = TENSOR if config.vocab_size % size == 0 else None
+    by_head = TENSOR if config.n_heads % size == 0 else None
+    by_kv_head = TENSOR if config.n_kv_heads % size == 0 else None
+    by_unit = TENSOR if config.hidden_dim % size == 0 else None
+    columns = {
+        "query": by_head,
+        "key": by_kv_head,
+        "value": by_kv_head,
+        "gate": by_unit,
+        "up": by_unit,
+        "unembed": by_vocabulary,
+    }
+    inputs = {"out": by_head, "down": by_unit}
+    if kind == "embedding":
+        return P(by_vocabulary, None)
+    if kind == "kernel" and module in inputs:
+        return P(inputs[module], None)
+    if kind == "kernel":
+        return P(None, columns[module])
+    if kind == "bias":
+        return P(columns.get(module))
+    return P()
+
+
+def _names(path: Any) -> tuple[str, ...]:
+    return tuple(str(key.key) for key in path)

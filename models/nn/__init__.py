@@ -1,0 +1,1 @@
+"""What ports of networks share: numerics, and what can be read of their inside."""

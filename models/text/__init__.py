@@ -1,0 +1,1 @@
+"""Text → features → masked rows of tokens."""
