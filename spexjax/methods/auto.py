@@ -22,7 +22,9 @@ class Auto:
     Sets that SPEX decodes, supports of boosted trees and screened pairs are fitted together, by
     ridge and by L1 under several priors; cross-validation, in every fold of which the sets were
     found without the fold, says in which shares these fits are averaged
-    (:mod:`spexjax.surrogates.cross_validation`, :mod:`spexjax.surrogates.stacking`).
+    (:mod:`spexjax.surrogates.cross_validation`, :mod:`spexjax.surrogates.stacking`). More than 64
+    outputs share one support, of decoded sets and trees' supports, fitted by ridge regression
+    (:mod:`spexjax.surrogates.shared_support`): screened pairs and L1 fits are of one output.
 
     Attributes:
       wider: what is proposed besides the decoded sets.

@@ -12,7 +12,8 @@ from spexjax.spectra import spectrum, transforms
 from spexjax.surrogates.fitted import Done, Fit, Standardised
 from spexjax.typing import Key
 
-# What a float32 transform of values with mean square 1 leaves where the coefficient is 0.
+# What a float32 transform of values with mean square 1 leaves where the coefficient is 0: two units
+# in the last place of 1.
 _ROUNDING = 2.0**-22
 
 

@@ -15,7 +15,7 @@ from spexjax.spectra.spectrum import Spectrum
 from spexjax.surrogates.fitted import Fit, Standardised
 from spexjax.typing import Key
 
-FOLDS = 5
+FOLDS = 5  # scikit-learn's default
 
 
 @dataclasses.dataclass(frozen=True)

@@ -22,6 +22,8 @@ from spexjax.surrogates.fitted import samples
 from spexjax.surrogates.problem import Problem, Rows, problem
 from spexjax.typing import Array, ArrayLike
 
+# ``python -m spexjax.experiments.bench_refit`` and ``bench_budget``: ten folds were better on some
+# functions, worse on others, and took twice the time.
 ROW_FOLDS = 5
 _CODED_FOLDS = 6
 _ROW_BUCKET = 64

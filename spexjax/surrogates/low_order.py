@@ -21,7 +21,7 @@ from spexjax.surrogates.fitted import Fit, Standardised
 from spexjax.typing import Array, ArrayLike
 
 _TINY = 1e-6  # ridge strength per mask: least squares, of least norm if masks are few
-_FOLDS = 3
+_FOLDS = 3  # few: each fold has a Gram matrix of its own, and lists of sets are long
 _ROWS_AT_ONCE = 256
 
 

@@ -32,12 +32,10 @@ def fit(
       wider: what is proposed besides the decoded sets.
       shared_support: one support for all outputs; True for more than 64 outputs if None.
     """
-    if design.max_order < 2 and shared_support:
-        warnings.warn(
-            "max_order=1 leaves no sets to find: the fit is linear.", UserWarning, stacklevel=4
-        )
     stream = jax.random.fold_in(key, TREES)
     shared = len(values.spread) > JOINT_OUTPUTS if shared_support is None else shared_support
     if shared and not values.scalar:
+        if design.max_order < 2:
+            warnings.warn("max_order=1 leaves no sets to find: the fit is linear.", stacklevel=5)
         return fit_shared(design, values, peel, wider, stream)
     return cross_validation.fit(design, values.values, peel, wider, stream)

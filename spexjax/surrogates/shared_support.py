@@ -31,6 +31,7 @@ from spexjax.trees import fourier
 from spexjax.trees.boosting import Trees
 from spexjax.typing import Array, Key
 
+# Not tuned: trees are grown on each direction, so that their number sets the time.
 DIRECTIONS = 8
 SIZES = (0, 32, 96, 256, 512, 896)
 """Sets of the trees that are tried; as many as ``auto`` proposes for one output."""
