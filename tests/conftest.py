@@ -5,10 +5,24 @@ import os
 # Most of the suite's time is compilation of programs that run once: compile them quickly.
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 
+from pathlib import Path
+
 import jax
 import pytest
+
+# Every compiled program is mapped into memory, and Linux grants a process 65 530 maps.
+_MOST_MAPS = 20_000
 
 
 @pytest.fixture
 def key():
     return jax.random.key(0, impl="threefry2x32")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def room_for_programs():
+    """Lets go of compiled programs between the files of tests, when there are many."""
+    yield
+    maps = Path("/proc/self/maps")
+    if maps.exists() and maps.read_bytes().count(b"\n") > _MOST_MAPS:
+        jax.clear_caches()

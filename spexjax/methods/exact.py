@@ -2,7 +2,6 @@
 
 import dataclasses
 
-import jax.numpy as jnp
 import numpy as np
 
 from spexjax.masks import sampling
@@ -12,9 +11,9 @@ from spexjax.spectra import spectrum, transforms
 from spexjax.surrogates.fitted import Done, Fit, Standardised
 from spexjax.typing import Key
 
-# What a float32 transform of values with mean square 1 leaves where the coefficient is 0: two units
-# in the last place of 1.
-_ROUNDING = 2.0**-22
+# What a transform of values with mean square 1 leaves where the coefficient is 0, in units of the
+# last place of 1.
+_ROUNDING = 4.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,8 +37,7 @@ def design(config: Exact, n: int, budget: int, max_order: int, key: Key) -> Desi
 
 def fit(config: Exact, design: Design, values: Standardised, key: Key) -> Fit:
     """The Walsh–Hadamard transform of the values."""
-    table = jnp.asarray(values.values, jnp.float32)
-    F = np.asarray(transforms.ifwht(table, axis=0)).T
-    F = np.where(np.abs(F) > _ROUNDING, F, np.float32(0))
+    F = transforms.exact_ifwht(values.values).T
+    F = np.where(np.abs(F) > _ROUNDING * np.finfo(F.dtype).eps, F, 0)
     found = spectrum.from_terms(design.packed, F, design.n)
     return Fit(found, found, Done.EXACT)

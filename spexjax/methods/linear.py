@@ -35,7 +35,7 @@ def fit(config: Linear, design: Design, values: Standardised, key: Key) -> Fit:
     n_pad = gf2.num_words(n) * gf2.WORD
     signs = np.zeros((rows, n_pad), np.float32)
     signs[:count, :n] = 1 - 2 * design.masks().astype(np.float32)
-    y = jnp.pad(jnp.asarray(values.values), ((0, rows - count), (0, 0)))
+    y = jnp.pad(jnp.asarray(values.values, jnp.float32), ((0, rows - count), (0, 0)))
     real = np.arange(rows) < count
     training = real & ~np.pad(design.held_out, (0, rows - count))
     X, valid = jnp.asarray(signs), np.arange(n_pad) < n

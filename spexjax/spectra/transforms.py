@@ -69,6 +69,21 @@ def ifwht(x: Table, axis: int = -1) -> Float[Array, "..."]:
     return y * np.asarray(1 / y.shape[axis], y.dtype)
 
 
+def exact_ifwht(values: Float[ArrayLike, "2**n K"]) -> Float[np.ndarray, "2**n K"]:
+    """F(k) of all k, where the values are: on the device in float32, on the host in float64.
+
+    In float64 what is a multiple of 2⁻ⁿ comes out as that, and what is 0 as 0.
+    """
+    if isinstance(values, jax.Array):
+        return np.asarray(ifwht(values, axis=0))
+    N, K = values.shape
+    table = np.array(values, np.float64)
+    for i in range(N.bit_length() - 1):
+        half = table.reshape(-1, 2, 2**i, K)
+        half[:, 0], half[:, 1] = half[:, 0] + half[:, 1], half[:, 0] - half[:, 1]
+    return table / N
+
+
 def mobius(x: Table, axis: int = -1) -> Float[Array, "..."]:
     """The Möbius transform, or Harsanyi dividends: M(S) = Σ_{T⊆S} (−1)^{|S|−|T|} f(T).
 

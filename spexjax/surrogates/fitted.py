@@ -22,7 +22,7 @@ class Standardised(NamedTuple):
     """Values with mean 0 and mean square 1 over the masks that may be fitted.
 
     Attributes:
-      values: float32 (N, K), on the device if f's were.
+      values: (N, K), float64 on the host; float32 on the device if f's were there.
       level, spread: float64 (K,); f = level + spread · values. A constant has spread 0. Where only
         the masks held out differ, the spread is that of all.
       scalar: whether f returned (N,); K is then 1.
@@ -59,7 +59,7 @@ def standardise(values: Float[ArrayLike, "N *K"], fitted: Bool[np.ndarray, "N"])
     rounding = _ROUNDING * float(np.finfo(np.result_type(values, np.float32)).eps) * np.abs(start)
     deviation = np.where(deviation * size > rounding, deviation, 1.0)
     constant = size <= rounding
-    z = np.where(constant, 0.0, shifted / deviation).astype(np.float32)
+    z = np.where(constant, 0.0, shifted / deviation)
     return Standardised(z, start + mean * size, np.where(constant, 0.0, deviation * size), scalar)
 
 

@@ -165,14 +165,16 @@ def fit_of(
 def exact(design: Design, values: Standardised, sets: Terms, index: str, order: int) -> Fit:
     """The index of all 2^n values, and the surrogate Σ_{S⊆m} I(S) (for "Fourier", F itself)."""
     n = design.n
-    fourier = transforms.ifwht(jnp.asarray(values.values, jnp.float32), axis=0)
+    fourier = transforms.exact_ifwht(values.values)
     place = sets.packed[:, 0]
     if index == "Fourier":
-        w = np.asarray(fourier[place])
+        w = fourier[place]
     else:
         weights = np.zeros((n + 1, n + 1), np.float32)
         found = index_weights.weights(index_weights.INDICES[index], order, n)
         weights[: len(found)] = found
-        own = superset_sums.superset_tables(fourier, jnp.asarray(weights), n)[place]
+        own = superset_sums.superset_tables(
+            jnp.asarray(fourier, jnp.float32), jnp.asarray(weights), n
+        )[place]
         w = subsets.fourier_from_mobius(sets, np.asarray(own, float), n)
     return fit_of(sets, w, w, n)

@@ -55,7 +55,7 @@ def fit(
     # Outputs so small that their squares would vanish beside the largest count alike.
     largest = max(values.spread.max(), np.finfo(float).tiny)
     weight = np.clip(values.spread / largest, _LEAST_WEIGHT, 1.0).astype(np.float32)
-    data = folds.data_of(design, jnp.asarray(values.values) * weight)
+    data = folds.data_of(design, jnp.asarray(values.values, jnp.float32) * weight)
     given, info = folds.decoded_sets(coded, data, peel, design.max_order, shared=True)
     basis = _directions(data)
     directions = _projected(data, basis)

@@ -242,7 +242,7 @@ SCRIPT = """
 import sys, time
 import numpy as np
 from spexjax.explain import explain
-from spexjax.models import hosts
+from spexjax.models.distributed import hosts
 
 port, me, count, folder, seconds = sys.argv[1:]
 run = hosts.initialize("127.0.0.1:" + port, int(count), int(me))

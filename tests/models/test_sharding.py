@@ -21,7 +21,7 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
-from spexjax.models import sharding
+from spexjax.models.llama import sharding
 from spexjax.models.llama import Llama, LlamaConfig, init_params, unembed
 from spexjax.models.llama.weights import load_llama, save_llama
 from spexjax.models.llama.quantize import quantize

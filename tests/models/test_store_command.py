@@ -108,29 +108,27 @@ class Named:
 
 @pytest.mark.parametrize("method", ["auto", "spex", "linear"])
 def test_the_cost_is_what_the_run_then_asks_for(method):
-    found = preview.preview(
-        40, budget=masks.plan_budget(40, 1000, 2).total, method=method, max_order=2
-    )
+    found = preview(40, budget=masks.plan_budget(40, 1000, 2).total, method=method, max_order=2)
     assert (found.masks, found.stored, found.calls, found.chunks) == (1000, 0, 1000, 2)
     assert found.memory > 1000 * 40
     assert str(found).startswith("1,000 model calls for 40 features, up to 512 at once; about")
-    assert preview.preview(5, budget=1000).calls == 32
+    assert preview(5, budget=1000).calls == 32
     with pytest.raises(ValueError, match="budget must be at least 2\\^n"):
-        preview.preview(40, budget=100, method="exact")
+        preview(40, budget=100, method="exact")
 
 
 def test_the_cost_knows_what_is_stored(tmp_path):
     path = tmp_path / "calls.sqlite"
     f = Named()
-    assert preview.preview(6, budget=64, store=path, f=f).stored == 0
+    assert preview(6, budget=64, store=path, f=f).stored == 0
     assert not path.exists()
     explain(f, 6, budget=64, store=path)
-    found = preview.preview(6, budget=64, store=path, f=f)
+    found = preview(6, budget=64, store=path, f=f)
     assert (found.masks, found.stored, found.calls, found.chunks) == (64, 64, 0, 0)
     assert "64 more are in the store" in str(found)
-    assert preview.preview(6, budget=64, store=path, store_key="other").stored == 0
+    assert preview(6, budget=64, store=path, store_key="other").stored == 0
     with pytest.raises(StoreError, match="store_key"):
-        preview.preview(6, budget=64, store=path)
+        preview(6, budget=64, store=path)
 
 
 def test_a_dry_run_stops_there(tmp_path):

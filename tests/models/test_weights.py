@@ -10,6 +10,7 @@ from safetensors.numpy import load_file, save_file
 
 from spexjax.models.bert import weights
 from spexjax.models.bert.model import Config, init_params
+from spexjax.models.checkpoints import folders
 
 GOLDEN = Path(__file__).parent / "golden"
 FAMILIES = ["distilbert", "bert"]
@@ -108,7 +109,7 @@ def shard(folder):
     for file, part in parts.items():
         save_file(part, folder / file)
     where = {name: file for file, part in parts.items() for name in part}
-    (folder / weights.INDEX).write_text(json.dumps({"metadata": {}, "weight_map": where}))
+    (folder / folders.INDEX).write_text(json.dumps({"metadata": {}, "weight_map": where}))
     return where
 
 
@@ -118,10 +119,10 @@ def test_shards(folder):
     jax.tree.map(np.testing.assert_array_equal, weights.load(folder)[1], want)
     name = min(where)
     other = next(f for f in ("a.safetensors", "b.safetensors") if f != where[name])
-    (folder / weights.INDEX).write_text(json.dumps({"weight_map": where | {name: other}}))
+    (folder / folders.INDEX).write_text(json.dumps({"weight_map": where | {name: other}}))
     with pytest.raises(ValueError, match=f"{name}.*disagree"):
         weights.load(folder)
-    (folder / weights.INDEX).write_text(json.dumps({"weight_map": where}))
+    (folder / folders.INDEX).write_text(json.dumps({"weight_map": where}))
     (folder / "b.safetensors").unlink()
     with pytest.raises(FileNotFoundError, match=r"b\.safetensors"):
         weights.load(folder)

@@ -20,6 +20,7 @@ from spexjax.methods import registry
 from spexjax.methods.registry import METHODS, Method
 from spexjax.spectra import spectrum
 from spexjax.surrogates.fitted import Fit
+from spexjax.surrogates.proposals import Wider
 
 pytestmark = pytest.mark.loose_promotion  # optax mixes dtypes
 
@@ -40,9 +41,18 @@ def both(masks):
     return np.stack([f(masks), 3.0 - f(~np.asarray(masks, bool))], axis=1)
 
 
+# Fewer and smaller trees: what is tested is not how good they are.
+FEW = (sx.boosting.BoostConfig(depth=2, trees=40, patience=10),)
+QUICK = {
+    "auto": sx.Auto(wider=Wider(sets=128, boosts=FEW)),
+    "proxyspex": sx.ProxySpex(terms=128, boosts=FEW),
+}
+
+
 def settings(name):
     n, budget = (SMALL, SMALL_BUDGET) if name == "exact" else (N, BUDGET)
-    return {"n": n, "budget": budget, "method": name, "max_order": ORDER, "seed": SEED}
+    method = QUICK.get(name, name)
+    return {"n": n, "budget": budget, "method": method, "max_order": ORDER, "seed": SEED}
 
 
 def same(a, b):

@@ -353,10 +353,10 @@ def test_small_effects_on_a_large_offset_are_found():
 
 
 def test_trees_grow_above_2048_inputs():
-    config = ProxySpex(terms=128, boosts=(BoostConfig(depth=2, trees=40, patience=10),))
+    config = ProxySpex(terms=128, boosts=(BoostConfig(depth=2, trees=12, patience=4),))
 
     def f(bits):
-        return 3.0 * (bits[:, 2100] & bits[:, 7]) + bits[:, 7] + bits[:, 2100]
+        return 3.0 * (bits[:, 2090] & bits[:, 7]) + bits[:, 7] + bits[:, 2090]
 
-    e = explain(f, 2200, budget=300, method=config, max_order=2)
-    assert e.method == "proxyspex" and (7, 2100) in e.spectrum.to_dict()
+    e = explain(f, 2100, budget=200, method=config, max_order=2)
+    assert e.method == "proxyspex" and (7, 2090) in e.spectrum.to_dict()

@@ -113,8 +113,9 @@ def test_outputs_of_noise_have_a_linear_fit():
 def test_auto_uses_trees_beside_decoded_sets():
     """More than 64 outputs of coded masks: sets that no code finds are proposed all the same."""
     rng = np.random.default_rng(4)
-    sets = [(0, 3), (1, 4), (5, 6), (2, 7), (8, 9), (10, 11)]
-    weights = rng.standard_normal((len(sets), OUTPUTS)) * [[1.0], [0.8], [0.6], [0.5], [0.4], [0.3]]
+    pairs = [(i, j) for j in range(N_FEATURES) for i in range(j)]
+    sets = [pairs[k] for k in rng.choice(len(pairs), 60, replace=False)]
+    weights = rng.standard_normal((len(sets), OUTPUTS))
 
     def f(bits):
         kept = np.stack([bits[:, list(s)].all(axis=1) for s in sets], axis=1)
@@ -123,8 +124,8 @@ def test_auto_uses_trees_beside_decoded_sets():
     method = Auto(wider=Wider(120, boosts=CONFIG.boosts))
     e = explain(f, N_FEATURES, budget=450, method=method, max_order=2)
     assert e.method == "auto" and e.spectrum.supports.ndim == 2
-    assert set(sets) <= set(e[0].spectrum.to_dict())
-    assert np.mean(e.faithfulness) > 0.75
+    assert len(set(sets) & set(e[0].spectrum.to_dict())) > 50
+    assert np.mean(e.faithfulness) > 0.9
 
 
 def test_outputs_count_by_their_energy():
