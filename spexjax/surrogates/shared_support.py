@@ -92,8 +92,10 @@ def fit(
 
 
 def _directions(data: Data) -> Float[Array, "K k"]:
-    sample = data.values * data.training if data.coded is None else data.coded
-    sample = sample.T - jnp.mean(sample, axis=1) * (0.0 if data.coded is None else 1.0)
+    """The leading principal directions of the outputs, over the coded masks if there are any."""
+    sample = (data.values * data.training).T
+    if data.coded is not None:
+        sample = data.coded.T - jnp.mean(data.coded, axis=1)
     return spex.principal_directions(sample, min(DIRECTIONS, sample.shape[1]))
 
 
