@@ -91,10 +91,9 @@ def solve(
     made: list[FitSpec] = [MEAN]
     w = [jnp.zeros((1, T), jnp.float32).at[0, 0].set(correlations(p)[0])]
     few = [s for s in specs if s.columns in ("singles", "decoded")]
-    if few:
-        made += few
-        found = _on_decoded(leading(p, decoded), few, sets)
-        w.append(jnp.pad(found, ((0, 0), (0, T - decoded))))
+    made += few
+    found = _on_decoded(leading(p, decoded), few, sets)
+    w.append(jnp.pad(found, ((0, 0), (0, T - decoded))))
     many = [s for s in specs if s.columns == "all"]
     if many:
         solved, found = _on_all(p, many, penalty)

@@ -114,7 +114,7 @@ def propose(
         sets, sizes = _from_trees(trees, lane, n, t, max_order)
         alone = (sets >= 0).sum(axis=1) == 1
         np.maximum.at(single[lane], sets[alone, -1], sizes[alone])
-        members[lane], strength[lane] = _rank(
+        members[lane], strength[lane] = rank(
             given[lane], sets[~alone], sizes[~alone], pairs[lane], most
         )
     return Proposal(members, strength, single)
@@ -219,7 +219,7 @@ def _from_trees(
     return members[order], sizes[order].astype(np.float32)
 
 
-def _rank(
+def rank(
     given: Int32[np.ndarray, "S t"],
     sets: Int32[np.ndarray, "A t"],
     sizes: Float[np.ndarray, "A"],

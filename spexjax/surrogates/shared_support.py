@@ -63,13 +63,8 @@ def fit(
     if wider is not None:
         table = folds.table_of(coded, directions)
         trees = propose(table, members, wider, design, folds.num_folds(coded), key)
-        width = trees.shape[2] - members.shape[2]
-        pad = (max(width, 0), 0), (max(-width, 0), 0)
-        members, trees = (
-            np.pad(x, ((0, 0), (0, 0), p), constant_values=-1)
-            for x, p in zip((members, trees), pad, strict=True)
-        )
-        members = np.concatenate([members, trees], axis=1)
+        pad = (0, 0), (0, 0), (trees.shape[2] - members.shape[2], 0)
+        members = np.concatenate([np.pad(members, pad, constant_values=-1), trees], axis=1)
     allowed = _nested(members, given.shape[2], n, n_pad)
     errors = np.asarray(_errors(coded, directions, jnp.asarray(members), jnp.asarray(allowed)))
     best, strength = np.unravel_index(np.argmin(errors), errors.shape)
@@ -124,24 +119,24 @@ def propose(
       key: of the trees.
 
     Returns:
-      members, padded with −1 in front, the strongest first; all −1 is no set.
+      members, padded with −1 in front and at least as wide as ``given``, the strongest first; all
+      −1 is no set.
     """
-    n, t = design.n, max(min(design.max_order, design.n), 1)
+    n, order = design.n, min(design.max_order, design.n)
+    t = max(order, given.shape[2])
     members = np.full((num_folds + 1, config.sets, t), -1, np.int32)
-    if not config.boosts or t < 2:
+    if not config.boosts or order < 2:
         return members
     # Directions are in proportion to the outputs' energy, so that squares of coefficients add up.
     grown = [
-        proposals.grow(table.masks, values, table.fold, num_folds, config, n, t, key)
+        proposals.grow(table.masks, values, table.fold, num_folds, config, n, order, key)
         for values in table.values
     ]
+    pad, no_pairs = ((0, 0), (t - given.shape[2], 0)), np.zeros((0, 2), np.int32)
     for lane in range(num_folds + 1):
-        known = {tuple(row[row >= 0]) for row in np.sort(given[lane], axis=1)}
         sets = _strongest([Trees(*(x[lane] for x in trees)) for trees in grown], n, t)
-        if known:
-            fresh = [tuple(row[row >= 0]) not in known for row in sets]
-            sets = sets[np.array(fresh, bool)]
-        members[lane, : min(len(sets), config.sets)] = sets[: config.sets]
+        known = np.pad(given[lane], pad, constant_values=-1)
+        members[lane], _ = proposals.rank(known, sets, np.zeros(len(sets)), no_pairs, config.sets)
     return members
 
 

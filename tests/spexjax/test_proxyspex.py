@@ -176,7 +176,7 @@ def test_sets_take_turns_and_occur_once():
     sets = np.array([[-1, 0, 1], [2, 3, 4], [-1, 2, 3]], np.int32)
     pairs = np.array([[2, 3], [1, 4], [0, 1]], np.int32)
     sizes = np.array([3.0, 2.0, 1.0], np.float32)
-    members, strength = proposals._rank(given, sets, sizes, pairs, 5)
+    members, strength = proposals.rank(given, sets, sizes, pairs, 5)
     rows = [tuple(m for m in row if m >= 0) for row in members.tolist()]
     assert sorted(rows[:3]) == [(1, 4), (2, 3), (2, 3, 4)] and rows[3:] == [(), ()]
     assert rows[0] == (2, 3)
