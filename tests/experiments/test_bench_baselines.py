@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from spexjax.experiments import bench_baselines
+from spexjax.experiments.bench import baselines as bench_baselines
 
 pytestmark = pytest.mark.loose_promotion
 

@@ -5,14 +5,11 @@ import json
 import numpy as np
 import pytest
 
-from spexjax.experiments import (
-    bench_boosting,
-    bench_budget,
-    budget_cases,
-    budget_report,
-    shapiq_peers,
-)
-from spexjax.experiments.budget_report import Row
+from spexjax.experiments.bench import boosting as bench_boosting
+from spexjax.experiments.bench import budget as bench_budget
+from spexjax.experiments.bench import budget_cases, budget_report
+from spexjax.experiments.bench.budget_report import Row
+from spexjax.experiments.peers import shapiq as shapiq_peers
 from spexjax.store.store import Store
 
 

@@ -5,7 +5,10 @@ import dataclasses
 import numpy as np
 import pytest
 
-from spexjax.experiments import bench_decode, bench_refit, bench_words, synthetic
+from spexjax.experiments.bench import decode as bench_decode
+from spexjax.experiments.bench import refit as bench_refit
+from spexjax.experiments.bench import words as bench_words
+from spexjax.experiments.functions import synthetic
 
 
 def test_quality_of_the_truth_and_of_less():

@@ -3,7 +3,7 @@
 import numpy as np
 
 from spexjax import indices
-from spexjax.experiments import bench_indices
+from spexjax.experiments.bench import indices as bench_indices
 
 
 def test_random_terms():

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from spexjax.experiments import bench_inference
+from spexjax.experiments.bench import inference as bench_inference
 from spexjax.models.values.text import value_function
 
 

@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from spexjax.experiments import bench_inference, bench_llama
+from spexjax.experiments.bench import inference as bench_inference
+from spexjax.experiments.bench import llama as bench_llama
 from spexjax.models.llama.model import Llama, LlamaConfig, init_params, unembed
 
 TINY = LlamaConfig(
@@ -29,7 +30,7 @@ def test_table(capsys, monkeypatch):
     monkeypatch.setattr(bench_llama.importlib.util, "find_spec", lambda name: None)
     monkeypatch.setattr(bench_inference, "REPEATS", 1)
     sizes = ["--masks", "3", "--context", "9", "--answer", "4", "--rows", "2"]
-    bench_inference.main(["--model", "llama", "--geometry", "small", *sizes])
+    bench_llama.main(["--geometry", "small", *sizes])
     title, _, *rows = capsys.readouterr().out.splitlines()
     assert "4 masks of 9 tokens" in title
     assert [row[:18].strip() for row in rows] == ["float32", "float32, int8", "float32, int8 all"]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from spexjax.experiments import bench_regression
+from spexjax.experiments.bench import regression as bench_regression
 
 
 def test_main(capsys):

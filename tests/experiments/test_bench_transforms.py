@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from spexjax.experiments import bench_transforms
+from spexjax.experiments.bench import transforms as bench_transforms
 from spexjax.spectra import transforms
 
 

@@ -5,8 +5,8 @@ import os
 
 import pytest
 
-from spexjax.experiments import datasets, drop, hotpotqa, mmlu, riddles
-from spexjax.experiments.records import DataError
+from spexjax.experiments.data import datasets, drop, hotpotqa, mmlu, riddles
+from spexjax.experiments.data.records import DataError
 
 HOTPOT = {
     "_id": "5a8b",

@@ -6,21 +6,15 @@ import json
 import numpy as np
 import pytest
 
-from spexjax.experiments import (
-    __main__ as dispatch,
-)
-from spexjax.experiments import (
-    faithfulness,
-    hierarchy,
-    protocol,
-    report,
-    runner,
-    summary,
-    tasks,
-)
-from spexjax.experiments.protocol import Protocol
-from spexjax.experiments.results import Cell, Result
-from spexjax.experiments.tasks import Item, TaskConfig
+from spexjax.experiments import __main__ as dispatch
+from spexjax.experiments.harness import protocol, runner
+from spexjax.experiments.harness.protocol import Protocol
+from spexjax.experiments.harness.remembered import Remembered
+from spexjax.experiments.harness.results import Cell, Result
+from spexjax.experiments.papers import faithfulness, hierarchy, report
+from spexjax.experiments.reporting import summary
+from spexjax.experiments.tasks import registry
+from spexjax.experiments.tasks.item import Item, TaskConfig
 from spexjax.masks import plan_budget
 
 # Ten features: the budget of b = 4 buys all 1 024 masks, so nothing has to be compiled.
@@ -63,7 +57,7 @@ def test_all_masks_give_a_perfect_surrogate_and_lime_the_best_of_order_one(folde
 
 def test_removal_finds_the_best_single_input(folder):
     result = load(folder, "removal")
-    items = {i.name: i for i in tasks.items(TaskConfig("tabular", ("diabetes-forest",), 2))}
+    items = {i.name: i for i in registry.items(TaskConfig("tabular", ("diabetes-forest",), 2))}
     for cell in result.cells:
         if cell.method == "spex":
             f = items[cell.item].f
@@ -140,7 +134,7 @@ def counted(monkeypatch):
 
             yield Item(f"item-{i}", "g", 10, f)
 
-    monkeypatch.setattr(tasks, "items", items)
+    monkeypatch.setattr(registry, "items", items)
     return asked
 
 
@@ -227,7 +221,7 @@ def test_every_mask_is_asked_for_once():
         asked.append(len(masks))
         return masks.sum(axis=1)
 
-    remembered = tasks.Remembered(f, 12)
+    remembered = Remembered(f, 12)
     masks = np.random.default_rng(0).random((50, 12)) < 0.5
     masks[10] = masks[3]
     np.testing.assert_array_equal(remembered(masks), masks.sum(axis=1))

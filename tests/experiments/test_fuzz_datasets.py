@@ -6,8 +6,8 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from spexjax.experiments import drop, hotpotqa, mmlu, riddles
-from spexjax.experiments.records import DataError
+from spexjax.experiments.data import drop, hotpotqa, mmlu, riddles
+from spexjax.experiments.data.records import DataError
 
 quickly = settings(
     max_examples=100, deadline=5000, suppress_health_check=[HealthCheck.function_scoped_fixture]

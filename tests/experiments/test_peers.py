@@ -6,7 +6,8 @@ import sys
 import numpy as np
 import pytest
 
-from spexjax.experiments import peers, synthetic
+from spexjax.experiments.functions import synthetic
+from spexjax.experiments.peers import sparse_transform as peers
 
 installed = pytest.mark.skipif(not peers.available(), reason="sparse-transform is not installed")
 

@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers
 
-from spexjax.experiments import pruning, questions, task_hotpotqa, tasks
-from spexjax.experiments.hotpotqa import Example, Paragraph
-from spexjax.experiments.tasks import TaskConfig
+from spexjax.experiments.data.hotpotqa import Example, Paragraph
+from spexjax.experiments.papers import pruning
+from spexjax.experiments.tasks import hotpotqa as task_hotpotqa
+from spexjax.experiments.tasks import questions, registry
+from spexjax.experiments.tasks.item import TaskConfig
 from spexjax.models.llama.model import LlamaConfig, init_params
 from spexjax.models.llama.weights import save_llama
 
@@ -69,12 +71,12 @@ def test_joined_leaves_blanks_out():
 
 def test_riddles_of_a_folder(folder, data):
     config = TaskConfig("riddles", ("8-15",), data=str(data), model=str(folder))
-    (item,) = tasks.items(config)
+    (item,) = registry.items(config)
     assert item.n == 10 and item.words[:2] == ("A", "farmer")
     values = np.asarray(item.f(np.eye(10, dtype=bool)))
     assert np.isfinite(values).all() and np.ptp(values) > 0
     with pytest.raises(ValueError, match="needs a language model"):
-        next(tasks.items(TaskConfig("riddles", data=str(data))))
+        next(registry.items(TaskConfig("riddles", data=str(data))))
 
 
 def test_pruning_on_mmlu(folder, data, tmp_path):

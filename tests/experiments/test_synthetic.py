@@ -5,7 +5,7 @@ import time
 import numpy as np
 import pytest
 
-from spexjax.experiments import planted, synthetic
+from spexjax.experiments.functions import planted, synthetic
 
 EXACT = sorted(set(synthetic.FAMILIES) - {"network"})
 

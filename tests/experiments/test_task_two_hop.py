@@ -1,12 +1,12 @@
 import numpy as np
 import pytest
 
-from spexjax.experiments import tasks
-from spexjax.experiments.tasks import TaskConfig
+from spexjax.experiments.tasks import registry
+from spexjax.experiments.tasks.item import TaskConfig
 
 
 def test_the_supporting_sentences_are_what_the_answer_needs():
-    found = list(tasks.items(TaskConfig("two-hop", ("8", "12"), 2, seed=3)))
+    found = list(registry.items(TaskConfig("two-hop", ("8", "12"), 2, seed=3)))
     assert [item.group for item in found] == ["8", "8", "12", "12"]
     assert len({item.name for item in found}) == 4
     for item in found:
@@ -20,9 +20,9 @@ def test_the_supporting_sentences_are_what_the_answer_needs():
 
 def test_a_larger_choice_begins_with_the_same_items():
     few, more = (
-        [item.name for item in tasks.items(TaskConfig("two-hop", ("8",), count))]
+        [item.name for item in registry.items(TaskConfig("two-hop", ("8",), count))]
         for count in (1, 3)
     )
     assert more[:1] == few
     with pytest.raises(ValueError, match="did you mean"):
-        tasks.items(TaskConfig("two-hop", ("9",)))
+        registry.items(TaskConfig("two-hop", ("9",)))

@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 
-from spexjax.experiments import task_synthetic, tasks, texts
-from spexjax.experiments.tasks import TaskConfig
-from spexjax.experiments.texts import Text
+from spexjax.experiments.data import texts
+from spexjax.experiments.data.texts import Text
+from spexjax.experiments.tasks import registry
+from spexjax.experiments.tasks import synthetic as task_synthetic
+from spexjax.experiments.tasks.item import TaskConfig
 
 
 def length(text: str) -> int:
@@ -58,7 +60,7 @@ def test_folders_of_texts(tmp_path):
 
 
 def test_texts_as_value_functions():
-    (item,) = tasks.items(TaskConfig("sentiment", ("16-31",), 1))
+    (item,) = registry.items(TaskConfig("sentiment", ("16-31",), 1))
     assert item.group == "16-31" and 16 <= item.n <= 31 and len(item.words) == item.n
     values = item.f(np.array([[True] * item.n, [False] * item.n]))
     assert values.shape == (2,) and values[0] != values[1]
@@ -66,7 +68,7 @@ def test_texts_as_value_functions():
 
 def test_rows_of_tables():
     pytest.importorskip("sklearn")
-    found = list(tasks.items(TaskConfig("tabular", ("wine-forest", "diabetes-boosting"), 2)))
+    found = list(registry.items(TaskConfig("tabular", ("wine-forest", "diabetes-boosting"), 2)))
     assert [i.n for i in found] == [13, 13, 10, 10] and found[2].words[2] == "bmi"
     for item in found:
         all_kept, none = item.f(np.array([[True] * item.n, [False] * item.n]))
@@ -87,7 +89,7 @@ def test_evidence_depends_on_its_supporting_inputs_most():
 
 
 def test_synthetic_groups_name_their_families():
-    found = list(tasks.items(TaskConfig("synthetic", ("peaks-64", "evidence-16"), 2)))
+    found = list(registry.items(TaskConfig("synthetic", ("peaks-64", "evidence-16"), 2)))
     assert [i.name for i in found] == ["peaks-64-0", "peaks-64-1", "evidence-16-0", "evidence-16-1"]
     assert {len(s) for s in found[0].f.fourier()} == {3, 4, 5}
     assert found[0].supporting is None and len(found[2].supporting) == 8
@@ -95,6 +97,6 @@ def test_synthetic_groups_name_their_families():
 
 def test_unknown_names_are_corrected():
     with pytest.raises(ValueError, match="did you mean 'sentiment'"):
-        tasks.items(TaskConfig("sentimant"))
+        registry.items(TaskConfig("sentimant"))
     with pytest.raises(ValueError, match="did you mean '8-15'"):
-        tasks.items(TaskConfig("sentiment", ("8-16",)))
+        registry.items(TaskConfig("sentiment", ("8-16",)))

@@ -6,10 +6,14 @@ from pathlib import Path
 import pytest
 
 import spexjax
+import spexjax.experiments
 import spexjax.models
 
 ROOT = Path(spexjax.__file__).parent
-MODELS = Path(spexjax.models.__file__).parent
+PARTS = {
+    part.__name__.split(".")[1]: Path(part.__file__).parent
+    for part in (spexjax.models, spexjax.experiments)
+}
 ORDER = (
     ("__init__",),
     ("bridges",),
@@ -43,19 +47,29 @@ ROOMS_OF_MODELS = (
 )  # fmt: skip
 LEVEL = {room: level for level, rooms in enumerate(ORDER) for room in rooms}
 LEVEL |= {f"models/{room}": -len(ROOMS_OF_MODELS) + i for i, room in enumerate(ROOMS_OF_MODELS)}
+ROOMS_OF_EXPERIMENTS = (
+    ("__main__",), ("papers", "bench"), ("peers",), ("reporting",), ("harness",), ("tasks",),
+    ("data", "functions"),
+)  # fmt: skip
+LEVEL |= {
+    f"experiments/{room}": -100 + level
+    for level, rooms in enumerate(ROOMS_OF_EXPERIMENTS)
+    for room in rooms
+}
 
 
 def modules():
-    """Every module of the core and of models, by name below ``spexjax``, with its file."""
+    """Every module by its name below ``spexjax``, with its file."""
     found = {}
     for path in sorted(ROOT.rglob("*.py")):
         parts = path.relative_to(ROOT).with_suffix("").parts
         if parts[0] not in ("models", "experiments"):
             found[".".join(parts)] = path
-    for path in sorted(MODELS.rglob("*.py")):
-        parts = path.relative_to(MODELS).with_suffix("").parts
-        if parts != ("__init__",):
-            found[".".join(("models", *parts))] = path
+    for part, folder in PARTS.items():
+        for path in sorted(folder.rglob("*.py")):
+            parts = path.relative_to(folder).with_suffix("").parts
+            if parts != ("__init__",):
+                found[".".join((part, *parts))] = path
     return found
 
 
@@ -63,7 +77,7 @@ MODULES = modules()
 
 
 def imported(path):
-    """The modules of the core that a file imports, at its top or inside a function."""
+    """The modules of ours that a file imports, at its top or inside a function."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         names = []
         if isinstance(node, ast.Import):
@@ -77,7 +91,7 @@ def imported(path):
 
 
 def known(name):
-    """The module of the core that a dotted name is, or None."""
+    """The module of ours that a dotted name is, or None."""
     if name == "spexjax":
         return "__init__"
     below = name.removeprefix("spexjax.")
@@ -90,7 +104,7 @@ GRAPH = {name: set(imported(path)) - {name} for name, path in MODULES.items()}
 
 def room(module):
     first, *rest = module.split(".")
-    return f"models/{rest[0]}" if first == "models" else first
+    return f"{first}/{rest[0]}" if first in PARTS else first
 
 
 def test_every_module_stands_in_a_room():
@@ -126,7 +140,7 @@ def test_no_module_imports_itself_by_way_of_others():
         visit(module)
 
 
-def test_nothing_of_the_core_is_imported_inside_a_function():
+def test_nothing_of_ours_is_imported_inside_a_function():
     for module, path in MODULES.items():
         if module.startswith("models."):  # the command answers before JAX is there
             continue

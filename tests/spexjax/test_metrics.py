@@ -9,7 +9,7 @@ import pytest
 from oracles import evaluate, planted_terms
 
 from spexjax import metrics
-from spexjax.experiments import bench_coverage
+from spexjax.experiments.bench import coverage as bench_coverage
 from spexjax.spectra.spectrum import Spectrum
 
 

@@ -1,0 +1,1 @@
+"""Benchmarks, mostly beside other people's implementations; ``registry`` lists them."""

@@ -1,0 +1,1 @@
+"""Functions of masks whose spectrum is known."""

@@ -1,0 +1,1 @@
+"""How experiments are run: the protocol, the runner, results on disk."""

@@ -1,0 +1,1 @@
+"""The papers' experiments; ``registry`` lists them."""

@@ -1,0 +1,24 @@
+"""The papers' experiments by name."""
+
+from spexjax.experiments.papers import (
+    faithfulness,
+    hierarchy,
+    pruning,
+    recovery,
+    removal,
+    runtime,
+    shapley,
+    sparsity,
+)
+from spexjax.experiments.papers.command import Experiment
+
+PAPERS: dict[str, Experiment] = {
+    "faithfulness": faithfulness,
+    "removal": removal,
+    "recovery": recovery,
+    "sparsity": sparsity,
+    "runtime": runtime,
+    "hierarchy": hierarchy,
+    "shapley": shapley,
+    "pruning": pruning,
+}

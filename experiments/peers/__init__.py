@@ -1,0 +1,1 @@
+"""Other people's implementations, to be measured beside."""

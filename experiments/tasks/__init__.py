@@ -1,0 +1,1 @@
+"""What the experiments explain: value functions in groups; ``registry`` lists the tasks."""

@@ -1,0 +1,67 @@
+"""An item: one function to explain, and which of a task's items are wanted."""
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from spexjax.typing import ValueFunction
+
+
+@dataclass(frozen=True)
+class TaskConfig:
+    """Which items are wanted.
+
+    Attributes:
+      name: one of ``registry.TASKS``.
+      groups: a choice of the task's groups; all of them if empty.
+      per_group: items of each group, fewer where there are not so many.
+      seed: shuffles them. A larger ``per_group`` begins with the same items.
+      data: a folder of data sets, for tasks that read one.
+      model: a model's folder or hub id, for tasks that use one; the package's own if None.
+    """
+
+    name: str = "sentiment"
+    groups: tuple[str, ...] = ()
+    per_group: int = 2
+    seed: int = 0
+    data: str | None = None
+    model: str | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Item:
+    """One function to explain.
+
+    Attributes:
+      name: tells it from all others of its task, whatever the configuration.
+      group: the group that it is averaged in.
+      n: the number of inputs.
+      f: (N, n) bool masks to (N,) values.
+      supporting: the inputs known or annotated to support the answer; None if nobody knows.
+      words: n labels, or none.
+    """
+
+    name: str
+    group: str
+    n: int
+    f: ValueFunction
+    supporting: tuple[int, ...] | None = None
+    words: tuple[str, ...] = ()
+
+
+def chosen(config: TaskConfig, groups: tuple[str, ...]) -> tuple[str, ...]:
+    """The groups asked for."""
+    return config.groups or groups
+
+
+def known(what: str, name: str, names: Iterable[str]) -> str:
+    """The name, if it is one of the names.
+
+    Raises:
+      ValueError: if it is not.
+    """
+    if name not in names:
+        near = difflib.get_close_matches(name, names, 1, 0.0)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise ValueError(f"{what} must be one of {', '.join(names)}, got {name!r}{hint}")
+    return name
