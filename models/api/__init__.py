@@ -1,6 +1,6 @@
 """Value functions of texts behind an API."""
 
-from spexjax.models.api.client import Endpoint
+from spexjax.models.api.endpoint import Endpoint
 from spexjax.models.api.scorers import AnswerLogprob, LogOdds, SampledShare
 from spexjax.models.api.value import api_value
 

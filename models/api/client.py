@@ -3,95 +3,31 @@
 import asyncio
 import email.utils
 import json
-import os
+import logging
 import random
+import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
-from urllib.parse import urlsplit
 
+from spexjax.models.api.endpoint import ApiError, Endpoint
 from spexjax.models.api.scorers import COMPLETIONS, Request, Scored, Scorer, Unusable, tokens_used
 
 if TYPE_CHECKING:
-    from openai import APIStatusError, AsyncOpenAI
+    from openai import APIStatusError
 
 _RETRIED = (408, 409, 425, 429)
 _FIRST_WAIT, _LONGEST_WAIT = 0.5, 60.0
 _LONGEST_TOLD_WAIT = 600.0
-_UNUSABLE_BEFORE_SUCCESS = 3
+_ATTEMPTS_BEFORE_SUCCESS = 3
 _BYTES_PER_TOKEN = 4
+_WAIT_WORTH_TELLING = 1.0
+_BETWEEN_LINES = 5.0
+_NO_CREDIT = ("insufficient_quota", "billing_hard_limit_reached")
 
-
-class ApiError(RuntimeError):
-    """The endpoint refuses, fails for good, or would cost more than allowed; names no key."""
-
-
-@dataclass(frozen=True)
-class Endpoint:
-    """Where to ask, how hard, and how much it may cost.
-
-    Attributes:
-      base_url: such as ``https://api.openai.com/v1`` or ``http://localhost:8000/v1``.
-      model: the model's name there.
-      concurrency: requests under way at once.
-      timeout: seconds for one request.
-      attempts: tries per request before giving up.
-      max_calls: stop before more requests than this have been answered, or may have been.
-      max_tokens: stop before more tokens than this have been used, prompts and replies together.
-      key_variable: the environment variable that holds the key; local servers need none.
-
-    Raises:
-      ValueError: if a number is out of range or the URL is not plain http(s).
-    """
-
-    base_url: str
-    model: str
-    concurrency: int = 16
-    timeout: float = 60.0
-    attempts: int = 8
-    max_calls: int | None = None
-    max_tokens: int | None = None
-    key_variable: str = "OPENAI_API_KEY"
-
-    def __post_init__(self) -> None:
-        for name in ("concurrency", "timeout", "attempts", "max_calls", "max_tokens"):
-            value = getattr(self, name)
-            if value is not None and value <= 0:
-                raise ValueError(f"{name} must be above 0, got {value}.")
-        parts = urlsplit(self.base_url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError("base_url must begin with http:// or https:// and name a host.")
-        if parts.username or parts.password or parts.query:
-            raise ValueError(
-                "base_url must hold no password or query: the key is read from the environment "
-                f"variable {self.key_variable}."
-            )
-
-    def client(self) -> "AsyncOpenAI":
-        """A client with the key of the environment; retries and limits are ours.
-
-        Raises:
-          ApiError: if the ``openai`` package is not installed.
-        """
-        try:
-            from openai import AsyncOpenAI
-        except ImportError as error:
-            raise ApiError(
-                'endpoints need the openai package: pip install "spexjax[api]"'
-            ) from error
-        return AsyncOpenAI(
-            api_key=os.environ.get(self.key_variable) or "none",
-            base_url=self.base_url,
-            timeout=self.timeout,
-            max_retries=0,
-        )
-
-    def clean(self, message: str) -> str:
-        """A message without the key."""
-        key = os.environ.get(self.key_variable)
-        message = message.replace(key, "***") if key else message
-        return " ".join(message.split())[:500]
+# Unless the user configures it, a warning is a line on stderr.
+_log = logging.getLogger("spexjax.models.api")
 
 
 @dataclass
@@ -114,7 +50,8 @@ class _Outcome(NamedTuple):
     why: str = ""
     charged: bool = True
     fatal: bool = False
-    unusable: bool = False
+    wait: float | None = None
+    """Seconds to wait before anything more is asked, if the endpoint is only busy."""
 
 
 @dataclass
@@ -135,6 +72,7 @@ class Session:
     _client: Any = None
     _under_way: int = 0
     _resume_at: float = 0.0
+    _told_at: float = float("-inf")
     _largest: int = 0
     _changed: asyncio.Condition = field(default_factory=asyncio.Condition)
     _chance: random.Random = field(default_factory=random.Random)
@@ -161,23 +99,36 @@ class Session:
 
     async def _answered(self, prompt: str, request: Request) -> Mapping[str, Any]:
         """A usable reply to one request, after as many attempts as that takes."""
-        outcome, attempt = _Outcome(), 0
-        for attempt in range(self.endpoint.attempts):
-            self.meter.retries += attempt > 0
+        for attempt in range(1, self.endpoint.attempts + 1):
+            self.meter.retries += attempt > 1
             await self._wait_for_limits(prompt)
             outcome = await self._attempt(prompt, request)
             if outcome.reply is not None:
                 return outcome.reply
-            # An endpoint that has never given what is needed would only cost more.
-            hopeless = not self.meter.values and attempt + 1 >= _UNUSABLE_BEFORE_SUCCESS
-            if outcome.fatal or (outcome.unusable and hopeless):
+            limit = self.endpoint.attempts
+            if outcome.wait is None and not self.meter.values:
+                # An endpoint that has never given what is needed would only cost more.
+                limit = min(limit, _ATTEMPTS_BEFORE_SUCCESS)
+            if outcome.fatal or attempt >= limit:
                 break
-            backoff = min(_FIRST_WAIT * 2**attempt, _LONGEST_WAIT)
-            await self._pause(backoff * self._chance.uniform(0.5, 1.0))
-        tries = f" ({attempt + 1} attempts)" if attempt else ""
+            backoff = min(_FIRST_WAIT * 2 ** (attempt - 1), _LONGEST_WAIT)
+            backoff *= self._chance.uniform(0.5, 1.0)
+            self._tell(outcome, attempt + 1, limit, max(backoff, outcome.wait or 0.0))
+            await self._pause(backoff)
+        tries = f" ({attempt} attempts)" if attempt > 1 else ""
         raise ApiError(self.endpoint.clean(outcome.why) + tries)
 
-    async def _attempt(self, prompt: str, request: Request) -> "_Outcome":
+    def _tell(self, outcome: _Outcome, attempt: int, limit: int, seconds: float) -> None:
+        """A line on why nothing seems to happen, but not one for every request."""
+        now = time.monotonic()
+        once_and_short = attempt == 2 and seconds < _WAIT_WORTH_TELLING
+        if once_and_short or now < self._told_at + _BETWEEN_LINES:
+            return
+        self._told_at = now
+        why = self.endpoint.clean(outcome.why)
+        _log.warning("spexjax: %s; attempt %d of %d in %.1f s", why, attempt, limit, seconds)
+
+    async def _attempt(self, prompt: str, request: Request) -> _Outcome:
         self._under_way += 1
         outcome = _Outcome()
         try:
@@ -194,38 +145,42 @@ class Session:
                 self._changed.notify_all()
         return outcome
 
-    async def _tried(self, prompt: str, request: Request) -> "_Outcome":
+    async def _tried(self, prompt: str, request: Request) -> _Outcome:
         import openai
 
         try:
             reply = await self._send(request)
             self.scorer.check(prompt, reply)
         except Unusable as error:
-            return _Outcome(why=str(error), unusable=True)
+            return _Outcome(why=str(error))
         except openai.APIStatusError as error:
             return self._refused(error)
-        except openai.APITimeoutError:
-            return _Outcome(why=f"no answer within {self.endpoint.timeout:g} s")
+        except openai.APITimeoutError as error:
+            why = f"no answer within {self.endpoint.timeout:g} s"
+            return _Outcome(why=why, charged=not isinstance(error.__cause__, _not_sent()))
         except openai.APIConnectionError as error:
             cause = error.__cause__ or error
-            sent = "Connect" not in type(cause).__name__
             why = f"no connection to {self.endpoint.base_url}: {cause}"
-            return _Outcome(why=why, charged=sent)
+            return _Outcome(why=why, charged=not isinstance(cause, _not_sent()))
         except openai.OpenAIError as error:
             return _Outcome(why=str(error), charged=False, fatal=True)
         return _Outcome(reply=reply)
 
-    def _refused(self, error: "APIStatusError") -> "_Outcome":
-        status, message = error.status_code, str(error.message)
+    def _refused(self, error: "APIStatusError") -> _Outcome:
+        status = error.status_code
+        message = str(error.message).removeprefix(f"Error code: {status} - ")
         wait = _retry_after(error.response.headers)
         if wait is not None and wait > _LONGEST_TOLD_WAIT:
             why = f"the endpoint asks to wait for {wait:.0f} s: {message}"
             return _Outcome(why=why, charged=False, fatal=True)
         again = status in _RETRIED or status >= 500
-        if again and (wait is not None or status == 429):
-            self._resume_at = max(self._resume_at, time.monotonic() + (wait or 0.0))
-        fatal = not again or error.code == "insufficient_quota"
-        return _Outcome(why=f"the endpoint answers {status}: {message}", charged=False, fatal=fatal)
+        if status == 429 and wait is None:
+            wait = 0.0
+        if again and wait is not None:
+            self._resume_at = max(self._resume_at, time.monotonic() + wait)
+        fatal = not again or error.code in _NO_CREDIT or error.type in _NO_CREDIT
+        why = f"the endpoint answers {status}: {message}"
+        return _Outcome(why=why, charged=False, fatal=fatal, wait=wait)
 
     async def _send(self, request: Request) -> Mapping[str, Any]:
         body = {**request.body, **self.extra}
@@ -272,6 +227,13 @@ class Session:
 
     def _estimate(self, prompt: str) -> int:
         return len(prompt.encode()) // _BYTES_PER_TOKEN + 1
+
+
+def _not_sent() -> tuple[type[Exception], ...]:
+    """Errors before a request has left; openai stands on httpx, from version 3 on httpx2."""
+    there = [sys.modules[name] for name in ("httpx", "httpx2") if name in sys.modules]
+    names = ("ConnectError", "ConnectTimeout", "PoolTimeout")
+    return tuple(getattr(module, name) for module in there for name in names)
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:

@@ -2,20 +2,21 @@
 
 import asyncio
 import dataclasses
-import re
-import threading
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Coroutine, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
 import numpy as np
 from jaxtyping import Bool, Float
 
-from spexjax.models.api.client import ApiError, Endpoint, Meter, Session
+from spexjax.models.api.client import Meter, Session
+from spexjax.models.api.endpoint import ApiError, Endpoint, check_installed
+from spexjax.models.api.in_thread import LOOK_SECONDS, in_thread
+from spexjax.models.api.question import Question, spans_of
 from spexjax.models.api.scorers import AnswerLogprob, LogOdds, SampledShare, Scorer
-from spexjax.models.text.spans import Span, sentences, words
+from spexjax.models.text.spans import Span
 from spexjax.store.fingerprint import fingerprint
 from spexjax.values.calling import PartialValues
 
@@ -31,56 +32,17 @@ __all__ = [
 ]
 
 _GRACE_SECONDS = 10.0
-_LOOK_SECONDS = 0.1
-
-
-@dataclass(frozen=True)
-class Question:
-    """A text whose features can be masked, and what is asked about it.
-
-    Attributes:
-      text: the text.
-      spans: the characters [start, end) of each feature, in order.
-      question: follows the text after an empty line; nothing if empty.
-      replacement: stands in for a masked feature; the empty string deletes it, and one space.
-    """
-
-    text: str
-    spans: tuple[Span, ...]
-    question: str
-    replacement: str = "[UNK]"
-
-    @property
-    def words(self) -> tuple[str, ...]:
-        """The features as they stand in the text."""
-        return tuple(self.text[start:end] for start, end in self.spans)
-
-    @property
-    def cut(self) -> tuple[Span, ...]:
-        """Features beyond the model's last position; an endpoint does not say, so none."""
-        return ()
-
-    def prompt(self, mask: Bool[np.ndarray, "n"]) -> str:
-        """The prompt in which the features that ``mask`` switches off are replaced."""
-        out, at = [], 0
-        for (start, end), kept in zip(self.spans, mask.tolist(), strict=True):
-            out.append(self.text[at:start])
-            piece = self.text[start:end] if kept else self.replacement
-            if not piece and out[-1].endswith(" "):
-                out[-1] = out[-1][:-1]
-            out.append(piece)
-            at = end
-        text = "".join([*out, self.text[at:]])
-        return f"{text}\n\n{self.question}" if self.question else text
 
 
 @dataclass(frozen=True, eq=False)
 class ApiValue:
     """f(m): the score of an endpoint's reply to a text masked by m; made by :func:`api_value`.
 
-    A call makes requests for all its masks at once, ``endpoint.concurrency`` at a time. If it
-    breaks off (a ceiling, an error that retries do not cure, ctrl-C), what had come by then is
-    handed over in :class:`~spexjax.values.PartialValues`, so that a store keeps it.
+    A call makes requests for all its masks at once, ``endpoint.concurrency`` at a time; until the
+    endpoint has given a value, for one mask alone. While requests fail, warnings of the logger
+    "spexjax.models.api" say why, by default on stderr. If it breaks off (a ceiling, an error that
+    retries do not cure, ctrl-C), what had come by then is handed over in
+    :class:`~spexjax.values.PartialValues`, so that a store keeps it.
 
     Attributes:
       source: text, features and question.
@@ -136,10 +98,12 @@ class ApiValue:
         """Values, float32, of masks; True keeps a feature.
 
         Raises:
+          ApiError: if the ``openai`` package is not installed.
           PartialValues: if not all values could be had.
         """
+        check_installed()
         values = np.full(len(masks), np.nan, np.float32)
-        cause = _in_thread(lambda stop: self._all(masks, values, stop))
+        cause = in_thread(lambda stop: self._all(masks, values, stop))
         if cause is not None:
             raise PartialValues(values, cause)
         return values
@@ -148,14 +112,10 @@ class ApiValue:
         self, masks: np.ndarray, values: np.ndarray, stop: asyncio.Event
     ) -> BaseException | None:
         """Fills in ``values``; returns what stopped it."""
-        left = iter(range(len(masks)))
         failures: list[BaseException] = []
 
-        async def work(session: Session) -> None:
-            while not stop.is_set():
-                row = next(left, None)
-                if row is None:
-                    return
+        async def work(session: Session, rows: Iterator[int]) -> None:
+            for row in rows:
                 try:
                     scored = await session.score(self.source.prompt(masks[row]))
                 except Exception as error:
@@ -163,17 +123,16 @@ class ApiValue:
                     stop.set()
                 else:
                     values[row] = scored.value
+                if stop.is_set():
+                    return
 
+        rows = iter(range(len(masks)))
         async with Session(self.endpoint, self.scorer, self.extra, self.meter, stop) as session:
-            size = min(self.endpoint.concurrency, len(masks))
-            workers = [asyncio.create_task(work(session)) for _ in range(size)]
-            waiting = set(workers)
-            while waiting and not stop.is_set():
-                _, waiting = await asyncio.wait(waiting, timeout=_LOOK_SECONDS)
-            if waiting:  # these requests have been paid for: let them finish, within reason
-                _, waiting = await asyncio.wait(waiting, timeout=_GRACE_SECONDS)
-            for worker in waiting:
-                worker.cancel()
+            if not self.meter.values:  # an endpoint that is dead, or refuses, shows it soon
+                await _finish([work(session, islice(rows, 1))], stop)
+            if not stop.is_set():
+                size = min(self.endpoint.concurrency, len(masks))
+                await _finish([work(session, rows) for _ in range(size)], stop)
         return failures[0] if failures else None
 
     def report(self) -> str:
@@ -189,45 +148,15 @@ class ApiValue:
         return text
 
 
-def _in_thread(
-    run: Callable[[asyncio.Event], Any],
-) -> BaseException | None:
-    """Runs a coroutine in a thread of its own, since the caller's may have a loop already.
-
-    Ctrl-C sets the event; a second one does not wait for requests under way.
-    """
-    outcome: list[BaseException | None] = [None]
-    started, finished = threading.Event(), threading.Event()
-    handle: dict[str, Any] = {}
-
-    async def main() -> None:
-        handle["stop"], handle["loop"] = asyncio.Event(), asyncio.get_running_loop()
-        handle["task"] = asyncio.current_task()
-        started.set()
-        outcome[0] = await run(handle["stop"])
-
-    def target() -> None:
-        try:
-            asyncio.run(main())
-        except BaseException as error:
-            outcome[0] = error
-        started.set()
-        finished.set()
-
-    threading.Thread(target=target, daemon=True).start()
-    interrupted: KeyboardInterrupt | None = None
-    # Not Thread.join: interrupted, it takes the thread for ended on Python 3.11.
-    while not finished.is_set():
-        try:
-            while not finished.wait(_LOOK_SECONDS):
-                pass
-        except KeyboardInterrupt as error:
-            started.wait()
-            action = handle["task"].cancel if interrupted else handle["stop"].set
-            interrupted = error
-            with suppress(RuntimeError):  # the loop has just ended by itself
-                handle["loop"].call_soon_threadsafe(action)
-    return interrupted or outcome[0]
+async def _finish(work: Iterable[Coroutine[Any, Any, None]], stop: asyncio.Event) -> None:
+    """Waits for all work; once stopped, for what is under way, which is paid for, but not long."""
+    waiting = {asyncio.create_task(one) for one in work}
+    while waiting and not stop.is_set():
+        _, waiting = await asyncio.wait(waiting, timeout=LOOK_SECONDS)
+    if waiting:
+        _, waiting = await asyncio.wait(waiting, timeout=_GRACE_SECONDS)
+    for left in waiting:
+        left.cancel()
 
 
 def api_value(
@@ -255,18 +184,5 @@ def api_value(
     Raises:
       ValueError: if the text has no features, or spans are not in order.
     """
-    if isinstance(features, str):
-        if features not in ("words", "sentences"):
-            raise ValueError(f"features must be 'words', 'sentences' or spans, got {features!r}.")
-        spans = (words if features == "words" else sentences)(text)
-    else:
-        spans = [(int(span[0]), int(span[1])) for span in features]
-    if not spans or not re.search(r"\S", text):
-        raise ValueError("the text has no features to mask.")
-    ends = [0, *(end for _, end in spans)]
-    starts = [*(start for start, _ in spans), len(text)]
-    ordered = all(a <= b for a, b in zip(ends, starts, strict=True))
-    if not ordered or any(a >= b for a, b in spans):
-        raise ValueError("features must be spans of the text, in order, that do not overlap.")
-    source = Question(text, tuple(spans), question, replacement)
+    source = Question(text, spans_of(text, features), question, replacement)
     return ApiValue(source, endpoint, scorer or LogOdds(), dict(extra or {}))

@@ -14,8 +14,10 @@ def add_arguments(parser: Any) -> None:
     """Adds the options to a parser or a group of one."""
     add = parser.add_argument
     add("--api-base", metavar="URL", help="ask an OpenAI-compatible endpoint instead of a local "
-        "model, such as http://localhost:8000/v1; the key is read from OPENAI_API_KEY")  # fmt: skip
+        "model, such as http://localhost:8000/v1")  # fmt: skip
     add("--api-model", metavar="NAME", help="the model's name there")
+    add("--key-variable", metavar="NAME", default="OPENAI_API_KEY",
+        help="environment variable of the key (default: OPENAI_API_KEY; '': none)")  # fmt: skip
     add("--question", metavar="Q", help="what to ask about the text, such as 'Is this review "
         "positive? Answer True or False.'")  # fmt: skip
     add("--answers", metavar="YES,NO", default="True,False",
@@ -86,6 +88,7 @@ def value_of(given: argparse.Namespace, text: str) -> "ApiValue":
         timeout=given.timeout,
         max_calls=given.max_calls,
         max_tokens=given.max_tokens,
+        key_variable=given.key_variable or None,
     )
     replacement = _REPLACEMENTS[given.replacement]
     return api_value(

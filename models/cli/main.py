@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:
         if given.debug:
             raise
-        print(f"spexjax: error: {_one_line(error)}", file=sys.stderr)
+        print(f"spexjax: error: {_one_line(error, getattr(given, 'store', None))}", file=sys.stderr)
         return USAGE if isinstance(error, CommandError) else FAILED
 
 
@@ -59,7 +59,15 @@ def use_compilation_cache(jax: ModuleType) -> None:
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 
 
-def _one_line(error: Exception) -> str:
-    text = " ".join(str(error).split()) or "no message"
-    plain = isinstance(error, CommandError | ValueError | OSError)
+def _one_line(error: Exception, store: str | None) -> str:
+    from spexjax.models.api.endpoint import ApiError
+    from spexjax.values.errors import ValueFunctionError
+
+    kept = ""
+    if isinstance(error, ValueFunctionError) and isinstance(error.__cause__, ApiError):
+        if store and error.values is not None:
+            kept = f"; {len(error.values)} values from before are in {store}"
+        error = error.__cause__  # what can be mended comes first, not where it went wrong
+    text = (" ".join(str(error).split()) or "no message") + kept
+    plain = isinstance(error, CommandError | ValueError | OSError | ApiError)
     return text if plain else f"{type(error).__name__}: {text} (--debug shows where)"

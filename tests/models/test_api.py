@@ -3,7 +3,9 @@
 import asyncio
 import logging
 import os
+import re
 import signal
+import sys
 import threading
 import time
 
@@ -14,7 +16,7 @@ from fake_endpoint import FakeEndpoint, log_odds
 
 from spexjax import values
 from spexjax.explain import explain
-from spexjax.models.api import client as endpoint_module
+from spexjax.models.api import client
 from spexjax.models.api.value import (
     AnswerLogprob,
     ApiError,
@@ -35,7 +37,7 @@ SECRET = "sk-very-secret-0123456789"
 
 @pytest.fixture(autouse=True)
 def quick_and_keyed(monkeypatch):
-    monkeypatch.setattr(endpoint_module, "_FIRST_WAIT", 0.01)
+    monkeypatch.setattr(client, "_FIRST_WAIT", 0.01)
     monkeypatch.setenv("OPENAI_API_KEY", SECRET)
 
 
@@ -68,16 +70,16 @@ def test_values_are_those_of_the_server():
 
 
 def test_the_prompt_under_a_mask():
-    f = api_value(Endpoint("http://x", "m"), "Good film, really.", "Why?")
+    f = api_value(Endpoint("https://x", "m"), "Good film, really.", "Why?")
     mask = np.array([True, False, True, False, True])
     assert f.words == ("Good", "film", ",", "really", ".")
     assert f.source.prompt(mask) == "Good [UNK], [UNK].\n\nWhy?"
-    gone = api_value(Endpoint("http://x", "m"), "Good film, really.", "", replacement="")
+    gone = api_value(Endpoint("https://x", "m"), "Good film, really.", "", replacement="")
     assert gone.source.prompt(mask) == "Good,."
     assert gone.source.prompt(~mask) == " film really"
-    whole = api_value(Endpoint("http://x", "m"), "One. Two.", "Why?", "sentences")
+    whole = api_value(Endpoint("https://x", "m"), "One. Two.", "Why?", "sentences")
     assert whole.words == ("One.", "Two.")
-    spans = api_value(Endpoint("http://x", "m"), "abcdef", "", [(0, 2), (4, 6)])
+    spans = api_value(Endpoint("https://x", "m"), "abcdef", "", [(0, 2), (4, 6)])
     assert spans.source.prompt(np.array([False, True])) == "[UNK]cdef"
 
 
@@ -101,7 +103,8 @@ def test_faults_cost_retries_and_nothing_else():
 
 
 def test_as_many_requests_at_once_as_asked():
-    # No request is answered before 32 of them have come: one fewer at once would wait for ever.
+    # The first mask goes alone. After it no request is answered before 32 of them have come: one
+    # fewer at once would wait for ever.
     with FakeEndpoint() as server:
         f = function(server, concurrency=32, timeout=60.0)
         answer, full = server._answer, asyncio.Event()
@@ -109,7 +112,8 @@ def test_as_many_requests_at_once_as_asked():
         async def together(*request):
             if server.under_way == 32:
                 full.set()
-            await asyncio.wait_for(full.wait(), 30)
+            if server.requests:
+                await asyncio.wait_for(full.wait(), 30)
             return await answer(*request)
 
         server._answer = together
@@ -126,22 +130,20 @@ def test_two_thousand_masks_at_concurrency_64():
 
 
 def test_a_rate_limit_holds_everybody_back():
-    first = threading.Event()
     with FakeEndpoint() as server:
         f = function(server, concurrency=4)
         original, times = server._answer, []
 
         async def once(writer, route, headers, body):
             times.append(time.perf_counter())
-            if first.is_set():
+            if len(times) != 2:  # with the second, three others are on their way
                 return await original(writer, route, headers, body)
-            first.set()
             return fake_endpoint.send(writer, 429, {"error": {}}, "Retry-After: 0.7")
 
         server._answer = once
         f(some_masks(f, 12))
     # At most the three others that were on their way; the rest waited as they were told.
-    assert sum(t - times[0] < 0.6 for t in times) <= 4
+    assert sum(t - times[1] < 0.6 for t in times[1:]) <= 4
     assert len(times) == 13
 
 
@@ -158,7 +160,7 @@ def test_a_rate_limit_holds_everybody_back():
     ],
 )
 def test_how_long_to_wait(headers, seconds):
-    assert endpoint_module._retry_after(headers) == seconds
+    assert client._retry_after(headers) == seconds
 
 
 def stopped(f, masks):
@@ -229,51 +231,124 @@ def test_ctrl_c_stops_cleanly_and_keeps_what_came(tmp_path):
         assert 20 <= kept == server.succeeded.total() == f.meter.calls < 30, got
 
 
-@pytest.mark.parametrize("status,code", [(401, None), (400, None), (404, None),
-                                         (429, "insufficient_quota")])  # fmt: skip
-def test_what_retries_cannot_cure_ends_at_once(status, code):
+def refusing(server, status, error, *headers):
+    """Makes a server answer every request so."""
+
+    async def refuse(writer, route, sent, body):
+        server.requests.append(body)
+        told = {**error, "message": f"not with {sent['authorization']}"}
+        return fake_endpoint.send(writer, status, {"error": told}, *headers)
+
+    server._answer = refuse
+
+
+def said(caplog):
+    return [m for m in caplog.messages if m.startswith("spexjax: ")]
+
+
+@pytest.mark.parametrize(
+    "status,error", [(401, {}), (400, {}), (404, {}), (429, {"code": "insufficient_quota"}),
+                     (429, {"type": "insufficient_quota", "code": None})]
+)  # fmt: skip
+def test_what_retries_cannot_cure_ends_at_once(status, error):
     with FakeEndpoint() as server:
-
-        async def refuse(writer, route, headers, body):
-            server.requests.append(body)
-            error = {"message": f"not with {headers['authorization']}", "code": code}
-            return fake_endpoint.send(writer, status, {"error": error})
-
-        server._answer = refuse
-        f = function(server, concurrency=1)
+        refusing(server, status, error)
+        f = function(server)
         cause, _ = stopped(f, some_masks(f, 20))
         assert isinstance(cause, ApiError) and f"the endpoint answers {status}" in str(cause)
         assert "not with Bearer ***" in str(cause)
         assert len(server.requests) == 1 and f.meter.calls == 0
 
 
+def test_an_endpoint_that_never_works_is_given_up_within_seconds(monkeypatch, caplog):
+    monkeypatch.setattr(client, "_FIRST_WAIT", 0.5)  # as it is for users
+    with FakeEndpoint() as server:
+        refusing(server, 500, {})
+        f = function(server)
+        start = time.perf_counter()
+        cause, _ = stopped(f, some_masks(f, 20))
+        assert time.perf_counter() - start < 4
+        assert "the endpoint answers 500: not with Bearer *** (3 attempts)" in str(cause)
+        assert len(server.requests) == 3
+    why = r"spexjax: the endpoint answers 500: not with Bearer \*\*\*; attempt 3 of 3 in \d\.\d s"
+    assert [bool(re.fullmatch(why, m)) for m in said(caplog)] == [True]
+
+
 def test_an_endpoint_that_is_not_there():
     with FakeEndpoint() as server:
-        f = function(server, attempts=2)
+        f = function(server)
     cause, _ = stopped(f, some_masks(f, 3))
-    assert "no connection to http://127.0.0.1" in str(cause) and "(2 attempts)" in str(cause)
+    assert "no connection to http://127.0.0.1" in str(cause) and "(3 attempts)" in str(cause)
     assert f.meter.calls == 0
 
 
 def test_an_endpoint_without_logprobs_is_given_up_soon():
     with FakeEndpoint(share=1.0, faults=("no logprobs",)) as server:
-        f = function(server, concurrency=1)
+        f = function(server)
         cause, _ = stopped(f, some_masks(f, 50))
         assert "the reply has no logprobs (3 attempts)" in str(cause)
         assert len(server.requests) == 3
 
 
+def test_an_endpoint_that_has_worked_is_worth_all_attempts(caplog):
+    with FakeEndpoint() as server:
+        f = function(server, attempts=5, concurrency=1)
+        f(some_masks(f, 1))
+        refusing(server, 503, {}, "Retry-After: 0.2")
+        cause, _ = stopped(f, some_masks(f, 3)[1:])
+        assert "the endpoint answers 503" in str(cause) and "(5 attempts)" in str(cause)
+        assert len(server.requests) == 6
+    # A line at the second failure, and no other within the next five seconds.
+    assert said(caplog) == [
+        "spexjax: the endpoint answers 503: not with Bearer ***; attempt 3 of 5 in 0.2 s"
+    ]
+
+
+def test_a_busy_endpoint_is_waited_for_from_the_start():
+    with FakeEndpoint() as server:
+        refusing(server, 429, {})
+        f = function(server, attempts=5)
+        cause, _ = stopped(f, some_masks(f, 3))
+        assert "(5 attempts)" in str(cause) and len(server.requests) == 5
+
+
 def test_a_wait_of_an_hour_is_an_error():
     with FakeEndpoint() as server:
-
-        async def later(writer, *_):
-            return fake_endpoint.send(writer, 429, {"error": {"message": "busy"}},
-                                      "Retry-After: 3600")  # fmt: skip
-
-        server._answer = later
+        refusing(server, 429, {}, "Retry-After: 3600")
         f = function(server)
         cause, _ = stopped(f, some_masks(f, 3))
         assert "asks to wait for 3600 s" in str(cause)
+
+
+def test_a_key_goes_to_no_other_machine_in_the_open(monkeypatch):
+    for host in ("localhost", "127.0.0.1:8000", "[::1]:8000", "a.localhost"):
+        Endpoint(f"http://{host}/v1", "m")
+    for host in ("example.org", "10.0.0.7:8000", "localhost.example.org"):
+        Endpoint(f"https://{host}/v1", "m")
+        Endpoint(f"http://{host}/v1", "m", key_variable=None)
+        with pytest.raises(ValueError, match="base_url is plain http to"):
+            Endpoint(f"http://{host}/v1", "m")
+    monkeypatch.delenv("OPENAI_API_KEY")
+    late = Endpoint("http://example.org/v1", "m")
+    monkeypatch.setenv("OPENAI_API_KEY", SECRET)  # after the endpoint was made
+    with pytest.raises(ValueError, match="base_url is plain http to"):
+        late.client()
+
+
+@pytest.mark.parametrize("variable,sent", [(None, "none"), ("OTHER_KEY", "sk-other")])
+def test_which_key_is_sent(monkeypatch, variable, sent):
+    monkeypatch.setenv("OTHER_KEY", "sk-other")
+    with FakeEndpoint() as server:
+        f = function(server, key_variable=variable)
+        f(some_masks(f, 1))
+        assert server.requests[0][1]["authorization"] == f"Bearer {sent}"
+
+
+def test_the_package_that_is_missing_is_named(monkeypatch):
+    f = api_value(Endpoint("https://x", "m"), "a b", "q")
+    monkeypatch.setitem(sys.modules, "openai", None)
+    with pytest.raises(ApiError, match=r"need the openai package: pip install \"spexjax\[api\]\""):
+        f(np.ones((1, 2), bool))
 
 
 def test_the_key_is_in_no_message_log_or_journal(tmp_path, caplog):
@@ -351,16 +426,16 @@ def test_further_fields_of_the_body():
 
 
 def test_the_store_key_tells_functions_apart():
-    there, model = Endpoint("http://a", "m"), Endpoint("http://a", "other")
+    there, model = Endpoint("https://a", "m"), Endpoint("https://a", "other")
     functions = [
-        api_value(there, "a b", "q"), api_value(Endpoint("http://b", "m"), "a b", "q"),
+        api_value(there, "a b", "q"), api_value(Endpoint("https://b", "m"), "a b", "q"),
         api_value(model, "a b", "q"), api_value(there, "a c", "q"), api_value(there, "a b", "r"),
         api_value(there, "a b", "q", [(0, 3)]), api_value(there, "a b", "q", scorer=LogOdds(top=5)),
         api_value(there, "a b", "q", scorer=SampledShare()),
         api_value(there, "a b", "q", replacement=""), api_value(there, "a b", "q", extra={"k": 1}),
     ]  # fmt: skip
     assert len({f.store_key for f in functions}) == len(functions)
-    hurried = Endpoint("http://a", "m", concurrency=2, timeout=3, max_calls=4)
+    hurried = Endpoint("https://a", "m", concurrency=2, timeout=3, max_calls=4)
     assert api_value(hurried, "a b", "q").store_key == functions[0].store_key
 
 
@@ -371,7 +446,7 @@ def test_the_store_key_tells_functions_apart():
 )  # fmt: skip
 def test_endpoints_are_checked(settings):
     with pytest.raises(ValueError, match=next(iter(settings))):
-        Endpoint(**{"base_url": "http://x", "model": "m"} | settings)
+        Endpoint(**{"base_url": "https://x", "model": "m"} | settings)
 
 
 @pytest.mark.parametrize(
@@ -380,4 +455,4 @@ def test_endpoints_are_checked(settings):
 )  # fmt: skip
 def test_features_are_checked(text, features):
     with pytest.raises(ValueError, match="features"):
-        api_value(Endpoint("http://x", "m"), text, "q", features)
+        api_value(Endpoint("https://x", "m"), text, "q", features)

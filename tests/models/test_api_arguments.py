@@ -1,6 +1,7 @@
 """The options of the command for models behind an API."""
 
 import argparse
+import sys
 
 import numpy as np
 import pytest
@@ -37,14 +38,14 @@ def test_without_an_endpoint_nothing_changes():
 )
 def test_the_options_make_a_value_function(options, scorer):
     given = parse(*NEEDED, "--concurrency", "3", "--timeout", "7", "--max-calls", "9",
-                  "--max-tokens", "11", "--api-extra", '{"seed": 0}', *options,
-                  replacement="mask")  # fmt: skip
+                  "--max-tokens", "11", "--api-extra", '{"seed": 0}', "--key-variable", "",
+                  *options, replacement="mask")  # fmt: skip
     api_arguments.check(given)
     f = api_arguments.value_of(given, "One two.")
     assert f.scorer == scorer and f.extra == {"seed": 0}
     e = f.endpoint
     assert (e.base_url, e.model, e.concurrency, e.timeout) == ("http://x/v1", "m", 3, 7)
-    assert (e.max_calls, e.max_tokens) == (9, 11)
+    assert (e.max_calls, e.max_tokens, e.key_variable) == (9, 11, None)
     assert f.source.prompt(np.array([True, False, True])) == "One [MASK].\n\nWhy?"
 
 
@@ -77,6 +78,33 @@ def test_the_options_reach_the_endpoint():
         given = parse("--api-base", server.url, "--api-model", "m", "--question", "Really?")
         f = api_arguments.value_of(given, "w0 w1 w2")
         assert f(np.array([[True, True, False]]))[0] == pytest.approx(-0.5, abs=1e-5)
+
+
+def test_what_can_be_mended_comes_first(tmp_path, monkeypatch, capsys):
+    pytest.importorskip("openai")
+    from spexjax.models.cli.main import main
+
+    monkeypatch.setattr("spexjax.models.cli.main.use_compilation_cache", lambda jax: None)
+    monkeypatch.setattr("spexjax.models.api.client._FIRST_WAIT", 0.01)
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-very-secret-0123456789")
+    monkeypatch.chdir(tmp_path)
+    with FakeEndpoint() as server:
+        gone = server.url
+    texts = ("explain", "w0 and w1 or w2", "--api-model", "tiny", "--question", "So?")
+    options = [*texts, "--store", "calls.sqlite", "--api-base"]
+    assert main([*options, gone]) == 1
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert error.startswith(f"spexjax: error: no connection to {gone}: ") and "values" not in error
+    with FakeEndpoint() as server:
+        assert main([*options, server.url, "--max-calls", "7"]) == 1
+    error = capsys.readouterr().err.splitlines()[-1]
+    want = "the ceiling of 7 calls is reached; 7 values from before are in calls.sqlite"
+    assert error == f"spexjax: error: {want}"
+    assert main([*options, "http://example.org/v1"]) == 1
+    assert "error: base_url is plain http to example.org" in capsys.readouterr().err
+    monkeypatch.setitem(sys.modules, "openai", None)
+    assert main([*options, gone]) == 1
+    assert "error: endpoints need the openai package: pip" in capsys.readouterr().err
 
 
 def test_the_command_with_an_endpoint(tmp_path, monkeypatch, capsys):
