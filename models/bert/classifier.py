@@ -14,7 +14,7 @@ from jaxtyping import Float
 
 from spexjax.models.bert import weights
 from spexjax.models.bert.model import Config, apply
-from spexjax.models.checkpoints.hub import model_folder
+from spexjax.models.checkpoints.hub import located
 from spexjax.models.text.masking import bucket
 from spexjax.models.text.tokenizing import load_tokenizer, truncation
 
@@ -71,25 +71,28 @@ class TextClassifier:
         return np.asarray(_logits(self.config, self.params, ids[None], keep[None]))[0]
 
 
-def load_classifier(folder: str | Path | None = None) -> TextClassifier:
+def load_classifier(
+    folder: str | Path | None = None, revision: str | None = None
+) -> TextClassifier:
     """Reads a Hugging Face model; without one, the sentiment classifier that ships with spexjax.
 
     Args:
       folder: holds ``config.json``, ``tokenizer.json`` (or ``vocab.txt``) and
         ``model.safetensors`` (or shards); or the id of such a model on the hub.
+      revision: a branch, tag or commit of a hub id; becomes part of the model's name.
 
     Raises:
       FileNotFoundError: if the model or one of its files is missing.
       ConnectionError: if it is not in a folder or the cache and the hub cannot be reached.
-      ValueError: if the model is not supported or a tensor does not fit; it is named.
+      ValueError: if the model is not supported or a tensor does not fit; it is named. Or if there
+        is a revision but no hub id.
     """
-    if folder is None:
+    if folder is None and revision is None:
         with resources.as_file(resources.files("spexjax.models.mini") / "sentiment") as path:
             return replace(load_classifier(path), name="embedded sentiment classifier")
-    name = Path(folder).resolve().name if Path(folder).is_dir() else str(folder)
-    folder = model_folder(folder)
-    config, params = weights.load(folder)
-    tokenizer = load_tokenizer(folder)
+    path, name = located(folder, revision)
+    config, params = weights.load(path)
+    tokenizer = load_tokenizer(path)
     size = tokenizer.get_vocab_size()
     if size > config.vocab_size:
         raise ValueError(f"The tokenizer has {size} tokens, the model only {config.vocab_size}.")

@@ -28,6 +28,7 @@ def add_parser(commands: Any) -> None:
          help="each line of --file is a text; needs --json; goes on after a stop")  # fmt: skip
     what("--model", metavar="DIR_OR_ID", help="folder or Hugging Face id of a DistilBERT or BERT "
          "sequence classifier (default: the embedded sentiment classifier)")  # fmt: skip
+    what("--revision", metavar="REV", help="branch, tag or commit of a Hugging Face id")
     what("--features", choices=("words", "sentences", "tokens"),
          help="what is masked (default: words; of --task qa, sentences)")  # fmt: skip
     what("--replacement", choices=("unk", "mask", "pad", "delete"), default="unk",
@@ -73,6 +74,8 @@ def check(given: argparse.Namespace) -> None:
         raise CommandError("give either a text or --file F")
     if given.per_line and (given.file is None or given.json is None):
         raise CommandError("--per-line needs --file F and --json OUT")
+    if given.revision is not None and (given.model is None or api_arguments.wanted(given)):
+        raise CommandError("--revision needs --model with the id of a model of the hub")
     for option, path in (("--html", given.html), ("--json", given.json)):
         if path and not Path(path).absolute().parent.is_dir():
             raise CommandError(f"no folder to write {option} {path!r} into")
@@ -96,7 +99,7 @@ def run(given: argparse.Namespace) -> None:
     if not api_arguments.wanted(given) and not question_arguments.wanted(given):
         from spexjax.models.bert.classifier import load_classifier
 
-        model = load_classifier(given.model)
+        model = load_classifier(given.model, given.revision)
         label = None if given.label is None else _label(given.label, model.label_names)
     if given.per_line:
         from spexjax.models.cli.per_line import explain_lines

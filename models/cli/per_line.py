@@ -30,6 +30,8 @@ def explain_lines(given: argparse.Namespace, model: TextClassifier, label: int |
       CommandError: if the file has objects of another run.
     """
     settings = {name: getattr(given, name) for name in _SETTINGS}
+    if given.revision is not None:
+        settings["revision"] = given.revision
     texts = [
         (number, line.strip())
         for number, line in enumerate(given.content.splitlines(), 1)

@@ -59,7 +59,8 @@ def value_of(given: argparse.Namespace, context: str) -> "LanguageValue":
     from spexjax.models.llama.language import load_language_model
     from spexjax.models.values.language import language_value
 
+    model = load_language_model(given.model, revision=given.revision)
     return language_value(
-        load_language_model(given.model), context, given.question, given.answer,
-        given.features, score=given.score, replacement=given.replacement,
+        model, context, given.question, given.answer, given.features,
+        score=given.score, replacement=given.replacement,
     )  # fmt: skip

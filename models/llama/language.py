@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
+from jinja2 import TemplateError
 
-from spexjax.models.checkpoints.hub import model_folder
+from spexjax.models.checkpoints.hub import located
+from spexjax.models.llama.chat import rendered
 from spexjax.models.llama.generate import greedy
 from spexjax.models.llama.model import LlamaConfig
 from spexjax.models.llama.sharding import placement
@@ -61,42 +63,33 @@ class LanguageModel:
         copy = jax.pmap(lambda _, params: params, in_axes=(0, None), devices=devices)
         return copy(jnp.arange(len(devices)), self.params)
 
-    def encode(self, text: str) -> list[int]:
-        """The tokens of a text, those that the tokenizer adds by itself (such as BOS) included."""
-        return list(self.tokenizer.encode(text).ids)
+    def encode(self, text: str, marked: bool = False) -> list[int]:
+        """The tokens of a text, those that the tokenizer adds by itself (such as BOS) included.
+
+        Not so if it is ``marked``: then the text spells them itself, as :meth:`chat`'s does.
+        """
+        return list(self.tokenizer.encode(text, add_special_tokens=not marked).ids)
 
     def chat(self, messages: Sequence[Mapping[str, str]]) -> str:
         """The prompt that the model's chat template makes of messages, up to its own turn.
 
         Raises:
           ValueError: if the model has no template, or the template refuses the messages.
-          ImportError: if jinja2 is not installed.
         """
         if self.chat_template is None:
             raise ValueError(f"{self.name} has no chat template; use a plain prompt.")
-        from jinja2 import TemplateError
-        from jinja2.sandbox import ImmutableSandboxedEnvironment
-
-        def refuse(message: str) -> None:
-            raise TemplateError(message)
-
-        environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
-        environment.globals["raise_exception"] = refuse
         try:
-            template = environment.from_string(self.chat_template)
-            return template.render(
-                messages=list(messages), add_generation_prompt=True, **(self.special or {})
-            )
+            return rendered(self.chat_template, messages, self.special or {})
         except TemplateError as error:
             raise ValueError(f"The chat template of {self.name} fails: {error}.") from error
 
-    def answer(self, prompt: str, max_new_tokens: int = 32) -> str:
-        """The model's greedy continuation of a prompt.
+    def answer(self, prompt: str, max_new_tokens: int = 32, marked: bool = False) -> str:
+        """The model's greedy continuation of a prompt; ``marked`` as for :meth:`encode`.
 
         Raises:
           ValueError: as for :func:`~spexjax.models.llama.generate.greedy`.
         """
-        new = greedy(self.config, self.params, [self.encode(prompt)], max_new_tokens)[0]
+        new = greedy(self.config, self.params, [self.encode(prompt, marked)], max_new_tokens)[0]
         return self.tokenizer.decode(new)
 
 
@@ -104,6 +97,7 @@ def load_language_model(
     folder: str | Path | None = None,
     dtype: Any = jnp.float32,
     mesh: jax.sharding.Mesh | None = None,
+    revision: str | None = None,
 ) -> LanguageModel:
     """Reads a Hugging Face model; without one, the two-hop reader that ships with spexjax.
 
@@ -113,17 +107,19 @@ def load_language_model(
       dtype: of the parameters; None keeps each as it is stored.
       mesh: for models larger than one device: where to spread the parameters, see
         :func:`~spexjax.models.llama.sharding.device_mesh`.
+      revision: a branch, tag or commit of a hub id; becomes part of the model's name.
 
     Raises:
       FileNotFoundError: if the model or one of its files is missing.
       ConnectionError: if it is not in a folder or the cache and the hub cannot be reached.
-      ValueError: if the model is not supported or a tensor does not fit; it is named.
+      ValueError: if the model is not supported or a tensor does not fit; it is named. Or if there
+        is a revision but no hub id.
     """
-    if folder is None:
+    if folder is None and revision is None:
         with resources.as_file(resources.files("spexjax.models.mini") / "two_hop") as path:
             return _read(path, EMBEDDED, dtype, mesh)
-    name = Path(folder).resolve().name if Path(folder).is_dir() else str(folder)
-    return _read(model_folder(folder), name, dtype, mesh)
+    path, name = located(folder, revision)
+    return _read(path, name, dtype, mesh)
 
 
 def _read(folder: Path, name: str, dtype: Any, mesh: jax.sharding.Mesh | None) -> LanguageModel:

@@ -19,6 +19,7 @@ from jaxtyping import Bool, Int
 from spexjax.models.checkpoints.store_key import text_store_key
 from spexjax.models.llama.language import LanguageModel
 from spexjax.models.llama.model import LlamaConfig, head_factors
+from spexjax.models.llama.prompts import Prompt
 from spexjax.models.llama.sharding import on_mesh
 from spexjax.models.llama.teacher_forcing import Answer, AnswerScore, answer_values
 from spexjax.models.text.masking import MaskedRows, bucket
@@ -32,9 +33,13 @@ _Row = tuple[Int[ArrayLike, "length"], Bool[ArrayLike, "length"], Int[ArrayLike,
 
 
 class Asked(NamedTuple):
-    """A prompt and the answer that is scored; ``choices`` compete with it for log-odds."""
+    """A prompt and the answer that is scored; ``choices`` compete with it for log-odds.
 
-    prompt: str
+    A prompt that :func:`~spexjax.models.llama.prompts.prompt` made may spell the tokens that begin
+    it; to a text the tokenizer adds them.
+    """
+
+    prompt: str | Prompt
     answer: str
     choices: tuple[str, ...] = ()
 
@@ -155,13 +160,14 @@ def head_value(
         raise ValueError(f"layers must be different ones of 0 to {c.n_layers - 1}, got {chosen}.")
     tokens, answers = [], []
     for one in asked:
-        ids = answer_tokens(model, one.prompt, False, one.answer)
+        asks = one.prompt if isinstance(one.prompt, Prompt) else Prompt("", one.prompt, "")
+        ids = answer_tokens(model, asks.text, asks.marked, one.answer)
         others: list[int] = []
         if score in ("log-odds", "margin"):
             ids = ids[:1]
-            first = [answer_tokens(model, one.prompt, False, choice)[0] for choice in one.choices]
+            first = [answer_tokens(model, asks.text, asks.marked, c)[0] for c in one.choices]
             others = [token for token in first if token != ids[0]]
-        row = (*model.encode(one.prompt), *ids[:-1])
+        row = (*model.encode(asks.text, asks.marked), *ids[:-1])
         if len(row) > c.max_position_embeddings:
             raise ValueError(
                 f"{len(row)} tokens of prompt and answer exceed the model's "

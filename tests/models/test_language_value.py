@@ -156,6 +156,20 @@ def test_a_chat_template_surrounds_the_context(model):
         prompt(model, CONTEXT, QUESTION, system="Be brief.")
 
 
+def test_a_chat_begins_once(model):
+    chats = replace(model, chat_template=CHAT)
+    asked = prompt(chats, CONTEXT, QUESTION, "plain")
+    assert chats.encode(asked.text, asked.marked).count(2) == 1
+    f = head_value(chats, [Asked(asked, "cat"), Asked(asked, "cat", ("cat", "dog"))])
+    assert [row.count(2) for row in f.tokens] == [1, 1]
+    # Without the tokenizer's own [BOS] the text is the prompt of a model that adds none.
+    bare = replace(model, tokenizer=tokenizer())
+    bare.tokenizer.post_processor = processors.TemplateProcessing(single="$A")
+    (want,) = token_by_token(bare, asked.text, "cat")
+    np.testing.assert_allclose(f(np.ones((1, f.n), bool)), want, atol=2e-5)
+    assert chats.answer(asked.text, 3, marked=True) == bare.answer(asked.text, 3)
+
+
 def test_rows_are_halved_when_memory_runs_out(model):
     f = language_value(model, CONTEXT, QUESTION, "a cat", rows=4)
     want = f(MASKS)
