@@ -32,6 +32,10 @@ Features = Literal["words", "sentences", "tokens"]
 _ALWAYS, _NOTHING = -1, -2  # feature numbers of a token that is always kept, and of padding
 
 
+class TooLongError(ValueError):
+    """A text has more tokens than its model has positions."""
+
+
 class Template(NamedTuple):
     """What turns masks into ids: arrays over the tokens of a text, padded to a bucket's length."""
 

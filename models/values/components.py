@@ -22,7 +22,7 @@ from spexjax.models.llama.model import LlamaConfig, head_factors
 from spexjax.models.llama.prompts import Prompt
 from spexjax.models.llama.sharding import on_mesh
 from spexjax.models.llama.teacher_forcing import Answer, AnswerScore, answer_values
-from spexjax.models.text.masking import MaskedRows, bucket
+from spexjax.models.text.masking import MaskedRows, TooLongError, bucket
 from spexjax.models.values.batching import BatchedValue
 from spexjax.models.values.devices import default_rows
 from spexjax.models.values.language import answer_tokens, padded_answer
@@ -147,8 +147,9 @@ def head_value(
       rows: rows per device and batch; chosen from the length if not given.
 
     Raises:
-      ValueError: if nothing is asked, an answer is empty, a layer does not exist, a prompt is too
-        long for the model, or the score is a vector.
+      TooLongError: if a prompt is too long for the model; it is a ValueError.
+      ValueError: if nothing is asked, an answer is empty, a layer does not exist, or the score is
+        a vector.
     """
     c = model.config
     if not asked:
@@ -169,7 +170,7 @@ def head_value(
             others = [token for token in first if token != ids[0]]
         row = (*model.encode(asks.text, asks.marked), *ids[:-1])
         if len(row) > c.max_position_embeddings:
-            raise ValueError(
+            raise TooLongError(
                 f"{len(row)} tokens of prompt and answer exceed the model's "
                 f"{c.max_position_embeddings} positions."
             )

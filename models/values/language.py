@@ -26,6 +26,7 @@ from spexjax.models.text.masking import (
     Features,
     MaskableText,
     Template,
+    TooLongError,
     bucket,
     masked_rows,
     split_text,
@@ -169,8 +170,9 @@ def language_value(
       prompt.
 
     Raises:
-      ValueError: for an empty context, question or answer, a context too long for the model, an
-        unknown option, or a tokenizer without the token that replaces.
+      TooLongError: for a context too long for the model; it is a ValueError.
+      ValueError: for an empty context, question or answer, an unknown option, or a tokenizer
+        without the token that replaces.
     """
     asked = prompt(model, context, question, template, system)
     source = _source(model, asked, features)
@@ -312,7 +314,7 @@ def _fitting(source: MaskableText, extra: int, positions: int, truncate: bool) -
     if not truncate or lost >= source.n:
         fate = "none would be left" if lost >= source.n else f"{lost} would be lost"
         hint = "shorten it" if lost >= source.n else "shorten it, or pass truncate=True"
-        raise ValueError(
+        raise TooLongError(
             f"the prompt of {len(source.ids)} tokens and its answer exceed the model's {positions} "
             f"positions: of the context's {source.n} features {fate}; {hint}."
         )

@@ -9,6 +9,10 @@ SMALLEST_B = 3
 LARGEST_TABLE = 30  # n of the largest table of all masks
 
 
+class BudgetError(ValueError):
+    """A budget is too small for what a method needs; the message says what would do."""
+
+
 class Plan(NamedTuple):
     """How a budget is spent; the numbers add up to ``total`` ≤ budget."""
 

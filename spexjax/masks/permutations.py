@@ -17,6 +17,7 @@ from jaxtyping import Float, Int, UInt32
 
 from spexjax.codes import gf2
 from spexjax.codes.gf2 import unique_rows
+from spexjax.masks.budget import BudgetError
 from spexjax.spectra import subsets
 from spexjax.spectra.subsets import Terms
 from spexjax.typing import Array, Key
@@ -76,7 +77,7 @@ def permutation_masks(key: Key, n: int, order: int, budget: int) -> Permutations
     splits = np.split(place[2:], np.cumsum([p.shape[0] * p.shape[1] for p in parts])[:-1])
     lower = tuple(p.reshape(-1, 2**s) for s, p in enumerate(splits))
     if budget < len(rows):
-        raise ValueError(
+        raise BudgetError(
             f"budget must be at least {len(rows)} for n = {n}, order = {order}: the masks of fewer "
             f"than {order} inputs and the full one; got {budget}."
         )

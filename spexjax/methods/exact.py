@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 
 from spexjax.masks import sampling
-from spexjax.masks.budget import affords_all
+from spexjax.masks.budget import BudgetError, affords_all
 from spexjax.masks.design import Design
 from spexjax.spectra import spectrum, transforms
 from spexjax.surrogates.fitted import Done, Fit, Standardised
@@ -25,10 +25,10 @@ def design(config: Exact, n: int, budget: int, max_order: int, key: Key) -> Desi
     """All masks.
 
     Raises:
-      ValueError: if the budget does not buy them, or n > 30.
+      BudgetError: if the budget does not buy them, or n > 30.
     """
     if not affords_all(n, budget):
-        raise ValueError(
+        raise BudgetError(
             f"budget must be at least 2^n = {2**n} (and n at most 30) for method 'exact' with "
             f"n = {n}, got {budget}."
         )

@@ -1,6 +1,6 @@
 """Up to which size of set a baseline is fitted, and what budget that needs."""
 
-from spexjax.masks.budget import affords_all, held_out_size
+from spexjax.masks.budget import BudgetError, affords_all, held_out_size
 from spexjax.spectra import subsets
 from spexjax.spectra.spectrum import bucket
 
@@ -9,9 +9,9 @@ _MOST_CELLS = 1 << 26  # entries of the design matrix of an order that was not a
 
 
 def needs_ends(budget: int, name: str) -> None:
-    """Raises ``ValueError`` unless 1…1 and 0…0 are affordable."""
+    """Raises ``BudgetError`` unless 1…1 and 0…0 are affordable."""
     if budget < 2:
-        raise ValueError(f"budget must be at least 2 for method {name!r}, got {budget}.")
+        raise BudgetError(f"budget must be at least 2 for method {name!r}, got {budget}.")
 
 
 def orders(n: int, max_order: int) -> range:
@@ -39,7 +39,8 @@ def choose_order(
       sparse: the fit is sparse, so that it may have more sets than masks.
 
     Raises:
-      ValueError: if ``wanted`` is out of range, or the budget is too small for it.
+      ValueError: if ``wanted`` is out of range.
+      BudgetError: if the budget is too small for it.
     """
     rows = max(budget - 2, 1)
     if wanted is None:
@@ -55,7 +56,7 @@ def choose_order(
         return max(enough, default=1)
     check_order(wanted, n)
     if not sparse and wanted > 1 and subsets.count(n, wanted) > rows:
-        raise ValueError(
+        raise BudgetError(
             f"budget must be at least {subsets.count(n, wanted) + 2}, the number of sets, for "
             f"method {name!r} of order {wanted} with n = {n}, got {budget}."
         )

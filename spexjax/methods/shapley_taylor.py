@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 
 from spexjax.masks import permutations, sampling
-from spexjax.masks.budget import affords_all, held_out_size, with_held_out
+from spexjax.masks.budget import BudgetError, affords_all, held_out_size, with_held_out
 from spexjax.masks.design import Design, Role
 from spexjax.methods import orders
 from spexjax.spectra import subsets
@@ -41,7 +41,8 @@ def design(config: ShapleyTaylor, n: int, budget: int, max_order: int, key: Key)
     """All masks, or those of permutations and uniform ones that are held out.
 
     Raises:
-      ValueError: if the order is out of range, or the budget is too small for it.
+      ValueError: if the order is out of range.
+      BudgetError: if the budget is too small for it.
     """
     orders.needs_ends(budget, "shapley-taylor")
     order = _order(config, n, budget, max_order)
@@ -49,7 +50,7 @@ def design(config: ShapleyTaylor, n: int, budget: int, max_order: int, key: Key)
         return sampling.everything(n, budget, max_order)
     own, least = budget - held_out_size(budget), permutations.least_budget(n, order)
     if own < least:
-        raise ValueError(
+        raise BudgetError(
             f"budget must be at least {with_held_out(least)} for method 'shapley-taylor' of order "
             f"{order} with n = {n}, got {budget}."
         )

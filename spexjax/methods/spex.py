@@ -9,7 +9,7 @@ from typing import Literal
 
 from spexjax.decoding.peeling import PeelConfig
 from spexjax.masks import sampling
-from spexjax.masks.budget import affords_all, plan_budget
+from spexjax.masks.budget import BudgetError, affords_all, plan_budget
 from spexjax.masks.coded import coded_design
 from spexjax.masks.design import Design
 from spexjax.methods import exact
@@ -55,7 +55,7 @@ def design(config: Spex, n: int, budget: int, max_order: int, key: Key) -> Desig
     """The ends, the largest coded design affordable and uniform masks; or all masks.
 
     Raises:
-      ValueError: if the budget is below the smallest design; the message says what would do.
+      BudgetError: if the budget is below the smallest design; the message says what would do.
     """
     if affords_all(n, budget):
         return sampling.everything(n, budget, max_order)
@@ -63,7 +63,7 @@ def design(config: Spex, n: int, budget: int, max_order: int, key: Key) -> Desig
     plan = plan_budget(n, budget, t, config.groups, config.b)
     if plan.b is None:
         least = min(least for _, degree, least in plan.costs if degree == t)
-        raise ValueError(
+        raise BudgetError(
             f"budget must be at least {least} for method 'spex' with n = {n}, t = {t}, "
             f"{config.groups} groups{'' if config.b is None else f', b = {config.b}'}; got "
             f"{budget}. A smaller max_order, or method 'auto' or 'linear', needs less."

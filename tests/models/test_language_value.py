@@ -13,6 +13,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from spexjax.models.llama.language import LanguageModel
 from spexjax.models.llama.model import Llama, LlamaConfig, init_params, unembed
 from spexjax.models.llama.prompts import PromptTemplate, multiple_choice, prompt
+from spexjax.models.text.masking import TooLongError
 from spexjax.models.values.components import Asked, head_value
 from spexjax.models.values.language import language_value
 from spexjax.models.values.scores import Attention, Hidden
@@ -194,12 +195,12 @@ def test_rows_are_halved_when_memory_runs_out(model):
 
 def test_a_context_too_long(model):
     long = " ".join(["Ann sees Bob ."] * 12)
-    with pytest.raises(ValueError, match=r"12 features 4 would be lost.*truncate"):
+    with pytest.raises(TooLongError, match=r"12 features 4 would be lost.*truncate"):
         language_value(model, long, QUESTION, "a cat")
     f = language_value(model, long, QUESTION, "a cat", truncate=True)
     assert f.n == 8 and len(f.source.cut) == 4
     assert np.isfinite(f(np.ones((1, 8), bool))).all()
-    with pytest.raises(ValueError, match="none would be left"):
+    with pytest.raises(TooLongError, match="none would be left"):
         language_value(model, "Bob " * 3, "cat " * 60, "a cat", features="words", truncate=True)
 
 
@@ -262,7 +263,6 @@ def test_heads_as_features(model):
     [
         ({"asked": []}, "at least one"),
         ({"asked": [Asked("cat", "")]}, "empty"),
-        ({"asked": [Asked("cat " * 50, "a")]}, "positions"),
         ({"layers": [2]}, "layers must be"),
         ({"score": "token-log-probabilities"}, "a number"),
     ],
@@ -270,3 +270,5 @@ def test_heads_as_features(model):
 def test_heads_that_are_refused(model, change, message):
     with pytest.raises(ValueError, match=message):
         head_value(model, **({"asked": [Asked("cat", "a")]} | change))
+    with pytest.raises(TooLongError, match="positions"):
+        head_value(model, [Asked("cat " * 50, "a")])

@@ -198,10 +198,10 @@ def test_orders(monkeypatch):
 
 def test_refuses():
     f = game(30, 9)
-    with pytest.raises(ValueError, match="budget must be at least 4528, the number of sets"):
+    with pytest.raises(masks.BudgetError, match="budget must be at least 4528, the number of sets"):
         sx.explain(f, 30, budget=500, method=FaithShapley(3))
     least = 1 + sum(1 + m for m in range(1, 30))
-    with pytest.raises(ValueError, match="for method 'shapley-taylor' of order 2") as error:
+    with pytest.raises(masks.BudgetError, match="for method 'shapley-taylor' of order 2") as error:
         sx.explain(f, 30, budget=300, method=ShapleyTaylor(2))
     needed = int(str(error.value).split("at least ")[1].split()[0])
     assert least <= needed - masks.held_out_size(needed) <= least + 2
@@ -209,7 +209,9 @@ def test_refuses():
     for order in (0, 5):
         with pytest.raises(ValueError, match="order must be from 1 to 4"):
             sx.explain(f, 30, budget=500, method=Lasso(order))
-    with pytest.raises(ValueError, match="budget must be at least 2 for method 'kernelshap'"):
+    with pytest.raises(
+        masks.BudgetError, match="budget must be at least 2 for method 'kernelshap'"
+    ):
         sx.explain(f, 30, budget=1, method="kernelshap")
     with pytest.raises(ValueError, match="kernel must be"):
         sx.explain(f, 30, budget=50, method=Lime(kernel="gauss"))
@@ -225,7 +227,7 @@ def test_tiny_budgets(name, n, budget, monkeypatch):
     if budget == 1 and name in ("kernelshap", "faith-shapley", "shapley-taylor"):
         return
     if name == "shapley-taylor" and n == 20:
-        with pytest.raises(ValueError, match="budget must be at least"):
+        with pytest.raises(masks.BudgetError, match="budget must be at least"):
             sx.explain(f, n, budget=budget, method=name)
         return
     e = sx.explain(f, n, budget=budget, method=name)

@@ -142,7 +142,7 @@ def test_stored_values_join_if_asked_and_cost_nothing(path):
 
 def test_the_smallest_budget_that_is_named_is_enough():
     for n in (33, 40, 64):
-        with pytest.raises(ValueError, match="budget must be at least") as caught:
+        with pytest.raises(sx.masks.BudgetError, match="budget must be at least") as caught:
             sx.design(n, budget=100, method="spex")
         least = int(re.search(r"at least (\d+)", str(caught.value))[1])
         assert sx.design(n, budget=least, method="spex").coded.b == 3

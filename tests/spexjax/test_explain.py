@@ -269,6 +269,11 @@ def test_bad_arguments_are_named(changes, message):
         explain(Counted(planted()), **arguments)
 
 
+def test_a_budget_below_what_exact_needs():
+    with pytest.raises(masks.BudgetError, match="at least 2"):
+        explain(Counted(planted()), n=N_FEATURES, budget=100, method="exact")
+
+
 def test_a_failing_function_loses_nothing():
     def f(bits):
         out = bits.sum(axis=1).astype(float)

@@ -9,7 +9,7 @@ import pytest
 from oracles import all_masks
 
 from spexjax.codes import gf2
-from spexjax.masks import permutations
+from spexjax.masks import BudgetError, permutations
 from spexjax.spectra import subsets
 
 
@@ -118,7 +118,7 @@ def test_sampling_ends_when_hardly_a_mask_is_left(key):
 def test_arguments_out_of_range(key):
     with pytest.raises(ValueError, match="order must be between 1 and n = 5, got 6"):
         permutations.permutation_masks(key, 5, 6, 32)
-    with pytest.raises(ValueError, match="budget must be at least 7 for n = 5, order = 2"):
+    with pytest.raises(BudgetError, match="budget must be at least 7 for n = 5, order = 2"):
         permutations.permutation_masks(key, 5, 2, 6)
 
 
