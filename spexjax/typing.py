@@ -5,7 +5,8 @@ of a spectrum), ``b`` log2 of the bins, ``B`` = 2^b bins, ``C`` groups, ``D`` = 
 ``p`` parity bits, ``t`` the number of errors the code corrects.
 """
 
-from typing import Any, Protocol
+from collections.abc import Generator
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 import numpy as np
@@ -24,6 +25,26 @@ class ValueFunction(Protocol):
     """A model seen from outside: masks in (``True`` keeps an input), one value or K values out."""
 
     def __call__(self, masks: Bool[np.ndarray, "N n"], /) -> ArrayLike: ...
+
+
+@runtime_checkable
+class Streaming(Protocol):
+    """A value function of many workers: it gets all masks at once, and answers as they do."""
+
+    def stream(
+        self, packed: UInt32[np.ndarray, "N W"], n: int, chunk_size: int | None
+    ) -> Generator[tuple[np.ndarray, np.ndarray], None, None]:
+        """Places among the N masks, int64 (rows,), with their values, (rows,) or (rows, K).
+
+        Every place comes once, in any order. What was paid for is given before an error is raised.
+        Closing the generator stops the work.
+
+        Args:
+          packed: the masks.
+          n: number of features.
+          chunk_size: masks per call of the model at most; None for the function's own choice.
+        """
+        ...
 
 
 class Explained(Protocol):

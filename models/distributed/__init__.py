@@ -1,1 +1,8 @@
-"""Masks over several hosts."""
+"""Masks over many workers by an engine that exists: Ray, any executor, JAX's own processes."""
+
+from spexjax.models.distributed.on_executor import executor_value
+from spexjax.models.distributed.on_ray import ray_value
+from spexjax.models.distributed.remote import RemoteValue
+from spexjax.models.distributed.scheduling import WorkerError
+
+__all__ = ["RemoteValue", "WorkerError", "executor_value", "ray_value"]

@@ -2,17 +2,17 @@
 
 import dataclasses
 import numbers
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing, contextmanager, nullcontext
 from typing import Any
 
 import jax
 import numpy as np
-from jaxtyping import Float, UInt32
+from jaxtyping import Float, Int, UInt32
 
 from spexjax.codes import gf2
 from spexjax.store.journal import Journal
-from spexjax.typing import ArrayLike
+from spexjax.typing import ArrayLike, Streaming
 from spexjax.values.checks import Unusable, checked, joined, not_finite
 from spexjax.values.errors import Interrupted, Kept, PartialValues, ValueFunctionError
 from spexjax.values.progress import progress_bar
@@ -76,14 +76,16 @@ def evaluate(
     """The values of f at packed masks, unpacked chunk by chunk on the way to f.
 
     Args:
-      f: the value function, (rows, n) bool to (rows,) or (rows, K) real numbers.
+      f: the value function, (rows, n) bool to (rows,) or (rows, K) real numbers. One that is
+        :class:`~spexjax.typing.Streaming` gets all masks at once, and answers as it can.
       packed: uint32 (N, W), N at least 1; with a journal, distinct ones.
       n: number of features.
-      chunk_size: masks per call of f at most; None for f's own ``chunk_size``, else 512.
+      chunk_size: masks per call of f at most; None for f's own ``chunk_size``, else 512. How a
+        streaming function divides its masks where it is None is its own affair.
       progress: show a bar while f works; where stderr is no terminal, one line after the first
         chunk that says how long the rest will take.
       journal: is asked first; only masks without a value reach f, and every chunk is committed
-        before the next is asked for.
+        before the next is asked for, or of a stream before the next is taken.
 
     Returns:
       (N,) or (N, K), as precise as f gave them: float32 for floats of up to 32 bits, float64 for
@@ -97,8 +99,8 @@ def evaluate(
         number K of them, per mask. It holds the values of the chunks before.
       Interrupted: at ctrl-C; so does this.
     """
-    chunk_size = chunk_size_of(f, chunk_size)
-    calls = _Calls(f, n, min(chunk_size, len(packed)), journal)
+    rows = chunk_size_of(f, chunk_size)
+    calls = _Calls(f, n, min(rows, len(packed)), journal)
     missing = packed if journal is None else packed[~journal.known(packed)]
     with progress_bar(len(missing), progress) as advance:
         while len(missing):
@@ -107,12 +109,17 @@ def evaluate(
                     left = missing[~journal.known(missing)]
                     advance(len(missing) - len(left))
                     missing = left
-                rows = missing[:chunk_size]
-                if len(rows):
-                    calls.ask(rows)
-            missing = missing[len(rows) :]
-            advance(len(rows))
-    return joined(calls.values) if journal is None else journal.lookup(packed)
+                if isinstance(f, Streaming):
+                    places = calls.follow(f.stream(missing, n, chunk_size), missing, advance)
+                    break
+                asked, missing = missing[:rows], missing[rows:]
+                if len(asked):
+                    calls.ask(asked)
+            advance(len(asked))
+    if journal is not None:
+        return journal.lookup(packed)
+    values = joined(calls.values)
+    return values[np.argsort(places)] if isinstance(f, Streaming) else values
 
 
 @dataclasses.dataclass
@@ -129,10 +136,38 @@ class _Calls:
 
     def ask(self, rows: UInt32[np.ndarray, "rows W"]) -> None:
         """One chunk: f, the checks of what it returns, the journal."""
-        chunk = len(self.values)
-        try:
+        with self._blamed(rows):
             values = self._call(rows)
             bad = not_finite(values)
+        self._keep(rows, values, bad)
+
+    def follow(
+        self,
+        stream: Generator[tuple[np.ndarray, np.ndarray], None, None],
+        packed: UInt32[np.ndarray, "N W"],
+        advance: Callable[[int], Any],
+    ) -> Int[np.ndarray, "N"]:
+        """All of a stream, each part checked and kept as it comes; the places, as they came."""
+        waiting = np.ones(len(packed), bool)
+        order: list[np.ndarray] = [np.zeros(0, np.int64)]
+        with closing(stream):
+            while waiting.any():
+                with self._blamed(packed[waiting]):
+                    places, returned = next(stream)
+                    values = checked(np.asarray(returned), len(places), self._outputs())
+                    bad = not_finite(values)
+                self._keep(packed[places], values, bad)
+                waiting[places] = False
+                order.append(places)
+                advance(len(places))
+        return np.concatenate(order)
+
+    @contextmanager
+    def _blamed(self, rows: UInt32[np.ndarray, "rows W"]) -> Iterator[None]:
+        """Turns what f raises into errors that hold what was paid for."""
+        chunk = len(self.values)
+        try:
+            yield
         except PartialValues as partial:
             came = np.asarray(partial.values)
             self._keep_finite(rows, came if came.dtype == np.float32 else came.astype(np.float64))
@@ -145,7 +180,10 @@ class _Calls:
             raise self._error(chunk, str(error), rows) from error
         except Exception as error:
             raise self._error(chunk, f"raised {error!r}", rows) from error
+
+    def _keep(self, rows: np.ndarray, values: Any, bad: np.ndarray) -> None:
         if len(bad):
+            chunk = len(self.values)
             self._keep_finite(rows, jax.device_get(values))
             some = ", ".join(map(str, bad[:5])) + (", …" if len(bad) > 5 else "")
             what = f"returned NaN or infinity for {len(bad)} masks (rows {some})"

@@ -299,3 +299,35 @@ def test_progress_shows_a_bar_on_a_terminal(packed, monkeypatch, capsys):
     monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
     values.evaluate(linear, packed, N_FEATURES, chunk_size=5, progress=True)
     assert "/25" in capsys.readouterr().err
+
+
+class Stream:
+    """Answers in fives, the last masks first; ``wrong`` is what it says of the third five."""
+
+    def __init__(self, wrong=None):
+        self.wrong, self.closed = wrong, False
+
+    def stream(self, packed, n, chunk_size):
+        assert chunk_size is None
+        places = np.arange(len(packed))[::-1]
+        try:
+            for chunk in range(0, len(packed), 5):
+                at = places[chunk : chunk + 5]
+                if chunk == 10 and self.wrong is not None:
+                    yield at, self.wrong
+                yield at, gf2.unpack_numpy(packed[at], n) @ np.arange(n)
+        finally:
+            self.closed = True
+
+
+def test_a_stream_is_kept_as_it_comes_and_put_in_order(packed, tmp_path):
+    want = linear(gf2.unpack_numpy(packed, N_FEATURES))
+    np.testing.assert_array_equal(values.evaluate(Stream(), packed, N_FEATURES), want)
+    with opened(tmp_path / "calls.sqlite", None, N_FEATURES, "stream") as journal:
+        for wrong in np.full(5, np.nan), np.zeros((5, 2)):
+            with pytest.raises(values.ValueFunctionError, match="on chunk 2"):
+                values.evaluate(f := Stream(wrong), packed, N_FEATURES, journal=journal)
+            assert f.closed
+        assert len(journal) == 20  # the second time the next two fives
+        found = values.evaluate(Stream(), packed, N_FEATURES, journal=journal)
+    np.testing.assert_array_equal(found, want)
