@@ -24,7 +24,7 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import lru_cache, partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -216,24 +216,14 @@ def fit(
       save: gets the parameters at each checkpoint and at the end.
       log: gets lines of text.
     """
-    weights = first_weights(config, s)
-    update = optimizer(s)
-    state = (weights, update.init(weights), jnp.zeros((), jnp.int32), jnp.zeros(()))
+    weights, step = first_weights(config, s), _step(config, s)
+    state = (weights, optimizer(s).init(weights), jnp.zeros((), jnp.int32), jnp.zeros(()))
     leaves, tree = jax.tree.flatten(state)
     if checkpoint.exists():
         with np.load(checkpoint) as stored:
             leaves = [jnp.asarray(stored[str(i)], leaf.dtype) for i, leaf in enumerate(leaves)]
         state = jax.tree.unflatten(tree, leaves)
         log(f"goes on from step {int(state[2])}")
-
-    @partial(jax.jit, donate_argnums=0)
-    def step(state: Any, batch: Batch) -> tuple:
-        weights, memory, count, seconds = state
-        (value, right), grads = jax.value_and_grad(partial(loss, config, s), has_aux=True)(
-            weights, batch
-        )
-        updates, memory = update.update(grads, memory, weights)
-        return (optax.apply_updates(weights, updates), memory, count + 1, seconds), value, right
 
     began = kept = time.perf_counter()
     recent: list[tuple] = []
@@ -257,6 +247,26 @@ def fit(
             save(unshared(config, state[0]))
     log(f"{float(state[3]):.0f} s of training in all")
     return unshared(config, state[0])
+
+
+@lru_cache(maxsize=4)
+def _step(config: LlamaConfig, s: Settings) -> Callable[[tuple, Batch], tuple[tuple, Array, Array]]:
+    """(state, batch) to the next state, the loss, and which answers are right.
+
+    A state is the weights, the optimizer's memory, steps done and seconds spent.
+    """
+    update = optimizer(s)
+
+    @partial(jax.jit, donate_argnums=0)
+    def step(state: tuple, batch: Batch) -> tuple:
+        weights, memory, count, seconds = state
+        (value, right), grads = jax.value_and_grad(partial(loss, config, s), has_aux=True)(
+            weights, batch
+        )
+        updates, memory = update.update(grads, memory, weights)
+        return (optax.apply_updates(weights, updates), memory, count + 1, seconds), value, right
+
+    return step
 
 
 def _summary(recent: list[tuple]) -> str:

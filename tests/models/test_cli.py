@@ -91,10 +91,11 @@ def test_a_sampled_explanation_of_a_file(capsys, folder, tmp_path):
     path.write_text(
         "Her acting never fails to impress, and it's a film I don't want to forget. \n"
         "The plot isn't good; the ending was bad!", encoding="utf-8")  # fmt: skip
-    arguments = ("--file", path, "--model", folder, "--budget", 300, "--seed", 3, "--top", 4)
+    arguments = ("--file", path, "--model", folder, "--budget", 300, "--seed", 3, "--top", 4,
+                 "--method", "linear")  # fmt: skip
     code, printed, _ = run(capsys, *arguments)
     assert code == 0
-    assert "300 calls" in printed
+    assert "linear, 300 calls" in printed and "seed 3" in printed
     assert "forget" in (tmp_path / "explanation.html").read_text()
     assert "held-out masks" in printed
     assert len(printed.split("\n\n")[0].splitlines()) == 5
@@ -200,7 +201,7 @@ def test_nothing_is_paid_twice(capsys, folder, tmp_path):
     assert code == 0
     code, again, errors = run(capsys, *arguments)
     assert (code, again) == (0, first)
-    assert "16 of them stored" in errors or "0 model calls" in errors or "already" in errors
+    assert "0 model calls for 4 features" in errors and "16 more are in the store" in errors
     assert main(["store", "info", str(tmp_path / "calls.sqlite")]) == 0
     info = capsys.readouterr().out
     assert "16 values" in info and "Her acting isn't bad" in info

@@ -184,10 +184,12 @@ def test_logits_of_transformers(family):
         assert config.label_names == ("BAD", "SO-SO", "GOOD")
 
 
-def test_fresh_parameters_have_the_family_scales(key):
+def test_fresh_parameters_keep_the_size_of_what_passes(key):
     params = init_params(TINY, key)
-    assert np.all(np.asarray(params["encoder"]["norm"]["scale"]) == 1)
-    assert np.std(np.asarray(params["encoder"]["word"]["embedding"])) > 0.01
+    encoder = jax.device_get(params["encoder"])
+    assert np.all(encoder["norm"]["scale"] == 1) and not np.any(encoder["norm"]["bias"])
+    for kernel in (encoder["word"]["embedding"], encoder["layer_0"]["ffn_in"]["kernel"]):
+        assert np.std(kernel) == pytest.approx(TINY.dim**-0.5, rel=0.15)
 
 
 def test_config_round_trip(config):

@@ -80,7 +80,6 @@ def test_vectors_hold_the_scalars(classifier, kind):
         for row, feature in enumerate(np.asarray(rows.feature)):
             np.add.at(want[row], feature[feature >= 0], weights[row, feature >= 0])
         np.testing.assert_allclose(values, want, atol=1e-5)
-        assert values.min() > 0
 
 
 def test_the_explanation_of_a_vector_holds_those_of_its_outputs(classifier):
@@ -207,10 +206,10 @@ def test_four_devices_agree_with_one(tmp_path):
     from spexjax.models.bert.classifier import load_classifier
 
     out = tmp_path / "four.npy"
-    flags = {"XLA_FLAGS": "--xla_force_host_platform_device_count=4", "JAX_PLATFORMS": "cpu"}
+    flags = "--xla_force_host_platform_device_count=4 --xla_backend_optimization_level=0"
     subprocess.run(
         [sys.executable, "-c", FOUR, TEXT, str(out)],
-        env=os.environ | flags, check=True, timeout=300, cwd=Path(__file__).parent,
+        env=os.environ | {"XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"}, check=True, timeout=300, cwd=Path(__file__).parent,
     )  # fmt: skip
     f = value_function(load_classifier(), TEXT)
     np.testing.assert_allclose(np.load(out), f(random_masks(700, f.n)), atol=2e-5, rtol=1e-5)

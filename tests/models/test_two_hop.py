@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from spexjax.explain import explain
+from spexjax.explanation import Explanation
 from spexjax.models.cli.main import main
 from spexjax.models.llama.language import load_language_model
 from spexjax.models.llama.model import Llama, rotary, rotate, unembed
@@ -105,7 +106,8 @@ def test_the_command(capsys, tmp_path):
     assert all(sentences[i] in first for i in supporting)
     assert "two-hop" in out and "'Moravia'" in out
     assert question in (tmp_path / "page.html").read_text(encoding="utf-8")
-    assert (tmp_path / "e.json").exists()
+    saved = Explanation.load(tmp_path / "e.json")
+    assert [s.rstrip(".") + "." for s in saved.features] == sentences and saved.calls == 256
 
 
 @pytest.mark.parametrize(
@@ -132,27 +134,34 @@ def test_one_line_per_mistake(capsys, tmp_path, monkeypatch, arguments, message)
     assert message in err and err.count("\n") == 1
 
 
-SMALL = Settings(stages=(Stage(3, 3, 4, 2), Stage(3, 3, 6, 2)), dim=32, n_heads=2, hidden_dim=16,
+# Both stages have contexts of one padded length: one program.
+SMALL = Settings(stages=(Stage(3, 3, 4, 2), Stage(3, 4, 4, 2)), dim=32, n_heads=2, hidden_dim=16,
                  questions=3, warmup=2)  # fmt: skip
+started = jax.jit(first_weights, static_argnums=(0, 1))
 
 
 def test_questions_do_not_see_each_other():
     config = geometry(SMALL)
-    params = unshared(config, first_weights(config, SMALL))
+    params = unshared(config, started(config, SMALL))
     batch = next(batches(SMALL, 0))
-    found = answer_logits(config, params, batch.context[0], batch.questions[0])
-    for question, logits in zip(batch.questions[0], found, strict=True):
-        context = batch.context[0]
-        ids = np.concatenate([context[context != PAD], question[question != PAD]])[None]
+    context, questions = batch.context[0], batch.questions[0]
+    found = jax.jit(answer_logits, static_argnums=0)(config, params, context, questions)
+
+    @jax.jit
+    def whole(ids, last):
         hidden, _ = Llama(config).apply({"params": params}, ids)
-        want = unembed(config, params, hidden[0, -2:])
-        np.testing.assert_allclose(logits, want, atol=2e-5)
+        return unembed(config, params, hidden[0, last - jnp.arange(2)[::-1]])
+
+    for question, logits in zip(questions, found, strict=True):
+        real = [*context[context != PAD], *question[question != PAD]]
+        ids = np.array([real + [PAD] * (len(context) + len(question) - len(real))])
+        np.testing.assert_allclose(logits, whole(ids, len(real) - 1), atol=2e-5)
 
 
 def test_heads_of_the_first_layer_look_back():
     s = Settings()
     config = geometry(s)
-    attention = first_weights(config, s)["first"]["attention"]
+    attention = started(config, s)["first"]["attention"]
     query, key = (attention[name]["bias"].reshape(4, 32) for name in ("query", "key"))
     positions = jnp.arange(12)[None]
 
@@ -173,10 +182,11 @@ def test_training_learns_and_goes_on(tmp_path, monkeypatch):
     whole = fit(config, SMALL, tmp_path / "a.npz", 1e9, saved.append, lambda _: None)
     assert len(saved) == 1
     batch = list(batches(SMALL, 0))[-1]
-    start = first_weights(config, SMALL)
+    start = started(config, SMALL)
     rest = {"embedding": whole["embedding"], "first": whole["layer_0"], "later": whole["layer_1"],
             "norm": whole["norm"]}  # fmt: skip
-    assert loss(config, SMALL, rest, batch)[0] < loss(config, SMALL, start, batch)[0]
+    cost = jax.jit(loss, static_argnums=(0, 1))
+    assert cost(config, SMALL, rest, batch)[0] < cost(config, SMALL, start, batch)[0]
 
     # Stopped after the fourth step and taken up again: the same weights.
     all_batches = batches
