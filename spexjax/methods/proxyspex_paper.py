@@ -5,7 +5,6 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt32
 
-from spexjax import regression
 from spexjax.codes import gf2
 from spexjax.masks.design import Design
 from spexjax.spectra import spectrum, subsets
@@ -22,7 +21,7 @@ COUNTS = (500, 1000, 5000)
 RATES = (0.01, 0.1)
 FOLDS = 5
 ENERGY = 0.95
-RIDGE_STRENGTHS = np.geomspace(1e-6, 1e6, 49).astype(np.float32)
+RIDGE_STRENGTHS = np.geomspace(1e-6, 1e6, 100)
 
 
 def fit(design: Design, values: Standardised, with_lightgbm: bool, key: Key) -> Fit:
@@ -104,23 +103,43 @@ def _ridge(
     values: Float[np.ndarray, "N"],
     n: int,
 ) -> Spectrum:
-    """Ridge regression on the supports, the strength cross-validated."""
-    S = spectrum.bucket(len(supports))
-    rows = spectrum.bucket(len(values))
-    members = gf2.unpack_numpy(supports, n).astype(np.float32)
-    X = np.zeros((rows, S), np.float32)
-    X[: len(values), : len(supports)] = 1 - 2 * ((masks.astype(np.float32) @ members.T) % 2)
-    y = np.zeros(rows, np.float32)
-    y[: len(values)] = values
-    fit = regression.ridge_cv(
-        X,
-        y,
-        RIDGE_STRENGTHS,
-        folds=FOLDS,
-        key=jax.random.key(0, impl="threefry2x32"),
-        weights=(np.arange(rows) < len(values)).astype(np.float32),
-        valid=np.arange(S) < len(supports),
-    )
+    """Ridge regression on the supports."""
+    members = gf2.unpack_numpy(supports, n).astype(np.float64)
+    X = 1 - 2 * ((masks.astype(np.float64) @ members.T) % 2)
+    coefficients, intercept = ridge_left_one_out(X, values.astype(np.float64))
     empty = np.zeros((1, supports.shape[1]), np.uint32)
-    coefficients = np.concatenate([[fit.intercept], np.asarray(fit.coefficients)[: len(supports)]])
-    return spectrum.from_terms(np.concatenate([empty, supports]), coefficients, n)
+    found = np.concatenate([[intercept], coefficients]).astype(np.float32)
+    return spectrum.from_terms(np.concatenate([empty, supports]), found, n)
+
+
+def ridge_left_one_out(
+    X: Float[np.ndarray, "N terms"], y: Float[np.ndarray, "N"]
+) -> tuple[Float[np.ndarray, "terms"], float]:
+    """Ridge regression whose strength minimises the squared error of each row left out in turn.
+
+    min ‖y − Xw − c‖² + λ‖w‖². The row left out has the error r_i / (1 − h_i) for residuals r and
+    the diagonal h of the hat matrix (Golub, Heath, Wahba 1979), so that one decomposition serves
+    all rows and all λ of ``RIDGE_STRENGTHS``.
+
+    Args:
+      X: float64, shape (N, terms).
+      y: float64, shape (N,).
+
+    Returns:
+      w, shape (terms,), and the intercept c.
+    """
+    centre, mean = X.mean(axis=0), y.mean()
+    A, b = X - centre, y - mean
+    wide = A.shape[1] > len(A)
+    squares, V = np.linalg.eigh(A @ A.T if wide else A.T @ A)
+    there = squares > squares.max(initial=0.0) * len(V) * np.finfo(float).eps
+    squares, V = squares[there], V[:, there]
+    scale = np.sqrt(squares)
+    U, V = (V, (A.T @ V) / scale) if wide else ((A @ V) / scale, V)
+    projected = U.T @ b
+    shrunk = squares / (squares + RIDGE_STRENGTHS[:, None])  # (strengths, rank)
+    residuals = b - (shrunk * projected) @ U.T
+    left = 1 - 1 / len(y) - shrunk @ (U**2).T
+    best = np.argmin(((residuals / left) ** 2).sum(axis=1))
+    w = V @ (shrunk[best] / scale * projected)
+    return w, float(mean - centre @ w)
