@@ -1,58 +1,86 @@
 """The baselines' error beside shapiq's at equal budget, over random games.
 
-    python -m spexjax.experiments baselines [--games 20] [--players 10] [--budget 300 600 …]
+    python -m spexjax.experiments baselines [--games 20] [--players 10] [--budgets 300 600 900]
 
 A game is a sum of 30 ANDs of any size with Gaussian weights. Budgets are below 2^n, where nothing
-is exact. The error is the root mean square over all sets of the index's orders and over the
-games; the truth comes from all 2^n masks. shapiq is needed (``pip install 'spexjax[peers]'``).
+is exact. The error is the root mean square over all sets of the index's orders and over the games;
+the truth comes from all 2^n masks. Every estimator of shapiq has the best options that it offers
+(masks in pairs, where it can), and ``auto`` is set against the best that shapiq has for an index.
+shapiq is needed, and xgboost for some of its estimators (``pip install 'spexjax[peers]'``).
 """
 
-import argparse
 import itertools
-import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from importlib.util import find_spec
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float
 
+from spexjax.experiments.harness.methods import METHODS
+from spexjax.experiments.peers import shapiq_estimators as shapiq
+from spexjax.experiments.peers.shapiq_estimators import Estimator
+from spexjax.experiments.reporting.rows import Rows
+from spexjax.experiments.tasks.item import known
 from spexjax.explain import explain
-from spexjax.methods.baselines import (
-    Banzhaf,
-    FaithBanzhaf,
-    FaithShapley,
-    KernelShap,
-    Lasso,
-    Lime,
-    ShapleyTaylor,
-)
+from spexjax.explanation import Explanation
 from spexjax.typing import ValueFunction
+
+_PROXY = Estimator("ProxySHAP", ("xgboost",))
+_MSR = Estimator("RegressionMSR", ("xgboost",))
+_ODD = Estimator("OddSHAP", ("lightgbm",))
+
+
+_STII = (Estimator("PermutationSamplingSTII"), Estimator("SVARMIQ"))
+
+
+class Rival(NamedTuple):
+    """A method of ours, the index ``of`` some order, and estimators of shapiq."""
+
+    method: str
+    of: str
+    order: int
+    theirs: tuple[Estimator, ...]
+
+
+RIVALS = (
+    Rival("kernelshap", "SV", 1, (Estimator("KernelSHAP"), Estimator("LeverageSHAP"))),
+    Rival("banzhaf", "BV", 1, (Estimator("RegressionFBII"),)),
+    Rival("lime", "BV", 1, (Estimator("RegressionFBII"),)),
+    Rival("faith-banzhaf-2", "FBII", 2, (Estimator("RegressionFBII"),)),
+    Rival("faith-banzhaf-3", "FBII", 3, (Estimator("RegressionFBII"),)),
+    Rival("lasso-2", "FBII", 2, (Estimator("RegressionFBII"),)),
+    Rival("lasso-3", "FBII", 3, (Estimator("RegressionFBII"),)),
+    Rival("faith-shapley-2", "FSII", 2, (Estimator("RegressionFSII"),)),
+    Rival("faith-shapley-3", "FSII", 3, (Estimator("RegressionFSII"),)),
+    Rival("shapley-taylor-2", "STII", 2, _STII),
+    Rival("shapley-taylor-3", "STII", 3, _STII),
+    Rival("auto", "SV", 1, (_PROXY, _MSR, _ODD)),
+    Rival("auto", "BV", 1, (_PROXY,)),
+    Rival("auto", "FBII", 2, (_PROXY,)),
+    Rival("auto", "FBII", 3, (_PROXY,)),
+    Rival("auto", "FSII", 2, (_PROXY,)),
+    Rival("auto", "FSII", 3, (_PROXY,)),
+    Rival("auto", "STII", 2, (_PROXY,)),
+    Rival("auto", "STII", 3, (_PROXY,)),
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
-class Case:
-    """A baseline and its counterpart."""
+class Config:
+    """What is wanted."""
 
-    config: Any
-    index: str
-    order: int
-    peer: str
-    """A class of ``shapiq.approximator``."""
-
-
-CASES = {
-    "kernelshap": Case(KernelShap(), "SV", 1, "KernelSHAP"),
-    "banzhaf": Case(Banzhaf(), "BV", 1, "RegressionFBII"),
-    "lime": Case(Lime(), "BV", 1, "RegressionFBII"),
-    "faith-banzhaf 2": Case(FaithBanzhaf(2), "FBII", 2, "RegressionFBII"),
-    "faith-banzhaf 3": Case(FaithBanzhaf(3), "FBII", 3, "RegressionFBII"),
-    "lasso 2": Case(Lasso(2), "FBII", 2, "RegressionFBII"),
-    "lasso 3": Case(Lasso(3), "FBII", 3, "RegressionFBII"),
-    "faith-shapley 2": Case(FaithShapley(2), "FSII", 2, "RegressionFSII"),
-    "faith-shapley 3": Case(FaithShapley(3), "FSII", 3, "RegressionFSII"),
-    "shapley-taylor 2": Case(ShapleyTaylor(2), "STII", 2, "PermutationSamplingSTII"),
-    "shapley-taylor 3": Case(ShapleyTaylor(3), "STII", 3, "PermutationSamplingSTII"),
-}
+    games: int = 20
+    """How many."""
+    players: int = 10
+    """Of each game."""
+    budgets: tuple[int, ...] = (300, 600, 900)
+    """Calls, below 2^players."""
+    methods: tuple[str, ...] = tuple(dict.fromkeys(r.method for r in RIVALS))
+    """Of ours."""
+    seed: int = 100
+    """Of the first game; the others follow."""
 
 
 def game(n: int, seed: int, terms: int = 30) -> ValueFunction:
@@ -68,60 +96,70 @@ def game(n: int, seed: int, terms: int = 30) -> ValueFunction:
     return f
 
 
-def errors(case: Case, n: int, budget: int, games: int, seed: int = 100) -> tuple[float, float]:
-    """The root mean square error of ours and of shapiq's.
-
-    Args:
-      case: what is compared.
-      n: players.
-      budget: calls, below 2^n.
-      games: how many random games.
-      seed: of the first game; the others follow.
+def run(config: Config) -> Rows:
+    """A row for every method, index, budget and estimator of shapiq.
 
     Raises:
-      ValueError: if the budget is too small for the baseline, or not below 2^n.
+      ValueError: if a budget buys all masks, or a method is unknown.
       ImportError: if shapiq is not installed.
     """
-    from shapiq import approximator
-
-    if budget >= 2**n:
-        raise ValueError(f"budget must be below 2^n = {2**n}, got {budget}.")
-    orders = range(1, case.order + 1)
-    sets = [s for k in orders for s in itertools.combinations(range(n), k)]
-    kind = getattr(approximator, case.peer)
-    given = {} if case.peer == "KernelSHAP" else {"max_order": case.order}
-    squares = np.zeros(2)
-    for i in range(games):
-        f = game(n, seed + i)
-        truth = explain(f, n, budget=2**n, method="exact").interactions(case.index, case.order)
-        own = explain(f, n, budget=budget, method=case.config, seed=i)
-        found = own.interactions(case.index, case.order)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            theirs = kind(n=n, random_state=i, **given).approximate(budget, f).interactions
-        for s in sets:
-            squares += (np.array([found[s], theirs.get(s, 0.0)]) - truth[s]) ** 2
-    ours, theirs = np.sqrt(squares / (games * len(sets))).tolist()
-    return ours, theirs
+    for name in config.methods:
+        known("method", name, [r.method for r in RIVALS])
+    if max(config.budgets) >= 2**config.players:
+        raise ValueError(
+            f"budgets must be below 2^players = {2**config.players}, got {max(config.budgets)}."
+        )
+    return Rows(
+        f"{config.games} games of {config.players} players, shapiq {shapiq.version()}; "
+        "root mean square error",
+        {"method": "<16", "index": "<5", "order": ">5d", "budget": ">6d", "ours": ">7.4f",
+         "theirs": ">7.4f", "ratio": ">5.2f", "shapiq's": "<40"},
+        _compared(config),
+    )  # fmt: skip
 
 
-def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--games", type=int, default=20)
-    parser.add_argument("--players", type=int, default=10)
-    parser.add_argument("--budget", type=int, nargs="+", default=[300, 600, 900])
-    parser.add_argument("--method", nargs="+", default=[*CASES], choices=CASES, metavar="NAME")
-    args = parser.parse_args(argv)
-    print(f"{args.games} games of {args.players} players")
-    print(f"{'method':>16} {'index':>5} {'budget':>6} {'ours':>8} {'shapiq':>8} {'ratio':>6}  peer")
-    for name in args.method:
-        case = CASES[name]
-        for budget in args.budget:
-            start = f"{name:>16} {case.index:>5} {budget:>6}"
-            try:
-                ours, theirs = errors(case, args.players, budget, args.games)
-            except ValueError as error:
-                print(f"{start}  {error}", flush=True)
+def _compared(config: Config) -> Iterator[tuple]:
+    for budget in config.budgets:
+        for rival in RIVALS:
+            if rival.method not in config.methods:
                 continue
-            ratio = ours / theirs
-            print(f"{start} {ours:>8.4f} {theirs:>8.4f} {ratio:>6.2f}  {case.peer}", flush=True)
+            head = (rival.method, rival.of, rival.order, budget)
+            try:
+                ours = root_mean_square(config, rival, budget, None)
+            except ValueError as error:  # too few calls for so many sets
+                yield (*head, None, None, None, str(error))
+                continue
+            for one in rival.theirs:
+                if not shapiq.offered(one.name) or not all(map(find_spec, one.needs)):
+                    yield (*head, ours, None, None, f"{one.name} is not installed")
+                    continue
+                theirs = root_mean_square(config, rival, budget, one.name)
+                on = ", ".join(f"{k}={v}" for k, v in shapiq.options(one.name).items())
+                yield (*head, ours, theirs, ours / theirs, f"{one.name}({on})")
+
+
+def root_mean_square(config: Config, rival: Rival, budget: int, theirs: str | None) -> float:
+    """Over all sets and games: of our method, or of an estimator of shapiq.
+
+    Raises:
+      ValueError: if the budget is too small for the method.
+    """
+    n, index, order = config.players, rival.of, rival.order
+    orders = range(1, order + 1)
+    sets = [s for k in orders for s in itertools.combinations(range(n), k)]
+    squares = []
+    for i in range(config.games):
+        f = game(n, config.seed + i)
+        exact = explain(f, n, budget=2**n, method="exact").interactions(index, order)
+        if theirs is None:
+            found = _explained(f, n, budget, rival.method, i).interactions(index, order)
+            errors = [found[s] - exact[s] for s in sets]
+        else:
+            guess = shapiq.estimate(theirs, f, n, index, order, budget, i)
+            errors = [guess.get(s, 0.0) - exact[s] for s in sets]
+        squares.append(np.mean(np.square(errors)))
+    return float(np.sqrt(np.mean(squares)))
+
+
+def _explained(f: ValueFunction, n: int, budget: int, method: str, seed: int) -> Explanation:
+    return explain(f, n, budget=budget, method=METHODS[method].config, seed=seed)

@@ -1,8 +1,10 @@
-"""The functions on which methods are compared by budget: synthetic ones, forests, texts."""
+"""The functions on which methods are compared by budget: synthetic ones, forests, texts.
 
-from collections.abc import Callable, Iterator
+The kind of a function is the group of its item.
+"""
+
+from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -11,34 +13,17 @@ from spexjax import values
 from spexjax.codes import gf2
 from spexjax.experiments.data import texts as texts_of
 from spexjax.experiments.functions import synthetic
+from spexjax.experiments.tasks.item import Item
 from spexjax.models.bert.classifier import load_classifier
 from spexjax.models.values.text import value_function
 from spexjax.store.store import Store
+from spexjax.typing import ValueFunction
 
-TEST_MASKS = 1000
 WORDS = ((16, 24), (25, 34), (35, 48), (49, 80), (81, 128))
 _OPTIONS: dict[str, dict] = {"flat": {"n_terms": 30}, "linear": {"noise": 0.3}}
-Function = Callable[[Bool[np.ndarray, "N n"]], Float[np.ndarray, "N"]]
 
 
-class Case(NamedTuple):
-    """A function, with values at the masks that all methods are scored on."""
-
-    kind: str
-    name: str
-    n: int
-    f: Function
-    test: Bool[np.ndarray, "N n"]
-    truth: Float[np.ndarray, "N"]
-
-
-def case(kind: str, name: str, n: int, f: Function) -> Case:
-    """The case of a function, its test masks drawn alike for every function of n inputs."""
-    test = np.random.default_rng(12345).random((TEST_MASKS, n)) < 0.5
-    return Case(kind, name, n, f, test, np.asarray(f(test), float))
-
-
-def remembered(f: Function, n: int, key: str, store: Store | None) -> Function:
+def remembered(f: ValueFunction, n: int, key: str, store: Store | None) -> ValueFunction:
     """f, asked only for masks whose values are not in the store yet."""
     if store is None:
         return f
@@ -54,15 +39,15 @@ def remembered(f: Function, n: int, key: str, store: Store | None) -> Function:
     return asked
 
 
-def synthetic_cases(sizes: tuple[int, ...]) -> Iterator[Case]:
+def synthetic_cases(sizes: tuple[int, ...]) -> Iterator[Item]:
     """Every family at every n."""
     for n in sizes:
         for name in synthetic.FAMILIES:
             f = synthetic.family(name, n, 0, **_OPTIONS.get(name, {}))
-            yield case("synthetic", f"{name}-{n}", n, f)
+            yield Item(f"{name}-{n}", "synthetic", n, f)
 
 
-def forest_cases() -> Iterator[Case]:
+def forest_cases() -> Iterator[Item]:
     """Forests on tables: the first row, in which a masked column takes its median."""
     from sklearn.datasets import load_breast_cancer, load_diabetes
     from sklearn.ensemble import RandomForestRegressor
@@ -74,12 +59,11 @@ def forest_cases() -> Iterator[Case]:
         def f(bits, model=model, row=row, other=other):
             return model.predict(np.where(bits, row, other))
 
-        yield case("forest", f"forest-{name}", table.data.shape[1], f)
+        yield Item(f"forest-{name}", "forest", table.data.shape[1], f)
 
 
-def text_cases(data: Path | None, per_size: int, store: Store | None) -> Iterator[Case]:
+def text_cases(data: Path | None, per_size: int, store: Store | None) -> Iterator[Item]:
     """``per_size`` texts of every range of lengths, under the sentiment model of the package."""
-
     pool = texts_of.own_texts() if data is None else texts_of.read_folder(data)
     model = load_classifier()
     for low, high in WORDS:
@@ -87,4 +71,4 @@ def text_cases(data: Path | None, per_size: int, store: Store | None) -> Iterato
         for text in chosen:
             f = value_function(model, text.text)
             name = text.name if len(text.name) < 24 else f"{text.name[:20]}…"
-            yield case("text", f"{name}-{f.n}", f.n, remembered(f, f.n, f.store_key, store))
+            yield Item(f"{name}-{f.n}", "text", f.n, remembered(f, f.n, f.store_key, store))

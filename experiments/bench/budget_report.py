@@ -1,18 +1,23 @@
 """Tables, figures and verdicts of :mod:`spexjax.experiments.bench.budget`."""
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import numpy as np
+from matplotlib.figure import Figure
+
+from spexjax.experiments.reporting.figures import Line, panels
 
 MARGIN = 0.005
-PUBLISHED = "paper"
+PUBLISHED = "proxyspex-paper"
+_RENAMED = {"paper": PUBLISHED, "pairs": "lasso-2"}
 MOST_CALLS, FEW_CALLS = 4000, 1000
 
 
-class Row(NamedTuple):
-    """One run."""
+@dataclass(frozen=True)
+class Row:
+    """One run; ``r2`` is None where the method could not do with the budget."""
 
     kind: str
     case: str
@@ -20,16 +25,25 @@ class Row(NamedTuple):
     budget: int
     seed: int
     method: str
-    r2: float
+    r2: float | None
     seconds: float
     done: str
+
+    def __post_init__(self):
+        # Names that results of earlier versions have.
+        object.__setattr__(self, "method", _RENAMED.get(self.method, self.method))
+
+    @property
+    def key(self) -> tuple[str, int, int, str]:
+        """What tells the runs apart."""
+        return self.case, self.budget, self.seed, self.method
 
 
 def _by_seed(rows: list[Row]) -> dict[tuple[str, int, str], dict[int, float]]:
     """R² of each (case, budget, method), by seed; without the runs that were not possible."""
     found: dict[tuple[str, int, str], dict[int, float]] = {}
     for r in rows:
-        if np.isfinite(r.r2):
+        if r.r2 is not None and np.isfinite(r.r2):
             found.setdefault((r.case, r.budget, r.method), {})[r.seed] = r.r2
     return found
 
@@ -138,45 +152,30 @@ def verdict(rows: list[Row]) -> str:
     return "\n".join(lines)
 
 
-def draw(rows: list[Row], path: Path) -> None:
+def draw(rows: list[Row]) -> Figure:
     """R² against calls, a panel for each kind; only cases that auto did at all budgets count.
 
     A method's point is drawn where it has done all of these cases; without auto the first counts.
     """
-    import matplotlib.pyplot as plt
-
     scores = _by_seed(rows)
-    kinds = list(dict.fromkeys(r.kind for r in rows))
-    figure, panels = plt.subplots(
-        1, len(kinds), figsize=(4.2 * len(kinds), 4.0), squeeze=False, layout="constrained"
-    )
-    colours = dict(zip(_methods(rows), plt.rcParams["axes.prop_cycle"].by_key()["color"] * 2,
-                       strict=False))  # fmt: skip
-    for axes, kind in zip(panels[0], kinds, strict=True):
+
+    def lines(kind: str) -> list[Line]:
         inside = [r for r in rows if r.kind == kind]
         reference = "auto" if any(r.method == "auto" for r in inside) else inside[0].method
         budgets = sorted({r.budget for r in inside if r.method == reference})
         cases = [c for c in dict.fromkeys(r.case for r in inside)
                  if all((c, b, reference) in scores for b in budgets)]  # fmt: skip
-        for name, colour in colours.items():
+        found = []
+        for name in _methods(rows):
             here = [b for b in budgets if cases and all((c, b, name) in scores for c in cases)]
-            means = [np.mean([np.mean(list(scores[c, b, name].values())) for c in cases])
+            means = [float(np.mean([np.mean(list(scores[c, b, name].values())) for c in cases]))
                      for b in here]  # fmt: skip
-            line = "--" if name == PUBLISHED or name.startswith("shapiq") else "-"
             if here:
-                axes.plot(here, means, line, marker="o", ms=3, label=name, color=colour)
-        axes.set(xscale="log", xlabel="model calls", title=f"{kind}: mean of {len(cases)}")
-        axes.set_xticks(budgets, [str(b) for b in budgets])
-        axes.minorticks_off()
-        axes.grid(alpha=0.3)
-    panels[0][0].set_ylabel("R² on fresh masks")
-    handles: dict[str, Any] = {}
-    for axes in panels[0]:
-        handles |= dict(zip(*axes.get_legend_handles_labels()[::-1], strict=True))
-    if handles:
-        figure.legend(list(handles.values()), list(handles), loc="outside lower center", ncols=4)
-    figure.savefig(path, bbox_inches="tight", dpi=150)
-    plt.close(figure)
+                found.append(Line(name, here, means))
+        return found
+
+    kinds = list(dict.fromkeys(r.kind for r in rows))
+    return panels(kinds, lines, "model calls", "R² on uniform masks", log=True)
 
 
 def write(rows: list[Row], folder: Path) -> None:
@@ -190,4 +189,4 @@ def write(rows: list[Row], folder: Path) -> None:
     ]  # fmt: skip
     summary = {"means": means, "auto_minus": gaps(rows), "calls_needed": calls_needed(rows)}
     (folder / "summary.json").write_text(json.dumps(summary, indent=1), encoding="utf-8")
-    draw(rows, folder / "figure.png")
+    draw(rows).savefig(folder / "figure.png", dpi=150)

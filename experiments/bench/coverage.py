@@ -6,14 +6,15 @@ that hold the R² of the population that they were drawn from. The surrogate's l
 of nine times as many other masks, as if fitted; with R² = 0 it is that constant and no more.
 """
 
-import argparse
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import jax
 import numpy as np
 from jaxtyping import Float
 
 from spexjax import metrics
+from spexjax.experiments.reporting.rows import Rows
 
 POPULATION = 100_000
 Draw = Callable[[np.random.Generator, int], Float[np.ndarray, "N"]]
@@ -76,14 +77,26 @@ def coverage(draw: Draw, r2: float, held_out: int, simulations: int = 400, seed:
     return float(np.mean((np.asarray(low) <= targets) & (targets <= np.asarray(high))))
 
 
-def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--simulations", type=int, default=400)
-    parser.add_argument("--held-out", nargs="+", type=int, default=[64, 128, 400, 1000])
-    parser.add_argument("--r2", nargs="+", type=float, default=[-0.2, 0.0, 0.1, 0.5, 0.95, 0.99])
-    args = parser.parse_args(argv)
-    print(f"{'values':10} {'R²':>5}" + "".join(f"{n:>8}" for n in args.held_out))
-    for name, draw in DRAWS.items():
-        for r2 in args.r2:
-            found = [coverage(draw, r2, n, args.simulations) for n in args.held_out]
-            print(f"{name:10} {r2:5.2f}" + "".join(f"{c:8.3f}" for c in found), flush=True)
+@dataclass(frozen=True)
+class Config:
+    """What is wanted."""
+
+    simulations: int = 400
+    """Intervals of each case."""
+    held_out: tuple[int, ...] = (64, 128, 400, 1000)
+    """Masks per interval."""
+    r2: tuple[float, ...] = (-0.2, 0.0, 0.1, 0.5, 0.95, 0.99)
+    """Of the surrogate."""
+
+
+def run(config: Config) -> Rows:
+    """A row for every distribution and R², a column for every number of held-out masks."""
+    return Rows(
+        f"Share of nominal 95 % intervals that cover, {config.simulations} simulations",
+        {"values": "<10", "R²": ">5.2f"} | {str(n): ">6.3f" for n in config.held_out},
+        (
+            (name, r2, *(coverage(draw, r2, n, config.simulations) for n in config.held_out))
+            for name, draw in DRAWS.items()
+            for r2 in config.r2
+        ),
+    )

@@ -11,10 +11,10 @@ repeated calls, ``cold`` the first call of the process for that n, with compilat
 spectrum is timed, before any refit.
 """
 
-import argparse
 import dataclasses
 import resource
-import time
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import jax
@@ -25,11 +25,55 @@ from spexjax import masks, metrics
 from spexjax.decoding import spex
 from spexjax.experiments.functions import synthetic
 from spexjax.experiments.functions.planted import Planted
+from spexjax.experiments.harness.timing import in_turn, own, timed
 from spexjax.experiments.peers import sparse_transform as peers
+from spexjax.experiments.reporting.rows import Rows
 from spexjax.explain import explain
 
 GROUPS, T = 3, 5
 REPEATS = 15
+
+
+@dataclass(frozen=True)
+class Config:
+    """What is wanted."""
+
+    peers: bool = False
+    """Run sparse-transform beside."""
+    large: bool = False
+    """n = 10 000 with 300 terms too."""
+    explain: bool = False
+    """Time explain instead."""
+    capacity: bool = False
+    """F1 at the edge of capacity instead, for the first n."""
+    seeds: int = 10
+    """Of --capacity."""
+    b: int = 5
+    """log2 of the bins of --capacity."""
+    n: tuple[int, ...] = (128, 256, 512, 1000)
+    """Inputs."""
+    terms: int = 100
+    """Of the functions."""
+    noise: float = 0.5
+    """Its standard deviation."""
+
+    @property
+    def sizes(self) -> list[tuple[int, int]]:
+        """(n, terms)."""
+        return [(n, self.terms) for n in self.n] + ([(10_000, 300)] if self.large else [])
+
+
+def run(config: Config) -> Rows:
+    """The table of times, that of ``explain``, or that of capacity.
+
+    Raises:
+      ImportError: if the peer is wanted but not installed.
+    """
+    if config.peers:
+        peers.demand()
+    if config.capacity:
+        return _capacity(config)
+    return _explain(config) if config.explain else _speed(config)
 
 
 class Quality(NamedTuple):
@@ -65,129 +109,97 @@ def peak_gib() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
 
-def decode_times(design, values) -> tuple[float, float, dict[tuple[int, ...], float]]:
-    """Cold and median warm seconds, and what was found."""
-
-    def once() -> tuple[float, tuple[spex.Spectrum, spex.Info]]:
-        start = time.perf_counter()
-        result = jax.block_until_ready(spex.decode(design, values))
-        return time.perf_counter() - start, result
-
-    cold, (spectrum, _) = once()
-    warm = float(np.median([once()[0] for _ in range(REPEATS)]))
-    return cold, warm, spectrum.to_dict()
-
-
-def speed(sizes: list[tuple[int, int]], noise: float, with_peer: bool) -> None:
-    """The table of times, one row per (n, terms)."""
-    print(f"b = 8, C = {GROUPS}, t = {T}, noise {noise}, {jax.devices()[0].platform}")
-    print(
-        f"{'n':>6} {'masks':>6} {'terms':>5} {'cold s':>7} {'warm ms':>8} {'recall':>7} "
-        f"{'false':>6} {'largest':>8} {'R2':>8} {'GiB':>5}  peer"
-    )
-    for n, terms in sizes:
-        f = synthetic.flat(n, 0, n_terms=terms, noise=noise)
-        design = masks.coded_design(jax.random.key(0), n, 8, T, GROUPS)
-        bits = design.masks()
-        values = jnp.asarray(f(bits))
-        cold, warm, found = decode_times(design, values)
-        q = quality(f, found)
-        row = (
-            f"{n:6d} {len(bits):6d} {terms:5d} {cold:7.2f} {1e3 * warm:8.1f} {q.recall:7.3f} "
-            f"{q.false:6d} {q.largest_false:8.3f} {q.r2:8.5f} {peak_gib():5.2f}"
-        )
-        print(row, end="  ", flush=True)
-        if with_peer:
-            theirs = peers.decode(bits, np.asarray(values), GROUPS, 8, T, noise_sd=noise)
-            p = quality(f, theirs.spectrum)
-            print(
-                f"{theirs.seconds:.1f} s, recall {p.recall:.3f}, {p.false} false, R2 {p.r2:.5f}: "
-                f"{theirs.seconds / warm:.0f} times slower",
-                end="",
-            )
-        print(flush=True)
+def _speed(config: Config) -> Rows:
+    device, noise = jax.devices()[0].platform, config.noise
+    columns = {
+        "n": ">6d", "masks": ">6d", "terms": ">5d", "cold s": ">7.2f", "warm ms": ">8.1f",
+        "recall": ">7.3f", "false": ">6d", "largest": ">8.3f", "R2": ">8.5f", "GiB": ">5.2f",
+    }  # fmt: skip
+    if config.peers:
+        columns |= {"peer s": ">7.1f", "recall ": ">7.3f", "false ": ">6d", "R2 ": ">8.5f",
+                    "slower": ">7.0f"}  # fmt: skip
+    rows = (_times(n, terms, noise, config.peers) for n, terms in config.sizes)
+    title = f"b = 8, C = {GROUPS}, t = {T}, noise {noise}, {device}"
+    return Rows(title, columns, rows)
 
 
-def capacity(n: int, b: int, seeds: int, with_peer: bool) -> None:
+def _times(n: int, terms: int, noise: float, with_peer: bool) -> tuple:
+    """A row of the table of times: cold and median warm seconds, and what was found."""
+    f = synthetic.flat(n, 0, n_terms=terms, noise=noise)
+    design = masks.coded_design(jax.random.key(0), n, 8, T, GROUPS)
+    bits = design.masks()
+    values = jnp.asarray(f(bits))
+    cold, (spectrum, _) = timed(lambda: spex.decode(design, values))
+    warm = float(np.median(in_turn([lambda: spex.decode(design, values)], REPEATS)))
+    q = quality(f, spectrum.to_dict())
+    row = (n, len(bits), terms, cold, 1e3 * warm, q.recall, q.false, q.largest_false, q.r2)
+    if not with_peer:
+        return (*row, peak_gib())
+    theirs = peers.decode(bits, np.asarray(values), GROUPS, 8, T, noise_sd=noise)
+    p = quality(f, theirs.spectrum)
+    return (*row, peak_gib(), theirs.seconds, p.recall, p.false, p.r2, theirs.seconds / warm)
+
+
+def _capacity(config: Config) -> Rows:
     """F1 against the load of the bins and the smallest amplitude over the noise of a bin."""
-    print(f"n = {n}, b = {b}, C = {GROUPS}, t = {T}, {seeds} seeds: mean F1 (false terms)")
-    differences = []
-    for load in (0.5, 1.0, 1.5, 2.0):
-        for ratio in (4.0, 2.0, 1.2):
-            terms = int(load * 2**b)
-            noise = 0.5 * np.sqrt(2**b) / ratio
-            ours, theirs = [], []
-            for seed in range(seeds):
-                f = synthetic.flat(n, seed, n_terms=terms, noise=noise)
-                design = masks.coded_design(jax.random.key(seed), n, b, T, GROUPS)
-                bits = design.masks()
-                values = f(bits)
-                ours.append(quality(f, spex.decode(design, values)[0].to_dict()))
-                if with_peer:
-                    found = peers.decode(bits, values, GROUPS, b, T, noise_sd=noise).spectrum
-                    theirs.append(quality(f, found))
-            line = f"terms/bin {load:.1f}, amplitude/noise {ratio:.1f}: {_mean(ours)}"
-            if with_peer:
-                difference = np.mean([q.f1 for q in ours]) - np.mean([q.f1 for q in theirs])
-                differences.append(difference)
-                line += f"   peer {_mean(theirs)}   difference {difference:+.3f}"
-            print(line, flush=True)
-    if with_peer:
-        print(f"mean difference {np.mean(differences):+.3f}, worst {min(differences):+.3f}")
+    columns = {"terms/bin": ">9.1f", "amplitude/noise": ">15.1f", "F1": ">6.3f", "false": ">6.1f"}
+    if config.peers:
+        columns |= {"peer F1": ">8.3f", "false ": ">6.1f", "difference": ">+10.3f"}
+    n = config.n[0]
+    title = f"n = {n}, b = {config.b}, C = {GROUPS}, t = {T}, {config.seeds} seeds: means"
+    rows = (
+        _loaded(config, n, load, ratio)
+        for load in (0.5, 1.0, 1.5, 2.0)
+        for ratio in (4.0, 2.0, 1.2)
+    )
+    return Rows(title, columns, rows, _differences)
 
 
-def _mean(rows: list[Quality]) -> str:
-    return f"{np.mean([q.f1 for q in rows]):.3f} ({np.mean([q.false for q in rows]):.1f})"
+def _loaded(config: Config, n: int, load: float, ratio: float) -> tuple:
+    noise = 0.5 * np.sqrt(2**config.b) / ratio
+    ours, theirs = [], []
+    for seed in range(config.seeds):
+        f = synthetic.flat(n, seed, n_terms=int(load * 2**config.b), noise=noise)
+        design = masks.coded_design(jax.random.key(seed), n, config.b, T, GROUPS)
+        bits = design.masks()
+        values = f(bits)
+        ours.append(quality(f, spex.decode(design, values)[0].to_dict()))
+        if config.peers:
+            found = peers.decode(bits, values, GROUPS, config.b, T, noise_sd=noise).spectrum
+            theirs.append(quality(f, found))
+    row = (load, ratio, *_means(ours))
+    if not config.peers:
+        return row
+    f1, false = _means(theirs)
+    return (*row, f1, false, row[2] - f1)
 
 
-def explain_times(sizes: list[tuple[int, int]], noise: float) -> None:
+def _means(found: list[Quality]) -> tuple[float, float]:
+    return float(np.mean([q.f1 for q in found])), float(np.mean([q.false for q in found]))
+
+
+def _differences(rows: list[tuple]) -> Iterator[str]:
+    differences = [row[6] for row in rows if len(row) > 6]
+    if differences:
+        yield f"mean difference {np.mean(differences):+.3f}, worst {min(differences):+.3f}"
+
+
+def _explain(config: Config) -> Rows:
     """``explain`` from end to end with the smallest budget that affords b = 8."""
-    print(f"{'n':>6} {'calls':>6} {'cold s':>7} {'warm s':>7} {'f s':>6} {'R2':>8} {'GiB':>5}")
-    for n, terms in sizes:
-        f = synthetic.flat(n, 0, n_terms=terms, noise=noise)
-        clean = dataclasses.replace(f, noise=0.0)
-        spent = [0.0]
-
-        def timed(m, f=f, spent=spent):
-            start = time.perf_counter()
-            out = f(m)
-            spent[0] += time.perf_counter() - start
-            return out
-
-        budget = masks.design_cost(n, 8, T, GROUPS) + 1002
-        own = []
-        for _ in range(4):
-            spent[0] = 0.0
-            start = time.perf_counter()
-            e = explain(timed, n, budget=budget, method="spex")
-            own.append(time.perf_counter() - start - spent[0])
-        fresh = np.random.default_rng(1).random((2000, n)) < 0.5
-        r2 = float(metrics.r2(clean(fresh), e.predict(fresh)))
-        print(
-            f"{n:6d} {e.calls:6d} {own[0]:7.2f} {np.median(own[1:]):7.2f} {spent[0]:6.2f} "
-            f"{r2:8.5f} {peak_gib():5.2f}",
-            flush=True,
-        )
+    return Rows(
+        f"explain, method spex, {jax.devices()[0].platform}",
+        {"n": ">6d", "calls": ">6d", "cold s": ">7.2f", "warm s": ">7.2f", "f s": ">6.2f",
+         "R2": ">8.5f", "GiB": ">5.2f"},
+        (_explained(n, terms, config.noise) for n, terms in config.sizes),
+    )  # fmt: skip
 
 
-def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--peers", action="store_true", help="run sparse-transform beside")
-    parser.add_argument("--large", action="store_true", help="n = 10 000 with 300 terms too")
-    parser.add_argument("--explain", action="store_true", help="time explain instead")
-    parser.add_argument("--capacity", action="store_true", help="F1 at the edge of capacity")
-    parser.add_argument("--seeds", type=int, default=10, help="of --capacity")
-    parser.add_argument("--b", type=int, default=5, help="of --capacity")
-    parser.add_argument("--n", type=int, nargs="*", default=[128, 256, 512, 1000])
-    parser.add_argument("--terms", type=int, default=100)
-    parser.add_argument("--noise", type=float, default=0.5)
-    args = parser.parse_args(argv)
-    if args.peers and not peers.available():
-        parser.error("sparse-transform is not installed: pip install 'spexjax[peers]'")
-    sizes = [(n, args.terms) for n in args.n] + ([(10_000, 300)] if args.large else [])
-    if args.capacity:
-        capacity(args.n[0], args.b, args.seeds, args.peers)
-    elif args.explain:
-        explain_times(sizes, args.noise)
-    else:
-        speed(sizes, args.noise, args.peers)
+def _explained(n: int, terms: int, noise: float) -> tuple:
+    f = synthetic.flat(n, 0, n_terms=terms, noise=noise)
+    budget = masks.design_cost(n, 8, T, GROUPS) + 1002
+    runs = [own(lambda g: explain(g, n, budget=budget, method="spex"), f) for _ in range(4)]
+    _, spent, e = runs[-1]
+    fresh = np.random.default_rng(1).random((2000, n)) < 0.5
+    r2 = float(metrics.r2(dataclasses.replace(f, noise=0.0)(fresh), e.predict(fresh)))
+    warm = float(np.median([seconds for seconds, _, _ in runs[1:]]))
+    return n, e.calls, runs[0][0], warm, spent, r2, peak_gib()

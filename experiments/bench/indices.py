@@ -8,16 +8,18 @@ are of order ``--order`` (the degree if not given), Joint-SV of order 1. Peak me
 process, the terms and the result included, while one index is computed (outside Linux: so far).
 """
 
-import argparse
 import contextlib
 import resource
-import time
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from spexjax import indices
 from spexjax.codes import gf2
+from spexjax.experiments.harness.timing import timed
+from spexjax.experiments.reporting.rows import Rows
 
 JOINT = "Joint-SV"
 
@@ -43,30 +45,48 @@ def reset_peak() -> None:
         Path("/proc/self/clear_refs").write_text("5")
 
 
-def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--terms", type=int, default=100_000)
-    parser.add_argument("--features", type=int, default=1000)
-    parser.add_argument("--degree", type=int, default=8)
-    parser.add_argument("--order", type=int, help="default: --degree")
-    parser.add_argument("--all-largest", action="store_true")
-    parser.add_argument("--index", nargs="+", default=[*indices.INDICES, JOINT], metavar="NAME")
-    args = parser.parse_args(argv)
-    if not 1 <= args.degree <= args.features:
-        parser.error("--degree must be from 1 to --features")
-    n = args.features
-    whole = args.degree if args.order is None else args.order
-    supports, coefficients = random_terms(args.terms, n, args.degree, args.all_largest)
-    kind = f"of degree {args.degree}" if args.all_largest else f"of degree 1 to {args.degree}"
-    print(f"{args.terms} terms {kind}, n = {n}")
-    print(f"{'index':>10} {'order':>5} {'sets':>10} {'seconds':>8} {'peak MiB':>9}")
-    for name in args.index:
+@dataclass(frozen=True)
+class Config:
+    """What is wanted."""
+
+    terms: int = 100_000
+    """Terms of the spectrum."""
+    features: int = 1000
+    """Inputs."""
+    degree: int = 8
+    """The largest term's."""
+    order: int | None = None
+    """Of the indices; the degree if not given."""
+    all_largest: bool = False
+    """All terms have the largest degree."""
+    index: tuple[str, ...] = (*indices.INDICES, JOINT)
+    """Those computed."""
+
+
+def run(config: Config) -> Rows:
+    """A row for every index.
+
+    Raises:
+      ValueError: if the degree is not from 1 to the number of features.
+    """
+    if not 1 <= config.degree <= config.features:
+        raise ValueError(f"degree must be from 1 to {config.features}, got {config.degree}.")
+    kind = "degree" if config.all_largest else "degree 1 to"
+    return Rows(
+        f"{config.terms} terms of {kind} {config.degree}, n = {config.features}",
+        {"index": ">10", "order": ">5d", "sets": ">10d", "seconds": ">8.2f", "peak MiB": ">9.0f"},
+        measured(config),
+    )
+
+
+def measured(config: Config) -> Iterator[tuple[str, int, int, float, float]]:
+    """Index, order, sets, seconds and peak memory of each."""
+    n, whole = config.features, config.degree if config.order is None else config.order
+    terms = random_terms(config.terms, n, config.degree, config.all_largest)
+    for name in config.index:
         order = 1 if name == JOINT else whole
         reset_peak()
-        start = time.perf_counter()
-        found = indices.from_terms(supports, coefficients, n, name, order)
-        seconds = time.perf_counter() - start
+        seconds, found = timed(lambda: indices.from_terms(*terms, n, name, order))  # noqa: B023
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        shown = found.max_order
-        print(f"{name:>10} {shown:>5} {len(found):>10} {seconds:>8.2f} {peak:>9.0f}", flush=True)
+        yield name, found.max_order, len(found), seconds, peak
         del found

@@ -12,22 +12,24 @@ The share of the machine's matrix rate is 2 · (weights of the layers) · tokens
 of one large matrix product, so it leaves out the attention products and the head.
 """
 
-import argparse
-import importlib.util
 import tempfile
-from collections.abc import Callable
+from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import partial
 from importlib import resources
-from typing import Any
+from importlib.util import find_spec
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from spexjax.experiments.harness import timing
+from spexjax.experiments.harness.timing import after_one, matrix_rate
+from spexjax.experiments.reporting.rows import Rows
 from spexjax.models.bert import weights
 from spexjax.models.bert.classifier import TextClassifier, load_classifier
-from spexjax.models.bert.model import Config, init_params
+from spexjax.models.bert.model import Config as BertConfig
+from spexjax.models.bert.model import init_params
 from spexjax.models.text.masking import row_lengths
 from spexjax.models.values.text import TextValue, value_function
 
@@ -40,7 +42,7 @@ REPEATS = 5
 
 def random_classifier(geometry: str, seed: int = 0) -> TextClassifier:
     """A DistilBERT with random weights and the embedded tokenizer."""
-    config = Config(**GEOMETRIES[geometry])
+    config = BertConfig(**GEOMETRIES[geometry])
     params = init_params(config, jax.random.key(seed))
     return TextClassifier(config, params, load_classifier().tokenizer, geometry)
 
@@ -53,23 +55,9 @@ def sentence(words: int, seed: int = 0) -> str:
     return " ".join(np.random.default_rng(seed).choice(WORDS, words))
 
 
-def after_one(*calls: Callable[[], Any]) -> np.ndarray:
-    """Times of some calls after one each that compiles, shape (repeats, calls)."""
-    for call in calls:
-        call()
-    return timing.in_turn(calls, REPEATS)
-
-
 def like_for_like(f: TextValue, masks: np.ndarray) -> np.ndarray:
     """The values with all rows padded to the length of the longest."""
     return f._evaluate(masks, len(f.template.ids))
-
-
-def matrix_rate(dtype: Any, size: int) -> float:
-    """Operations per second of a product of two square matrices."""
-    a = jnp.ones((size, size), dtype)
-    product = jax.jit(lambda x: x @ x)
-    return 2 * size**3 / float(np.median(after_one(lambda: product(a))))
 
 
 class Torch:
@@ -114,7 +102,7 @@ class Torch:
 def compare(
     model: TextClassifier, theirs: Torch | None, masks: np.ndarray, dtype: str, same: bool,
     rows: int | None, rate: float,
-) -> str:  # fmt: skip
+) -> tuple:  # fmt: skip
     """One row of the table: with rows of one length (``same``), or each as long as it needs."""
     f = value_function(model, sentence(masks.shape[1]), dtype=jnp.dtype(dtype), rows=rows)
     longest = len(f.template.ids)
@@ -122,37 +110,53 @@ def compare(
     calls = [ours]
     if theirs is not None:
         calls.append(partial(theirs, f, masks, f.rows, longest if same else None))
-    times = after_one(*calls)
+    times = after_one(calls, REPEATS)
     spent = np.median(times, axis=0)
     tokens = len(masks) * longest if same else int(row_lengths(f.template, masks).sum())
     c = model.config
     weight = c.n_layers * (4 * c.dim**2 + 2 * c.dim * c.hidden_dim)
     share = 2 * weight * tokens / spent[0] / rate
     name = f"{dtype}, {'same length' if same else 'rows by length'}"
-    line = f"{name:26} {len(masks) / spent[0]:8.1f} {share:8.0%}"
     if theirs is None:
-        return line
-    gap = np.abs(ours() - calls[1]()).max()
+        return name, len(masks) / spent[0], share
+    gap = float(np.abs(ours() - calls[1]()).max())
     ratio = np.median(times[:, 1] / times[:, 0])
-    return f"{line} {len(masks) / spent[1]:8.1f} {ratio:6.2f} {gap:9.1e}"
+    return name, len(masks) / spent[0], share, len(masks) / spent[1], ratio, gap
 
 
-def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--masks", type=int, default=2048)
-    parser.add_argument("--words", type=int, default=64)
-    parser.add_argument("--geometry", choices=GEOMETRIES, default="base")
-    parser.add_argument("--rows", type=int, help="masks per batch, for both")
-    parser.add_argument("--dtypes", nargs="+", default=["float32", "bfloat16"])
-    given = parser.parse_args(argv)
-    model = random_classifier(given.geometry)
-    masks = np.random.default_rng(0).random((given.masks, given.words)) < 0.5
-    peer = importlib.util.find_spec("torch") is not None
+@dataclass(frozen=True)
+class Config:
+    """What is wanted."""
+
+    masks: int = 2048
+    """How many."""
+    words: int = 64
+    """Of the text."""
+    geometry: Literal["base", "small"] = "base"
+    """Of the random model."""
+    rows: int | None = None
+    """Masks per batch, for both; chosen from the length if not given."""
+    dtypes: tuple[Literal["float32", "bfloat16"], ...] = ("float32", "bfloat16")
+    """To compute in."""
+
+
+def run(config: Config) -> Rows:
+    """Two rows for every dtype: with rows of one length, and by length."""
+    peer = find_spec("torch") is not None
     device = jax.devices()[0].device_kind + ("" if peer else "; PyTorch is not installed")
-    print(f"{given.geometry}, {given.masks} masks of {given.words} words on {device}")
-    print(f"{'':26} {'ours/s':>8} {'of rate':>8} {'torch/s':>8} {'ratio':>6} {'max diff':>9}")
-    for dtype in given.dtypes:
+    return Rows(
+        f"{config.geometry}, {config.masks} masks of {config.words} words on {device}",
+        {"": "<26", "ours/s": ">8.1f", "of rate": ">7.0%", "torch/s": ">8.1f", "ratio": ">6.2f",
+         "max diff": ">8.1e"},
+        _measured(config, peer),
+    )  # fmt: skip
+
+
+def _measured(config: Config, peer: bool) -> Iterator[tuple]:
+    model = random_classifier(config.geometry)
+    masks = np.random.default_rng(0).random((config.masks, config.words)) < 0.5
+    for dtype in config.dtypes:
         rate = matrix_rate(jnp.dtype(dtype), 2048 if jax.default_backend() == "cpu" else 8192)
         theirs = Torch(model, dtype) if peer else None
         for same in (True, False):
-            print(compare(model, theirs, masks, dtype, same, given.rows, rate), flush=True)
+            yield compare(model, theirs, masks, dtype, same, config.rows, rate)

@@ -2,10 +2,12 @@
 
     python -m spexjax.experiments llama [--geometry 3b] [--masks 512]
 
-A prompt is a context of tokens, of which a mask replaces the masked ones by one token, and an
-answer; its value is Σ_t log p(answer_t | context, answer_<t). Both libraries get the same masks of
-the same random weights, the same batches and one dtype. ``transformers`` (sdpa, logits of the
-answer's positions only) is measured with the one pass that ours makes, and, as the published
+Ours is :func:`~spexjax.models.values.language.language_value`, from bool masks to values: a prompt
+is a text that is the same for all masks, a context of one-token words of which masks switch some
+off, a question, and an answer, whose value is Σ_t log p(answer_t | prompt, answer_<t). What comes
+before the context is computed once (``--prefix 0`` for a comparison without that).
+``transformers`` (sdpa, logits of the answer's positions only) gets the whole rows of the same
+masks, in the same batches and dtype. It is measured with one pass, and, as the published
 implementation does it, with one pass per answer token. They are timed in turn, since machines
 drift. PyTorch is an optional part; without it ours alone is measured.
 
@@ -14,25 +16,28 @@ of one large matrix product, so it leaves out the attention products and the log
 have int8 weights (and embeddings), with the memory that the parameters take.
 """
 
-import argparse
-import importlib.util
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib import resources
-from typing import Any
+from importlib.util import find_spec
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Int
+from tokenizers import Tokenizer, models, pre_tokenizers
 
-from spexjax.experiments.bench.inference import after_one, matrix_rate
-from spexjax.models.llama.model import Llama, LlamaConfig, RopeScaling, init_params, unembed
+from spexjax.experiments.harness.timing import after_one, matrix_rate
+from spexjax.experiments.reporting.rows import Rows
+from spexjax.models.llama.language import LanguageModel
+from spexjax.models.llama.model import LlamaConfig, RopeScaling, init_params
+from spexjax.models.llama.prompts import PromptTemplate
 from spexjax.models.llama.quantize import bytes_of, quantize
 from spexjax.models.llama.weights import read_llama_config, save_llama
-from spexjax.typing import Array
+from spexjax.models.values.language import LanguageValue, language_value
 
 GEOMETRIES: dict[str, LlamaConfig] = {
     "small": LlamaConfig(
@@ -46,73 +51,65 @@ GEOMETRIES: dict[str, LlamaConfig] = {
         max_position_embeddings=131072, tie_embeddings=True,
     ),
 }  # fmt: skip
-REPLACEMENT = 0
+UNKNOWN = 0
+REPEATS = 5
+_QUESTION = 8  # tokens between the context and the answer
+_CPU = jax.default_backend() == "cpu"
 
 
 @dataclass(frozen=True)
-class Prompts:
-    """One question under many masks.
+class Config:
+    """What is wanted; defaults are those of the device at hand."""
 
-    Attributes:
-      context: int32 (C,), the tokens that masks switch off, each a feature of its own.
-      answer: int32 (A,).
-      masks: bool (N, C).
-      rows: masks per batch; N is a multiple of it.
-    """
-
-    context: Int[np.ndarray, "C"]
-    answer: Int[np.ndarray, "A"]
-    masks: Bool[np.ndarray, "N C"]
-    rows: int
-
-    @property
-    def tokens(self) -> int:
-        """Tokens that one pass over all prompts reads; the answer's last predicts nothing."""
-        return len(self.masks) * (len(self.context) + len(self.answer) - 1)
-
-
-def random_prompts(
-    config: LlamaConfig, masks: int, context: int, answer: int, rows: int, seed: int = 0
-) -> Prompts:
-    """Random tokens, each masked with probability 1/2."""
-    rng = np.random.default_rng(seed)
-    ids = rng.integers(1, config.vocab_size, context + answer, dtype=np.int32)
-    masks = -(-masks // rows) * rows
-    return Prompts(ids[:context], ids[context:], rng.random((masks, context)) < 0.5, rows)
-
-
-@partial(jax.jit, static_argnums=(0, 1))
-def score(
-    config: LlamaConfig,
-    dtype: Any,
-    params: Mapping[str, Any],
-    context: Int[Array, "C"],
-    answer: Int[Array, "A"],
-    masks: Bool[Array, "rows C"],
-) -> Float[Array, "rows"]:
-    """The answer's log-probability under each mask, in one pass."""
-    rows, length = masks.shape
-    ids = jnp.where(masks, context, REPLACEMENT)
-    known = jnp.broadcast_to(answer[:-1], (rows, answer.shape[0] - 1))
-    hidden, _ = Llama(config, dtype).apply({"params": params}, jnp.concatenate([ids, known], 1))
-    logits = unembed(config, params, hidden[:, length - 1 :])
-    chosen = jnp.take_along_axis(logits, answer[None, :, None], axis=-1)[..., 0]
-    return jnp.sum(chosen - jax.nn.logsumexp(logits, axis=-1), axis=-1)
-
-
-def ours(config: LlamaConfig, dtype: Any, params: Mapping[str, Any], p: Prompts) -> np.ndarray:
-    """The values of all masks."""
-    batches = p.masks.reshape(-1, p.rows, p.masks.shape[1])
-    parts = [score(config, dtype, params, p.context, p.answer, masks) for masks in batches]
-    return np.concatenate([np.asarray(part) for part in parts])
+    geometry: Literal["mini", "small", "3b"] = "small" if _CPU else "3b"
+    """Of the random model; "mini" is that of the two-hop reader that ships with spexjax."""
+    masks: int = 8 if _CPU else 512
+    """Of the context's words."""
+    prefix: int = 32
+    """Tokens before the context, the same for all masks."""
+    context: int = 128 if _CPU else 1024
+    """Tokens, each a feature."""
+    answer: int = 8
+    """Tokens."""
+    rows: int = 4 if _CPU else 16
+    """Masks per batch."""
+    dtypes: tuple[Literal["float32", "bfloat16"], ...] = ("float32",) if _CPU else ("bfloat16",)
+    """To compute in."""
 
 
 def geometry(name: str) -> LlamaConfig:
-    """A geometry by its name; "mini" is that of the two-hop reader that ships with spexjax."""
+    """A geometry by its name."""
     if name == "mini":
         with resources.as_file(resources.files("spexjax.models.mini") / "two_hop") as folder:
             return read_llama_config(folder)
     return GEOMETRIES[name]
+
+
+def asked(config: Config, model: LlamaConfig, params: Any, dtype: Any) -> LanguageValue:
+    """The value function of random words under a model of one token a word."""
+    sizes = np.cumsum([config.prefix, config.context, _QUESTION])
+    drawn = np.random.default_rng(0).integers(1, model.vocab_size, sizes[-1] + config.answer)
+    ids = {f"w{i}": i for i in drawn.tolist()}
+    made = Tokenizer(models.WordLevel({"[UNK]": UNKNOWN, **ids}, unk_token="[UNK]"))
+    made.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    before, context, question, answer = (
+        " ".join(f"w{i}" for i in part) for part in np.split(drawn, sizes)
+    )
+    template = PromptTemplate(f"{before} " if before else "", " {question}")
+    language = LanguageModel(model, params, made, name=config.geometry)
+    return language_value(
+        language, context, question, answer, "words", template=template, dtype=dtype,
+        rows=config.rows,
+    )  # fmt: skip
+
+
+def whole_rows(f: LanguageValue, masks: Bool[np.ndarray, "N n"]) -> Int[np.ndarray, "N length"]:
+    """The tokens of prompt and answer, but its last, under each mask."""
+    feature = f.source.feature
+    kept = (feature < 0) | masks[:, np.maximum(feature, 0)]
+    ids = np.where(kept, f.source.ids, UNKNOWN)
+    known = np.broadcast_to(f.answer_ids[:-1], (len(masks), len(f.answer_ids) - 1))
+    return np.concatenate([ids, known], axis=1)
 
 
 class Torch:
@@ -131,24 +128,27 @@ class Torch:
             )
         self.model = loaded.eval().to(self.device)
 
-    def __call__(self, p: Prompts, passes: str = "one") -> np.ndarray:
-        """The values of all masks, in "one" pass or in one "per token" of the answer."""
+    def __call__(
+        self, f: LanguageValue, masks: Bool[np.ndarray, "N n"], rows: int,
+        passes: Literal["one", "per token"] = "one",
+    ) -> np.ndarray:  # fmt: skip
+        """The values of all masks, in one pass or in one per token of the answer."""
         torch = self.torch
-        context = torch.tensor(p.context, dtype=torch.long, device=self.device)
-        answer = torch.tensor(p.answer, dtype=torch.long, device=self.device)
-        length, count = len(context), len(answer)
+        answer = torch.tensor(f.answer_ids, dtype=torch.long, device=self.device)
+        count = len(answer)
         values = []
         with torch.inference_mode():
-            for masks in p.masks.reshape(-1, p.rows, length):
-                ids = torch.where(torch.tensor(masks, device=self.device), context, REPLACEMENT)
-                whole = torch.cat([ids, answer[:-1].expand(p.rows, -1)], dim=1)
+            for start in range(0, len(masks), rows):
+                ids = whole_rows(f, masks[start : start + rows])
+                whole = torch.tensor(ids, dtype=torch.long, device=self.device)
+                length = whole.shape[1] - count + 1
                 if passes == "one":
                     logits = self._logits(whole, count)
                 else:
                     steps = [self._logits(whole[:, : length + t], 1) for t in range(count)]
                     logits = torch.cat(steps, dim=1)
                 chosen = logits.float().log_softmax(-1).gather(
-                    -1, answer.expand(p.rows, -1)[..., None]
+                    -1, answer.expand(len(whole), -1)[..., None]
                 )  # fmt: skip
                 values.append(chosen[..., 0].sum(-1).cpu().numpy())
         return np.concatenate(values)
@@ -164,71 +164,44 @@ def weights_of_layers(config: LlamaConfig) -> int:
     return c.n_layers * (heads * c.head_dim * c.dim + 3 * c.dim * c.hidden_dim)
 
 
-def measure(
-    config: LlamaConfig,
-    params: Mapping[str, Any],
-    p: Prompts,
-    dtype: Any,
-    rate: float,
-) -> Iterator[str]:
-    """The rows of the table for one dtype, each when it is measured."""
-    dtype = jnp.dtype(dtype)
-    params = jax.tree.map(lambda x: jnp.asarray(x, dtype), params)
-    peer = importlib.util.find_spec("torch") is not None
-    theirs = Torch(config, params, dtype) if peer else None
-    calls: list[Callable[[], Any]] = [partial(ours, config, dtype, params, p)]
-    if theirs is not None:
-        calls += [partial(theirs, p), partial(theirs, p, "per token")]
-    times = after_one(*calls)
-    line = _line(dtype.name, config, p, params, times[:, 0], rate)
-    if theirs is not None:
-        gap = np.abs(calls[0]() - calls[1]()).max()
-        for i in (1, 2):
-            line += f" {len(p.masks) / np.median(times[:, i]):9.2f}"
-            line += f" {np.median(times[:, i] / times[:, 0]):6.2f}"
-        line += f" {gap:9.1e}"
+def run(config: Config) -> Rows:
+    """Three rows for every dtype: as it is, with int8 weights, with int8 embeddings too."""
+    columns = {"": "<18", "MB": ">8.1f", "ours/s": ">8.2f", "of rate": ">7.0%"}
+    beside = {"torch/s": ">8.2f", "ratio": ">6.2f", "stepwise": ">8.2f", "ratio ": ">6.2f"}
+    return Rows(
+        f"Llama {config.geometry}, {config.masks} masks of {config.context} tokens, "
+        f"{config.prefix} before, {_QUESTION} behind, {config.answer} of answer, {config.rows} a "
+        f"batch, on {jax.devices()[0].device_kind}",
+        columns | beside | {"max diff": ">8.1e"},
+        (row for dtype in config.dtypes for row in measured(config, jnp.dtype(dtype))),
+    )
+
+
+def measured(config: Config, dtype: Any) -> Iterator[tuple]:
+    """The rows of one dtype."""
+    model = geometry(config.geometry)
+    params = init_params(model, jax.random.key(0), dtype)
+    masks = np.random.default_rng(1).random((config.masks, config.context)) < 0.5
+    rate = matrix_rate(dtype, 2048 if _CPU else 8192)
+    f = asked(config, model, params, dtype)
+    calls: list[Callable[[], Any]] = [partial(f, masks)]
+    if find_spec("torch") is not None:
+        theirs = Torch(model, params, dtype)
+        calls += [partial(theirs, f, masks, config.rows, p) for p in ("one", "per token")]
+    times = after_one(calls, REPEATS)
+
+    def ours(name: str, f: LanguageValue, spent: float) -> tuple:
+        work = 2 * weights_of_layers(model) * int(f.lengths(masks).sum())
+        return name, bytes_of(f.model.params) / 1e6, len(masks) / spent, work / spent / rate
+
+    line = ours(dtype.name, f, np.median(times[:, 0]))
+    for spent in times.T[1:]:
+        line += (len(masks) / np.median(spent), np.median(spent / times[:, 0]))
+    if len(calls) > 1:
+        line += (float(np.abs(calls[0]() - calls[1]()).max()),)
     yield line
     for embeddings in (False, True):
-        low = quantize(params, config, embeddings)
+        low = replace(f.model, params=quantize(params, model, embeddings))
+        g = replace(f, model=low)
         name = f"{dtype.name}, int8" + (" all" if embeddings else "")
-        taken = after_one(partial(ours, config, dtype, low, p))
-        yield _line(name, config, p, low, taken[:, 0], rate)
-
-
-def _line(
-    name: str, config: LlamaConfig, p: Prompts, params: Any, times: np.ndarray, rate: float
-) -> str:
-    spent = np.median(times)
-    share = 2 * weights_of_layers(config) * p.tokens / spent / rate
-    return f"{name:18} {bytes_of(params) / 1e6:9.1f} {len(p.masks) / spent:9.2f} {share:8.0%}"
-
-
-def main(argv: list[str] | None = None) -> None:
-
-    on_cpu = jax.default_backend() == "cpu"
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument(
-        "--geometry", choices=["mini", *GEOMETRIES], default="small" if on_cpu else "3b"
-    )
-    parser.add_argument("--masks", type=int, default=8 if on_cpu else 512)
-    parser.add_argument("--context", type=int, default=128 if on_cpu else 1024)
-    parser.add_argument("--answer", type=int, default=8)
-    parser.add_argument("--rows", type=int, default=4 if on_cpu else 16, help="masks per batch")
-    parser.add_argument("--dtypes", nargs="+", default=["float32"] if on_cpu else ["bfloat16"])
-    given = parser.parse_args(argv)
-    config = geometry(given.geometry)
-    p = random_prompts(config, given.masks, given.context, given.answer, given.rows)
-    device = jax.devices()[0].device_kind
-    print(
-        f"Llama {given.geometry}, {len(p.masks)} masks of {given.context} tokens, "
-        f"{given.answer} of answer, {given.rows} a batch, on {device}"
-    )
-    print(
-        f"{'':18} {'MB':>9} {'ours/s':>9} {'of rate':>8} {'torch/s':>9} {'ratio':>6} "
-        f"{'stepwise':>9} {'ratio':>6} {'max diff':>9}"
-    )
-    for dtype in given.dtypes:
-        params = init_params(config, jax.random.key(0), jnp.dtype(dtype))
-        rate = matrix_rate(jnp.dtype(dtype), 2048 if on_cpu else 8192)
-        for line in measure(config, params, p, dtype, rate):
-            print(line, flush=True)
+        yield ours(name, g, float(np.median(after_one([partial(g, masks)], REPEATS))))

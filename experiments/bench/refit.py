@@ -5,8 +5,8 @@ noise, some too dense for peeling to find anything) at every budget from the sma
 up, fits ridge regression to the same calls, and prints both held-out R² on fresh uniform masks.
 """
 
-import argparse
-from typing import NamedTuple
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import jax
 import numpy as np
@@ -15,6 +15,7 @@ from jaxtyping import Bool, Float
 from spexjax import explain, masks, metrics
 from spexjax.experiments.functions import synthetic
 from spexjax.experiments.functions.planted import Synthetic
+from spexjax.experiments.reporting.rows import Rows
 
 FAMILIES: dict[str, dict] = {
     "flat": {"noise": 0.5},
@@ -26,19 +27,6 @@ FAMILIES: dict[str, dict] = {
     "network": {},
     "noise": {},
 }
-
-
-class Case(NamedTuple):
-    """One function at one budget."""
-
-    family: str
-    seed: int
-    b: int
-    calls: int
-    method: str
-    spex: float
-    linear: float
-    reported: float
 
 
 def cases(count: int, n: int) -> list[tuple[str, int, Synthetic]]:
@@ -75,9 +63,10 @@ def ridge_linear(
     return W[:, best], float(intercept[best])
 
 
-def run(n: int, count: int, budgets: list[tuple[int, int]], test_masks: int) -> list[Case]:
-    """Every function at every (b, budget)."""
-    rows = []
+def compared(
+    n: int, count: int, budgets: list[tuple[int, int]], test_masks: int
+) -> Iterator[tuple]:
+    """Family, seed, b, calls, R² of both, the gain, the method and the R² that it reports."""
     for name, seed, f in cases(count, n):
         test = np.random.default_rng(seed + 1000).random((test_masks, n)) < 0.5
         truth = f(test)
@@ -94,33 +83,43 @@ def run(n: int, count: int, budgets: list[tuple[int, int]], test_masks: int) -> 
             w, c = ridge_linear(np.concatenate(asked), np.concatenate(given).astype(float))
             linear = float(metrics.r2(truth, ((1.0 - 2.0 * test) @ w + c).astype(np.float32)))
             ours = float(metrics.r2(truth, np.asarray(e.predict(test))))
-            rows.append(Case(name, seed, b, e.calls, e.method, ours, linear, float(e.faithfulness)))
-    return rows
+            reported = float(e.faithfulness)
+            yield name, seed, b, e.calls, ours, linear, ours - linear, e.method, reported
 
 
-def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--n", type=int, default=64)
-    parser.add_argument("--functions", type=int, default=20)
-    parser.add_argument("--largest-b", type=int, default=7)
-    parser.add_argument("--test-masks", type=int, default=10_000)
-    args = parser.parse_args(argv)
+@dataclass(frozen=True)
+class Config:
+    """What is wanted."""
+
+    n: int = 64
+    """Inputs."""
+    functions: int = 20
+    """The families in turn."""
+    largest_b: int = 7
+    """log2 of the bins of the largest design."""
+    test_masks: int = 10_000
+    """Fresh masks on which both are scored."""
+
+
+def run(config: Config) -> Rows:
+    """A row for every function at every budget."""
     budgets = []
-    for b in range(masks.SMALLEST_B, args.largest_b + 1):
-        exact = masks.design_cost(args.n, b, 5)
-        budgets += [(b, smallest_budget(args.n, b)), (b, smallest_budget(args.n, b) + exact // 2)]
-    rows = run(args.n, args.functions, budgets, args.test_masks)
-    print(f"n = {args.n}, {args.functions} functions, jax on {jax.default_backend()}")
-    print(f"{'family':14} {'seed':>4} {'b':>2} {'calls':>6} {'spex':>7} {'linear':>7} {'gain':>7}")
-    for r in rows:
-        gain = r.spex - r.linear
-        print(
-            f"{r.family:14} {r.seed:4d} {r.b:2d} {r.calls:6d} {r.spex:7.3f} {r.linear:7.3f} "
-            f"{gain:+7.3f} {r.method} (reported {r.reported:.3f})"
-        )
-    for b, budget in budgets:
-        gains = np.array([r.spex - r.linear for r in rows if (r.b, r.calls) == (b, budget)])
-        print(f"b = {b}, {budget} calls: mean gain {gains.mean():+.4f}, worst {gains.min():+.4f}")
+    for b in range(masks.SMALLEST_B, config.largest_b + 1):
+        least, more = smallest_budget(config.n, b), masks.design_cost(config.n, b, 5) // 2
+        budgets += [(b, least), (b, least + more)]
+    return Rows(
+        f"n = {config.n}, {config.functions} functions, jax on {jax.default_backend()}",
+        {"family": "<14", "seed": ">4d", "b": ">2d", "calls": ">6d", "spex": ">7.3f",
+         "linear": ">7.3f", "gain": ">+7.3f", "method": "<14", "reported": ">8.3f"},
+        compared(config.n, config.functions, budgets, config.test_masks),
+        _gains,
+    )  # fmt: skip
+
+
+def _gains(rows: list[tuple]) -> Iterator[str]:
+    for b, calls in dict.fromkeys((row[2], row[3]) for row in rows):
+        gains = np.array([row[6] for row in rows if row[2:4] == (b, calls)])
+        yield f"b = {b}, {calls} calls: mean gain {gains.mean():+.4f}, worst {gains.min():+.4f}"
 
 
 def smallest_budget(n: int, b: int, t: int = 5, groups: int = 3) -> int:

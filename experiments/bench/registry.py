@@ -1,7 +1,5 @@
 """The benchmarks by name."""
 
-from collections.abc import Callable
-
 from spexjax.experiments.bench import (
     baselines,
     boosting,
@@ -16,18 +14,19 @@ from spexjax.experiments.bench import (
     transforms,
     words,
 )
+from spexjax.experiments.bench.benchmark import Benchmark
 
-BENCHES: dict[str, Callable[[list[str] | None], None]] = {
-    "baselines": baselines.main,
-    "boosting": boosting.main,
-    "budget": budget.main,
-    "coverage": coverage.main,
-    "decode": decode.main,
-    "indices": indices.main,
-    "inference": inference.main,
-    "llama": llama.main,
-    "refit": refit.main,
-    "regression": regression.main,
-    "transforms": transforms.main,
-    "words": words.main,
+BENCHES: dict[str, Benchmark] = {
+    "baselines": baselines,
+    "boosting": boosting,
+    "budget": budget,
+    "coverage": coverage,
+    "decode": decode,
+    "indices": indices,
+    "inference": inference,
+    "llama": llama,
+    "refit": refit,
+    "regression": regression,
+    "transforms": transforms,
+    "words": words,
 }

@@ -10,22 +10,22 @@ folds. scikit-learn gets two processes and a precomputed Gram, and is timed in f
 for the comparison of coefficients it is run in float64 to a tolerance of 1e-8.
 """
 
-import argparse
-import time
 import warnings
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from sklearn.linear_model import Lasso, LassoCV, Ridge
-from sklearn.model_selection import GridSearchCV
 
+from spexjax.experiments.harness.timing import timed
+from spexjax.experiments.reporting.rows import Rows
 from spexjax.regression import lasso_cv, ridge_cv
 
-DESIGNS = ("plain", "masks", "neighbours", "factor")
+Kind = Literal["plain", "masks", "neighbours", "factor"]
+DESIGNS: tuple[Kind, ...] = ("plain", "masks", "neighbours", "factor")
 FOLDS = 5
 
 
@@ -55,31 +55,33 @@ def design(kind: str, rows: int, columns: int, seed: int = 0) -> tuple[np.ndarra
     return X.astype(np.float32), y.astype(np.float32)
 
 
-def timed(call: Callable[[], Any]) -> tuple[float, Any]:
-    """Wall time in seconds, and the result."""
-    start = time.perf_counter()
-    result = jax.block_until_ready(call())
-    return time.perf_counter() - start, result
-
-
 def peer_lasso(X: np.ndarray, y: np.ndarray, grid: np.ndarray) -> float:
     """The strength that scikit-learn chooses."""
+    from sklearn.linear_model import LassoCV
+
     return LassoCV(alphas=grid, cv=FOLDS, n_jobs=2, precompute=True).fit(X, y).alpha_
 
 
 def peer_ridge(X: np.ndarray, y: np.ndarray, grid: np.ndarray) -> float:
     """As ``RidgeCV(grid, cv=5)``, which is this grid search on one process."""
+    from sklearn.linear_model import Ridge
+    from sklearn.model_selection import GridSearchCV
+
     search = GridSearchCV(
         Ridge(), {"alpha": grid}, cv=FOLDS, n_jobs=2, scoring="neg_mean_squared_error"
     )
     return search.fit(X, y).best_params_["alpha"]
 
 
-def exact_lasso(strength: float) -> Lasso:
+def exact_lasso(strength: float) -> Any:
+    from sklearn.linear_model import Lasso
+
     return Lasso(alpha=strength, tol=1e-8, max_iter=100_000, precompute=True)
 
 
-def exact_ridge(strength: float) -> Ridge:
+def exact_ridge(strength: float) -> Any:
+    from sklearn.linear_model import Ridge
+
     return Ridge(alpha=strength)
 
 
@@ -119,24 +121,41 @@ def measure(fit: str, kind: str, rows: int, columns: int, rounds: int) -> dict[s
     }
 
 
-def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rows", type=int, default=4000)
-    parser.add_argument("--columns", type=int, default=2000)
-    parser.add_argument("--designs", nargs="+", choices=DESIGNS, default=list(DESIGNS))
-    parser.add_argument("--fits", nargs="+", choices=FITS, default=list(FITS))
-    parser.add_argument("--rounds", type=int, default=2, help="warm calls, the best one counts")
-    args = parser.parse_args(argv)
-    if args.rows < FOLDS or args.columns < 1 or args.rounds < 1:
-        parser.error(f"--rows must be at least {FOLDS}, --columns and --rounds at least 1")
-    print(
-        f"{args.rows} x {args.columns}, {FOLDS} folds, {jax.devices()[0].platform}; times in s; "
-        "cold includes compilation on the first design only"
+@dataclass(frozen=True)
+class Config:
+    """What is wanted."""
+
+    rows: int = 4000
+    """Of the matrices."""
+    columns: int = 2000
+    """Of the matrices."""
+    designs: tuple[Kind, ...] = DESIGNS
+    """Kinds of matrices."""
+    fits: tuple[Literal["lasso", "ridge"], ...] = ("lasso", "ridge")
+    """Kinds of regression."""
+    rounds: int = 2
+    """Warm calls; the best one counts."""
+
+
+def run(config: Config) -> Rows:
+    """A row for every fit on every design.
+
+    Raises:
+      ValueError: if there are fewer rows than folds.
+      ImportError: if scikit-learn is not installed.
+    """
+    if config.rows < FOLDS:
+        raise ValueError(f"rows must be at least {FOLDS}, got {config.rows}.")
+    names = ("cold", "warm", "peer", "peer/cold", "peer/warm")
+    return Rows(
+        f"{config.rows} x {config.columns}, {FOLDS} folds, {jax.devices()[0].platform}; times in "
+        "s; cold includes compilation on the first design only",
+        {"fit": ">6", "design": ">11"}
+        | dict.fromkeys(names, ">9.2f")
+        | {"error": ">9.1e", "steps": ">9.2f"},
+        (
+            (fit, kind, *measure(fit, kind, config.rows, config.columns, config.rounds).values())
+            for fit in config.fits
+            for kind in config.designs
+        ),
     )
-    columns = ("cold", "warm", "peer", "peer/cold", "peer/warm", "error", "steps")
-    print(f"{'fit':>6} {'design':>11}" + "".join(f"{c:>11}" for c in columns))
-    for fit in args.fits:
-        for kind in args.designs:
-            r = measure(fit, kind, args.rows, args.columns, args.rounds)
-            cells = "".join(f"{r[c]:>11.1e}" if c == "error" else f"{r[c]:>11.2f}" for c in columns)
-            print(f"{fit:>6} {kind:>11}{cells}", flush=True)

@@ -7,14 +7,14 @@ compilation), the best warm call, the copy pass ``x + 1``, their ratio, and NumP
 contestants take turns, so that other load on the machine meets them alike.
 """
 
-import argparse
-import time
-from collections.abc import Callable
+from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from spexjax.experiments.harness.timing import in_turn, timed
+from spexjax.experiments.reporting.rows import Rows
 from spexjax.spectra import transforms
 
 
@@ -33,31 +33,19 @@ def numpy_butterfly(x: np.ndarray, axis: int = -1) -> np.ndarray:
     return x
 
 
-def race(contestants: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
-    """The best time in seconds of each contestant over ``rounds`` turns."""
-    best = dict.fromkeys(contestants, float("inf"))
-    for _ in range(rounds):
-        for name, call in contestants.items():
-            start = time.perf_counter()
-            jax.block_until_ready(call())
-            best[name] = min(best[name], time.perf_counter() - start)
-    return best
-
-
-def measure(shape: tuple[int, ...], axis: int, rounds: int) -> dict[str, float]:
-    """Times in ms of one shape: ``cold``, ``warm``, ``copy``, ``numpy``; and the worst error."""
+def measure(shape: tuple[int, ...], axis: int, rounds: int) -> tuple[float, ...]:
+    """Times in ms of one shape: cold, warm, copy, warm/copy, NumPy, NumPy/warm; the worst error."""
     host = np.random.default_rng(0).standard_normal(shape, dtype=np.float32)
     x = jnp.asarray(host)
     copy = jax.jit(lambda x: x + jnp.float32(1))
     jax.block_until_ready(copy(x))
-    start = time.perf_counter()
-    y = jax.block_until_ready(transforms.fwht(x, axis=axis))
-    cold = time.perf_counter() - start
-    best = race({"warm": lambda: transforms.fwht(x, axis=axis), "copy": lambda: copy(x)}, rounds)
-    best |= race({"numpy": lambda: numpy_butterfly(host, axis)}, 2)
+    cold, y = timed(lambda: transforms.fwht(x, axis=axis))
+    calls = [lambda: transforms.fwht(x, axis=axis), lambda: copy(x)]
+    warm, copied = in_turn(calls, rounds).min(axis=0)
+    numpy = in_turn([lambda: numpy_butterfly(host, axis)], 2).min()
     exact = numpy_butterfly(host.astype(float), axis)
     error = float(np.abs(np.asarray(y) - exact).max() / np.abs(exact).max())
-    return {k: 1e3 * v for k, v in {"cold": cold, **best}.items()} | {"error": error}
+    return 1e3 * cold, 1e3 * warm, 1e3 * copied, warm / copied, 1e3 * numpy, numpy / warm, error
 
 
 def cases(log2_size: int) -> list[tuple[tuple[int, ...], int]]:
@@ -74,18 +62,30 @@ def cases(log2_size: int) -> list[tuple[tuple[int, ...], int]]:
     ]
 
 
-def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--log2-size", type=int, default=22, help="entries of the large arrays")
-    parser.add_argument("--rounds", type=int, default=20)
-    args = parser.parse_args(argv)
-    if args.log2_size < 10:
-        parser.error("--log2-size must be at least 10")
-    print(f"fwht on {jax.devices()[0].platform}, jax {jax.__version__}; times in ms")
-    columns = ("cold", "warm", "copy", "warm/copy", "numpy", "numpy/warm", "error")
-    print(f"{'shape':>18} {'axis':>4}" + "".join(f"{c:>12}" for c in columns))
-    for shape, axis in cases(args.log2_size):
-        r = measure(shape, axis, args.rounds)
-        r |= {"warm/copy": r["warm"] / r["copy"], "numpy/warm": r["numpy"] / r["warm"]}
-        cells = "".join(f"{r[c]:>12.1e}" if c == "error" else f"{r[c]:>12.2f}" for c in columns)
-        print(f"{'x'.join(map(str, shape)):>18} {axis:>4}{cells}", flush=True)
+@dataclass(frozen=True)
+class Config:
+    """What is wanted."""
+
+    log2_size: int = 22
+    """Entries of the large arrays."""
+    rounds: int = 20
+    """Turns of each contestant; the best counts."""
+
+
+def run(config: Config) -> Rows:
+    """A row for every shape; times in ms.
+
+    Raises:
+      ValueError: if the arrays are smaller than 2^10.
+    """
+    if config.log2_size < 10:
+        raise ValueError(f"log2_size must be at least 10, got {config.log2_size}.")
+    columns = ("cold", "warm", "copy", "warm/copy", "numpy", "numpy/warm")
+    return Rows(
+        f"fwht on {jax.devices()[0].platform}, jax {jax.__version__}; times in ms",
+        {"shape": ">16", "axis": ">4d"} | dict.fromkeys(columns, ">10.2f") | {"error": ">10.1e"},
+        (
+            ("x".join(map(str, shape)), axis, *measure(shape, axis, config.rounds))
+            for shape, axis in cases(config.log2_size)
+        ),
+    )

@@ -7,7 +7,8 @@ as ±1 with Gaussian noise. All decoders get the same words; the soft ones try t
 patterns, t(2t + 1). The peer takes about a third of a second per word.
 """
 
-import argparse
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
@@ -17,6 +18,7 @@ from jaxtyping import Bool, Float
 from spexjax import masks
 from spexjax.codes import bch, chase, gf2
 from spexjax.experiments.peers import sparse_transform as peers
+from spexjax.experiments.reporting.rows import Rows
 
 RATIOS = (10.0, 8.0, 6.0, 5.0, 4.0, 3.0, 2.0, 1.0, 0.0)
 
@@ -52,29 +54,44 @@ def peer_errors(sets: np.ndarray, words: np.ndarray, n: int, t: int) -> Bool[np.
     return ~(ok & np.all(found == sets, axis=1))
 
 
-def table(n: int, t: int, count: int, with_peer: bool, seed: int = 0) -> list[tuple[float, ...]]:
+def table(
+    n: int, t: int, count: int, with_peer: bool, seed: int = 0
+) -> Iterator[tuple[float, ...]]:
     """Rows of (dB, hard, soft[, peer]) word error rates."""
     design = masks.coded_design(jax.random.key(0), n, 1, t, 1)
-    rows = []
     for i, ratio in enumerate(RATIOS):
         sets, words = draw(n, t, count, ratio, seed + i)
         errors = [our_errors(design, sets, words, p) for p in (1, t * (2 * t + 1))]
         if with_peer:
             errors.append(peer_errors(sets, words, n, t))
-        rows.append((ratio, *(float(e.mean()) for e in errors)))
-    return rows
+        yield (ratio, *(float(e.mean()) for e in errors))
 
 
-def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--peers", action="store_true", help="run sparse-transform beside")
-    parser.add_argument("--n", type=int, default=100)
-    parser.add_argument("--t", type=int, default=5)
-    parser.add_argument("--words", type=int, default=400)
-    args = parser.parse_args(argv)
-    if args.peers and not peers.available():
-        parser.error("sparse-transform is not installed: pip install 'spexjax[peers]'")
-    print(f"n = {args.n}, t = {args.t}, {args.words} words; word error rate")
-    print(f"{'dB':>5} {'hard':>7} {'soft':>7}" + (f" {'peer':>7}" if args.peers else ""))
-    for ratio, *rates in table(args.n, args.t, args.words, args.peers):
-        print(f"{ratio:5.1f} " + " ".join(f"{rate:7.3f}" for rate in rates), flush=True)
+@dataclass(frozen=True)
+class Config:
+    """What is wanted."""
+
+    peers: bool = False
+    """Run sparse-transform beside."""
+    n: int = 100
+    """Inputs."""
+    t: int = 5
+    """Errors that the code corrects."""
+    words: int = 400
+    """Words at each ratio."""
+
+
+def run(config: Config) -> Rows:
+    """A row for every ratio.
+
+    Raises:
+      ImportError: if the peer is wanted but not installed.
+    """
+    if config.peers:
+        peers.demand()
+    names = ("hard", "soft", "peer") if config.peers else ("hard", "soft")
+    return Rows(
+        f"n = {config.n}, t = {config.t}, {config.words} words; word error rate",
+        {"dB": ">5.1f"} | dict.fromkeys(names, ">7.3f"),
+        table(config.n, config.t, config.words, config.peers),
+    )

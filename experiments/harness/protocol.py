@@ -4,72 +4,42 @@ Budgets are those of SPEX: the smallest that holds a coded design with C groups,
 bins, b = 3…8. Every method gets the same number of calls and spends them on masks of its own.
 """
 
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from dataclasses import dataclass, field
 
 from spexjax import masks
+from spexjax.experiments.harness.methods import EXPLAINERS, METHODS
 from spexjax.experiments.tasks.item import TaskConfig, known
 from spexjax.masks.budget import affords_all
-from spexjax.methods.baselines import FaithBanzhaf, FaithShapley, Lasso
 from spexjax.methods.spex import Spex
 from spexjax.spectra import spectrum, subsets
 
 _MOST_CELLS = 1 << 26  # entries of a design matrix: 256 MiB
 
 
-class Method(NamedTuple):
-    """What ``explain`` is asked for, and the order of all sets that it fits, if it does."""
-
-    config: Any
-    order: int = 1
-    sparse: bool = False
-    """L1 may have more sets than masks; least squares has half as many at most."""
-
-
-METHODS = {
-    "spex": Method("spex"),
-    "spex-hard": Method(Spex(decoder="hard")),
-    "proxyspex": Method("proxyspex"),
-    "auto": Method("auto"),
-    "linear": Method("linear"),
-    "lime": Method("lime"),
-    "banzhaf": Method("banzhaf"),
-    "kernelshap": Method("kernelshap"),
-    "lasso-2": Method(Lasso(2), 2, True),
-    "faith-banzhaf-2": Method(FaithBanzhaf(2), 2),
-    "faith-banzhaf-3": Method(FaithBanzhaf(3), 3),
-    "faith-shapley-2": Method(FaithShapley(2), 2),
-}
-"""The methods compared; a number after a name is the order of all sets fitted."""
-
-
 @dataclass(frozen=True)
 class Protocol:
-    """What every experiment is told.
+    """What every experiment is told."""
 
-    Attributes:
-      task: the items.
-      methods: of ``METHODS``.
-      b: log2 of the bins of the designs that set the budgets.
-      seeds: of the masks; figures of an item are averaged over them first.
-      t: the degree decoded, and the largest set that may be fitted.
-      C: groups of the coded designs.
-      test_masks: fresh uniform masks on which surrogates are scored.
-      folder: where results go.
-    """
-
-    task: TaskConfig = TaskConfig()  # noqa: RUF009 (frozen)
+    task: TaskConfig = field(default_factory=TaskConfig)
+    """The items."""
     methods: tuple[str, ...] = ("spex", "lime", "banzhaf", "lasso-2", "faith-banzhaf-2")
+    """Those compared."""
     b: tuple[int, ...] = (3, 4, 5, 6, 7, 8)
+    """log2 of the bins of the designs that set the budgets."""
     seeds: tuple[int, ...] = (0,)
+    """Of the masks; figures of an item are averaged over them first."""
     t: int = 5
+    """The degree decoded, and the largest set that may be fitted."""
     C: int = 3
+    """Groups of the coded designs."""
     test_masks: int = 1000
+    """Uniform masks on which surrogates are scored."""
     folder: str = "results"
+    """Where results go."""
 
     def __post_init__(self):
         for name in self.methods:
-            known("method", name, METHODS)
+            known("method", name, EXPLAINERS)
         if min(self.b, default=0) < masks.SMALLEST_B:
             raise ValueError(f"b must be from {masks.SMALLEST_B}, got {self.b}.")
 
@@ -86,7 +56,11 @@ def budget(n: int, b: int, t: int = 5, C: int = 3) -> int:
 def reason_to_skip(method: str, n: int, calls: int) -> str | None:
     """Why a method is not run at n inputs and so many calls; None if it is."""
     one = METHODS[method]
-    if one.order == 1 or affords_all(n, calls):
+    if affords_all(n, calls):
+        return None
+    if isinstance(one.config, Spex) and masks.plan_budget(n, calls).b is None:
+        return "fewer calls than the smallest coded design"
+    if one.order == 1:
         return None
     rows, sets = calls - 2 - masks.held_out_size(calls), subsets.count(n, one.order)
     if not one.sparse and 2 * sets > rows:

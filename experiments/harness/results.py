@@ -1,23 +1,26 @@
-"""Results on disk: finished cells as lines that survive a kill, and the whole as JSON.
+"""Results on disk: cells with all that is needed to do them again.
 
-A cell is one item explained by one method at one budget with one seed. Its line is written when it
-is finished; a second run with the same settings reads it and goes on. Settings that only choose
+A cell is one item explained by one method at one budget with one seed. Settings that only choose
 cells (groups, methods, b, seeds, numbers of items) do not change the file, so that a larger run
 continues a smaller one.
 """
 
 import dataclasses
+import functools
 import hashlib
 import json
-import math
 import platform
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 _CHOICES = ("methods", "b", "seeds", "folder", "groups", "per_group")
 _PACKAGES = ("spexjax", "jax", "numpy", "scipy")
+_REVISIONS = {"faithfulness": 2, "sparsity": 2, "pruning": 2}
+"""Raised when an experiment measures something else, so that no run continues older cells."""
 
 
 @dataclass(frozen=True)
@@ -25,14 +28,15 @@ class Cell:
     """One item, method, budget and seed.
 
     Attributes:
-      item, group, n: of the :class:`~spexjax.experiments.tasks.Item`.
-      method: a name of ``protocol.METHODS``.
+      item, group, n: of the :class:`~spexjax.experiments.tasks.item.Item`.
+      method: a name of ``METHODS``.
       b: of the design that set the budget.
       seed: of the masks.
       budget: calls allowed.
       calls: masks used; fewer where 2^n is smaller.
       skipped: why it was not run, or None.
       values: what the experiment measured; None stands for what is not a finite number.
+      made_by: the versions that computed it; empty if nobody noted them.
     """
 
     item: str
@@ -45,6 +49,7 @@ class Cell:
     calls: int = 0
     skipped: str | None = None
     values: dict[str, Any] = field(default_factory=dict)
+    made_by: str = ""
 
     @property
     def key(self) -> tuple[str, str, int, int]:
@@ -53,23 +58,26 @@ class Cell:
 
 @dataclass(frozen=True)
 class Result:
-    """An experiment's cells with all that is needed to do it again."""
+    """An experiment's cells with its settings."""
 
     experiment: str
     config: dict[str, Any]
-    versions: dict[str, str]
-    cells: tuple[Cell, ...]
+    cells: tuple[Cell, ...] = ()
 
     @property
     def path(self) -> Path:
         """Where :meth:`save` writes: experiment, task and a digest of the settings."""
         return stem(self.experiment, self.config).with_suffix(".json")
 
+    @property
+    def made_by(self) -> tuple[str, ...]:
+        """The versions that computed the cells, each once."""
+        return tuple(dict.fromkeys(c.made_by or "versions unknown" for c in self.cells))
+
     def save(self) -> Path:
         """Writes the result as JSON and returns the path."""
-        raw = dataclasses.asdict(self)
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self.path.write_text(json.dumps(raw, indent=1, allow_nan=False), encoding="utf-8")
+        self.path.write_bytes(msgspec.json.format(msgspec.json.encode(self), indent=1))
         return self.path
 
     @staticmethod
@@ -80,18 +88,25 @@ class Result:
           ValueError: if the file is something else.
         """
         try:
-            raw = json.loads(Path(path).read_text(encoding="utf-8"))
-            cells = tuple(Cell(**cell) for cell in raw["cells"])
-            return Result(raw["experiment"], raw["config"], raw["versions"], cells)
-        except (UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError) as error:
-            raise ValueError(f"{path} is not a result of an experiment: {error!r}.") from error
+            raw = msgspec.json.decode(Path(path).read_bytes())
+            result = msgspec.convert(raw, Result)
+        except msgspec.DecodeError as error:  # what is no JSON, and what has other fields
+            raise ValueError(f"{path} is not a result of an experiment: {error}.") from error
+        if "versions" not in raw:
+            return result
+        # Written when a result had one set of versions for all its cells.
+        made_by = _said(raw["versions"])
+        cells = (dataclasses.replace(cell, made_by=made_by) for cell in result.cells)
+        return dataclasses.replace(result, cells=tuple(cells))
 
 
 def stem(experiment: str, config: dict[str, Any]) -> Path:
     """The path of a configuration's files without their endings."""
     protocol = config["protocol"]
-    settings = json.dumps([experiment, _settings(config)], sort_keys=True)
-    digest = hashlib.sha256(settings.encode()).hexdigest()[:8]
+    about: list[Any] = [experiment, _settings(config)]
+    if experiment in _REVISIONS:
+        about.append(_REVISIONS[experiment])
+    digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:8]
     return Path(protocol["folder"]) / f"{experiment}-{protocol['task']['name']}-{digest}"
 
 
@@ -104,47 +119,12 @@ def _settings(config: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def versions() -> dict[str, str]:
-    """Versions of what computed the results."""
+@functools.cache
+def versions() -> str:
+    """What computes results here and now."""
     found = {name: metadata.version(name) for name in _PACKAGES}
-    return {"python": platform.python_version(), "machine": platform.machine(), **found}
+    return _said({"python": platform.python_version(), "machine": platform.machine(), **found})
 
 
-class Journal:
-    """The finished cells of a configuration, a line each."""
-
-    def __init__(self, path: Path):
-        self.path = path
-        self.done: dict[tuple[str, str, int, int], Cell] = {}
-        text = path.read_text(encoding="utf-8") if path.exists() else ""
-        for line in text.splitlines():
-            try:
-                cell = Cell(**json.loads(line))
-            except (json.JSONDecodeError, TypeError):
-                continue  # a line cut short by a kill: its cell is done again
-            self.done[cell.key] = cell
-        if text and not text.endswith("\n"):
-            with path.open("a", encoding="utf-8") as file:
-                file.write("\n")
-
-    def add(self, cell: Cell) -> Cell:
-        """Writes a finished cell."""
-        line = json.dumps(dataclasses.asdict(cell), allow_nan=False)
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(line + "\n")
-        self.done[cell.key] = cell
-        return cell
-
-
-def plain(value: Any) -> Any:
-    """Arrays as lists, numbers that are not finite as None: what JSON can hold."""
-    if isinstance(value, dict):
-        return {str(name): plain(inner) for name, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(inner) for inner in value]
-    if hasattr(value, "tolist"):
-        return plain(value.tolist())
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
+def _said(versions: dict[str, str]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in versions.items())

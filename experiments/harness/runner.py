@@ -1,29 +1,23 @@
-"""Runs an experiment's cells: every item, budget, seed and method, one after another."""
+"""Runs an experiment's cells, one after another; what an earlier run has finished is read."""
 
 import dataclasses
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 from typing import Protocol as Interface
 
-import numpy as np
-from jaxtyping import Bool, Float
 from tqdm import tqdm
 
-from spexjax import explain
 from spexjax.experiments.harness import protocol, results
-from spexjax.experiments.harness.protocol import METHODS, Protocol
-from spexjax.experiments.harness.remembered import Remembered
-from spexjax.experiments.harness.results import Cell, Journal, Result
+from spexjax.experiments.harness.case import Case, Subject
+from spexjax.experiments.harness.journal import Journal, plain
+from spexjax.experiments.harness.protocol import Protocol
+from spexjax.experiments.harness.results import Cell, Result
 from spexjax.experiments.tasks import registry
 from spexjax.experiments.tasks.item import Item
 from spexjax.explanation import Explanation
-from spexjax.typing import ValueFunction
-
-_TEST_STREAM = 12345
 
 
 class Config(Interface):
@@ -33,129 +27,93 @@ class Config(Interface):
     def protocol(self) -> Protocol: ...
 
 
-@dataclass(frozen=True, eq=False)
-class Subject:
-    """An item with what all its cells share.
+@dataclass(frozen=True)
+class Work:
+    """Cells that are measured together.
 
     Attributes:
-      item: the item.
-      test_masks: how many fresh masks.
+      name: what is shown while they are.
+      cells: what is to be measured.
+      measure: of one of them: the calls that it took and what it found, as JSON could.
     """
 
-    item: Item
-    test_masks: int
-
-    @cached_property
-    def f(self) -> Remembered:
-        """The item's function, asked for each mask once."""
-        return Remembered(self.item.f, self.item.n)
-
-    @cached_property
-    def test(self) -> Bool[np.ndarray, "N n"]:
-        """Fresh uniform masks: the same for all methods, budgets and seeds."""
-        rng = np.random.default_rng([_TEST_STREAM, self.item.n])
-        return rng.random((self.test_masks, self.item.n)) < 0.5
-
-    @cached_property
-    def truth(self) -> Float[np.ndarray, "N"]:
-        """The item's values there."""
-        return np.asarray(self.f(self.test))
-
-
-@dataclass(frozen=True, eq=False)
-class Case:
-    """One cell to be measured.
-
-    Attributes:
-      subject: the item.
-      method: a name of ``METHODS``.
-      budget: calls allowed.
-      seed: of the masks.
-      t: the largest set that may be fitted.
-      C: groups of coded designs.
-    """
-
-    subject: Subject
-    method: str
-    budget: int
-    seed: int
-    t: int
-    C: int
-
-    def explain(self, f: ValueFunction | None = None) -> Explanation:
-        """The method's explanation; of ``f`` if given, else of the item's remembered function."""
-        method = METHODS[self.method].config
-        if self.method.startswith("spex"):
-            spex = method if method != "spex" else protocol.Spex()
-            method = dataclasses.replace(spex, groups=self.C)
-        return explain(
-            f or self.subject.f, self.subject.item.n, budget=self.budget, method=method,
-            max_order=self.t, seed=self.seed, chunk_size=4096,
-        )  # fmt: skip
+    name: str
+    cells: tuple[Cell, ...]
+    measure: Callable[[Cell], tuple[int, dict[str, Any]]]
 
 
 Measure = Callable[[Case], tuple[Explanation, dict[str, Any]]]
 """Explains a case (once, or as often as it needs) and says what it found, as JSON could."""
 
 
-def run(experiment: str, config: Any, measure: Measure, wanted=lambda item: True) -> Result:
-    """All cells of a configuration; those that an earlier run has finished are read.
-
-    The result is saved after every item, so that a report can be made of a run in progress.
+def run(experiment: str, config: Config, measure: Measure, wanted=lambda item: True) -> Result:
+    """Every item, budget, seed and method of a configuration's protocol.
 
     Args:
       experiment: its name.
-      config: a frozen dataclass with ``protocol: Protocol``.
+      config: with ``protocol: Protocol``.
       measure: what is done with a case.
       wanted: whether the experiment can use an item.
     """
-    raw = results.plain(dataclasses.asdict(config))
-    journal = Journal(results.stem(experiment, raw).with_suffix(".jsonl"))
-    settings: Protocol = config.protocol
+    settings = config.protocol
+    items = (item for item in registry.items(settings.task) if wanted(item))
+    raw = plain(dataclasses.asdict(config))  # type: ignore[call-overload]
+    return finish(experiment, raw, (_work(item, settings, measure) for item in items))
+
+
+def finish(experiment: str, raw: dict[str, Any], work: Iterable[Work]) -> Result:
+    """The result of all work, saved after each piece, so that a report can show it in progress.
+
+    Args:
+      experiment: its name.
+      raw: the configuration as JSON has it.
+      work: made when its turn comes.
+    """
+    journal = Journal(results.stem(experiment, raw).with_suffix(".jsonl"), Cell, lambda c: c.key)
     cells: list[Cell] = []
-    result = Result(experiment, raw, results.versions(), ())
+    result = Result(experiment, raw)
     quiet = not sys.stderr.isatty()
-    bar = tqdm(disable=quiet, unit="cell")
-    for item in registry.items(settings.task):
-        if not wanted(item):
-            continue
-        bar.set_description(f"{item.group} {item.name[:30]}")
-        start, before = time.perf_counter(), len(journal.done)
-        for cell in _item_cells(item, settings, measure, journal):
-            cells.append(cell)
-            bar.update()
-        result = dataclasses.replace(result, cells=tuple(cells))
-        result.save()
-        if quiet and len(journal.done) > before:
-            seconds = time.perf_counter() - start
-            print(
-                f"{item.group:>12}  n = {item.n:<4} {len(journal.done) - before} cells in "
-                f"{seconds:.0f} s  {item.name[:40]}",
-                file=sys.stderr, flush=True,
-            )  # fmt: skip
-    bar.close()
+    with tqdm(disable=quiet, unit="cell") as bar:
+        for piece in work:
+            bar.set_description(piece.name)
+            start, before = time.perf_counter(), len(journal.done)
+            for cell in piece.cells:
+                cells.append(journal.done.get(cell.key) or journal.add(_finished(cell, piece)))
+                bar.update()
+            result = dataclasses.replace(result, cells=tuple(cells))
+            result.save()
+            done = len(journal.done) - before
+            if quiet and done:
+                said = f"{piece.name}  {done} cells in {time.perf_counter() - start:.0f} s"
+                print(said, file=sys.stderr, flush=True)
     return result
 
 
-def _item_cells(
-    item: Item, settings: Protocol, measure: Measure, journal: Journal
-) -> Iterator[Cell]:
+def _finished(cell: Cell, piece: Work) -> Cell:
+    if cell.skipped is None:
+        calls, values = piece.measure(cell)
+        cell = dataclasses.replace(cell, calls=calls, values=plain(values))
+    return dataclasses.replace(cell, made_by=results.versions())
+
+
+def _work(item: Item, settings: Protocol, measure: Measure) -> Work:
     subject = Subject(item, settings.test_masks)
+
+    def measured(cell: Cell) -> tuple[int, dict[str, Any]]:
+        case = Case(subject, cell.method, cell.budget, cell.seed, settings.t, settings.C)
+        e, values = measure(case)
+        return e.calls, values
+
+    name = f"{item.group:>12}  n = {item.n:<4} {item.name[:40]}"
+    return Work(name, tuple(_cells(item, settings)), measured)
+
+
+def _cells(item: Item, settings: Protocol) -> Iterator[Cell]:
     for b in settings.b:
         if b > item.n:
             continue
         calls = protocol.budget(item.n, b, settings.t, settings.C)
         for seed in settings.seeds:
             for method in settings.methods:
-                cell = Cell(item.name, item.group, item.n, method, b, seed, calls)
-                if cell.key in journal.done:
-                    yield journal.done[cell.key]
-                    continue
-                skipped = protocol.reason_to_skip(method, item.n, calls)
-                if skipped is not None:
-                    yield journal.add(dataclasses.replace(cell, skipped=skipped))
-                    continue
-                case = Case(subject, method, calls, seed, settings.t, settings.C)
-                e, found = measure(case)
-                values = results.plain(found)
-                yield journal.add(dataclasses.replace(cell, calls=e.calls, values=values))
+                reason = protocol.reason_to_skip(method, item.n, calls)
+                yield Cell(item.name, item.group, item.n, method, b, seed, calls, skipped=reason)

@@ -5,9 +5,11 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import jax
+import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 
+from spexjax.experiments.harness.watched import Watched
 from spexjax.typing import ValueFunction
 
 T = TypeVar("T")
@@ -25,21 +27,24 @@ def in_turn(calls: Sequence[Callable[[], Any]], repeats: int) -> Float[np.ndarra
     return np.array([[timed(call)[0] for call in calls] for _ in range(repeats)])
 
 
-class Clocked:
-    """A value function that adds up the seconds which it takes."""
+def after_one(
+    calls: Sequence[Callable[[], Any]], repeats: int
+) -> Float[np.ndarray, "repeats calls"]:
+    """As :func:`in_turn`, after one call of each, which compiles."""
+    for call in calls:
+        call()
+    return in_turn(calls, repeats)
 
-    def __init__(self, f: ValueFunction):
-        self.f, self.seconds = f, 0.0
 
-    def __call__(self, masks: Bool[np.ndarray, "N n"], /) -> np.ndarray:
-        start = time.perf_counter()
-        values = np.asarray(self.f(masks))
-        self.seconds += time.perf_counter() - start
-        return values
+def matrix_rate(dtype: Any, size: int, repeats: int = 5) -> float:
+    """Operations per second of a product of two square matrices."""
+    a = jnp.ones((size, size), dtype)
+    product = jax.jit(lambda x: x @ x)
+    return 2 * size**3 / float(np.median(after_one([lambda: product(a)], repeats)))
 
 
 def own(call: Callable[[ValueFunction], T], f: ValueFunction) -> tuple[float, float, T]:
     """Seconds of ``call(f)`` without f's own, f's own, and the result."""
-    clocked = Clocked(f)
-    whole, result = timed(lambda: call(clocked))
-    return whole - clocked.seconds, clocked.seconds, result
+    watched = Watched(f)
+    whole, result = timed(lambda: call(watched))
+    return whole - watched.seconds, watched.seconds, result

@@ -6,18 +6,15 @@ b = 3…8, mean and standard error over items. On texts by length their figures 
   python -m spexjax.experiments faithfulness --task sentiment --data DIR --per-group 10
 """
 
-import sys
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from matplotlib.figure import Figure
 
-from spexjax import metrics
 from spexjax.experiments.harness import runner
+from spexjax.experiments.harness.case import FEWEST_FRESH, Case
 from spexjax.experiments.harness.protocol import Protocol
 from spexjax.experiments.harness.results import Result
-from spexjax.experiments.harness.runner import Case
-from spexjax.experiments.papers import command
 from spexjax.experiments.reporting import compare, figures, summary
 from spexjax.experiments.reporting.tables import Section, Table
 
@@ -47,18 +44,21 @@ PUBLISHED = {
 R2 = summary.number("r2")
 
 
+_PROTOCOL = Protocol()
+
+
 @dataclass(frozen=True)
 class Config:
-    """Attributes: protocol: items, methods and budgets."""
+    """What is wanted."""
 
-    protocol: Protocol = Protocol()  # noqa: RUF009 (frozen)
+    protocol: Protocol = _PROTOCOL
 
 
 def measure(case: Case):
-    """R² on the fresh masks, and the R² that the explanation itself reports."""
+    """R² on the test masks, how many were fresh, and the R² that the explanation itself reports."""
     e = case.explain()
-    score = metrics.r2(case.subject.truth, e.predict(case.subject.test))
-    return e, {"r2": score, "reported": e.faithfulness, "method": e.method}
+    fresh = int(case.f.fresh(case.subject.test).sum())
+    return e, {"r2": case.r2(e), "fresh": fresh, "reported": e.faithfulness, "method": e.method}
 
 
 def run(config: Config) -> Result:
@@ -74,10 +74,10 @@ def section(result: Result) -> Section:
     sentiment = result.config["protocol"]["task"]["name"] == "sentiment"
     if sentiment and set(summary.distinct(result, "group")) & set(PUBLISHED):
         tables.append(_published(result))
-    notes = [summary.spent(result), *summary.skipped(result), *_exact(result)]
+    notes = [summary.spent(result), *summary.skipped(result), *_exact(result), *_bought(result)]
     return Section(
         f"Faithfulness: {result.config['protocol']['task']['name']}",
-        "R² on fresh uniform masks, the same for all methods; mean ± standard error over items.",
+        "R² on uniform masks that were not bought; mean ± standard error over items.",
         tuple(tables),
         tuple(notes),
     )
@@ -152,14 +152,24 @@ def _exact(result: Result) -> list[str]:
     ]
 
 
+def _bought(result: Result) -> list[str]:
+    few = [
+        c
+        for c in result.cells
+        if c.calls < 2**c.n and c.values.get("fresh", FEWEST_FRESH) < FEWEST_FRESH
+    ]
+    if not few:
+        return []
+    return [
+        f"In {len(few)} further cells (n = {min(c.n for c in few)} to {max(c.n for c in few)}) "
+        f"fewer than {FEWEST_FRESH} masks were left that had not been bought: there R² is over "
+        "bought ones too."
+    ]
+
+
 def draw(result: Result) -> Figure:
     """R² against b, a panel for each group."""
 
     groups = summary.distinct(result, "group")
     lines = compare.along_b(result, R2)
     return figures.panels(groups, lines, "b (log₂ of the bins)", "R² on fresh masks", floor=0.0)
-
-
-def main(argv: list[str] | None = None) -> None:
-    """The command."""
-    command.main(sys.modules[__name__], argv)

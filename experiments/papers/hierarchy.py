@@ -13,9 +13,8 @@ complete, ``peaks`` are isolated.
   python -m spexjax.experiments hierarchy --task sentiment --data DIR --b 6
 """
 
-import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
@@ -23,10 +22,9 @@ from matplotlib.figure import Figure
 
 from spexjax.experiments.functions.planted import Support, subsets
 from spexjax.experiments.harness import runner
+from spexjax.experiments.harness.case import Case
 from spexjax.experiments.harness.protocol import Protocol
 from spexjax.experiments.harness.results import Result
-from spexjax.experiments.harness.runner import Case
-from spexjax.experiments.papers import command
 from spexjax.experiments.reporting import compare, figures, summary
 from spexjax.experiments.reporting.figures import Line
 from spexjax.experiments.reporting.tables import Section, Table
@@ -36,14 +34,16 @@ _TASK = TaskConfig("synthetic", ("hierarchical-64", "peaks-64", "conjunctions-64
 _RATES = {"direct": "direct subsets", "all": "all subsets", "staircase": "staircases"}
 
 
+_PROTOCOL = Protocol(_TASK, ("spex", "proxyspex", "auto"), (6,))
+
+
 @dataclass(frozen=True)
 class Config:
-    """Attributes: as in the metadata."""
+    """What is wanted."""
 
-    protocol: Protocol = Protocol(  # noqa: RUF009 (frozen)
-        _TASK, ("spex", "proxyspex", "auto"), (6,)
-    )
-    top: int = field(default=200, metadata={"help": "the strongest sets that count as found"})
+    protocol: Protocol = _PROTOCOL
+    top: int = 200
+    """The strongest sets that count as found."""
 
 
 def strongest(terms: Mapping[Support, float], count: int) -> set[Support]:
@@ -153,8 +153,3 @@ def draw(result: Result) -> Figure:
 
     groups = summary.distinct(result, "group")
     return figures.panels(groups, lines, f"order of the sets (b = {b})", "share of Σ F²")
-
-
-def main(argv: list[str] | None = None) -> None:
-    """The command."""
-    command.main(sys.modules[__name__], argv)

@@ -10,61 +10,68 @@ Without ``--model`` the embedded two-hop model answers questions of its own kind
 """
 
 import dataclasses
-import sys
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+import functools
+from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import islice
-from typing import NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
+from jaxtyping import Bool
 from matplotlib.figure import Figure
 
 from spexjax import explain, selection
 from spexjax.experiments.data import datasets
-from spexjax.experiments.data.mmlu import LETTERS
-from spexjax.experiments.harness import results
-from spexjax.experiments.harness.results import Cell, Journal, Result
-from spexjax.experiments.papers import command
+from spexjax.experiments.data.mmlu import LETTERS, Split
+from spexjax.experiments.harness import runner
+from spexjax.experiments.harness.journal import plain
+from spexjax.experiments.harness.methods import METHODS
+from spexjax.experiments.harness.results import Cell, Result
+from spexjax.experiments.harness.runner import Work
+from spexjax.experiments.harness.watched import Remembered
 from spexjax.experiments.reporting import figures, summary
 from spexjax.experiments.reporting.tables import Section, Table
+from spexjax.explanation import Explanation
 from spexjax.models.llama.language import LanguageModel, load_language_model
 from spexjax.models.llama.prompts import multiple_choice, prompt
 from spexjax.models.mini.facts import held_out_examples
 from spexjax.models.values.components import Asked, HeadValue, head_value
-from spexjax.spectra.spectrum import Spectrum
 
-METHODS = ("spex", "proxyspex", "lasso", "random")
 _SENTENCES = 8  # of the two-hop model's questions
 
 
 @dataclass(frozen=True)
 class Config:
-    """Attributes: as in the metadata."""
+    """What is wanted."""
 
-    model: str | None = field(
-        default=None,
-        metadata={"help": "folder or hub id of a Llama; without one, the embedded one"},
-    )
+    model: str | None = None
+    """Folder or hub id of a Llama; without one, the embedded one."""
     data: str | None = None
-    subjects: tuple[str, ...] = field(
-        default=("astronomy",), metadata={"help": "of MMLU, for a model that is given"}
-    )
-    learn: int = field(default=16, metadata={"help": "questions that surrogates are learned from"})
-    test: int = field(default=100, metadata={"help": "questions that count, at most"})
-    layers: tuple[int, ...] = field(
-        default=(), metadata={"help": "whose heads may be removed; all if none are named"}
-    )
-    remove: tuple[float, ...] = field(
-        default=(0.1, 0.25, 0.5, 0.75), metadata={"help": "shares of the heads"}
-    )
-    budget: int = field(default=1000, metadata={"help": "masks of heads for each method"})
-    methods: tuple[str, ...] = METHODS
-    seeds: int = 3
+    """Folder of data sets, for a model that is given; $SPEXJAX_DATA if not given."""
+    subjects: tuple[str, ...] = ("astronomy",)
+    """Of MMLU, for a model that is given."""
+    learn: int = 16
+    """Questions that surrogates are learned from."""
+    test: int = 100
+    """Other questions, which count, at most."""
+    layers: tuple[int, ...] = ()
+    """Whose heads may be removed; all if none are named."""
+    remove: tuple[float, ...] = (0.1, 0.25, 0.5, 0.75)
+    """Shares of the heads."""
+    budget: int = 1000
+    """Masks of heads for each method."""
+    methods: tuple[Literal["spex", "proxyspex", "auto", "lasso", "linear", "random"], ...] = (
+        "spex", "proxyspex", "lasso", "random",
+    )  # fmt: skip
+    """Who chooses; "random" draws the heads."""
+    seeds: int = 20
+    """Of masks, and of random heads."""
     folder: str = "results"
+    """Where results go."""
 
 
 class Questions(NamedTuple):
-    """What surrogates are learned from, and what counts."""
+    """What surrogates are learned from, and what counts; they share none."""
 
     learn: list[Asked]
     test: list[Asked]
@@ -74,12 +81,8 @@ def run(config: Config) -> Result:
     """Every method with every seed at every number of heads.
 
     Raises:
-      ValueError: if a method is unknown, or there are no questions left to test on.
+      ValueError: if there are no questions left to test on.
     """
-
-    unknown = set(config.methods) - set(METHODS)
-    if unknown:
-        raise ValueError(f"methods must be of {', '.join(METHODS)}, got {min(unknown)!r}.")
     model = load_language_model(config.model)
     asked = questions(config, model)
     if not asked.learn or not asked.test:
@@ -87,38 +90,64 @@ def run(config: Config) -> Result:
     layers = config.layers or None
     f = head_value(model, asked.learn, "log-odds", layers)
     right = [head_value(model, [one], "margin", layers, rows=1) for one in asked.test]
-    settings = _settings(config, "two-hop" if config.model is None else "mmlu")
-    journal = Journal(results.stem("pruning", settings).with_suffix(".jsonl"))
-    whole = _accuracy(right, np.ones(f.n, bool))
+    task = "two-hop" if config.model is None else "mmlu"
+    raw = plain(dataclasses.asdict(config))
+    raw["protocol"] = {"folder": config.folder, "task": {"name": task}}
+    return runner.finish("pruning", raw, _work(config, f, right))
+
+
+def _work(config: Config, f: HeadValue, right: list[HeadValue]) -> Iterator[Work]:
+    """A piece for every method and seed: one explanation names heads of all numbers."""
+    log_odds = Remembered(f, f.n)
+
+    @functools.cache
+    def accuracy(gone: frozenset[int]) -> float:
+        """The share of questions whose right answer is the likeliest without some heads."""
+        return float(np.mean([np.asarray(g(without(gone, f.n)))[0] > 0 for g in right]))
+
     for method in config.methods:
         for seed in range(config.seeds):
-            todo = [r for r in removed(config, f.n) if _key(r, method, seed) not in journal.done]
-            if not todo:
-                continue
-            choose, calls = _chooser(method, f, config.budget, seed)
-            for r in todo:
-                kept = np.ones(f.n, bool)
-                kept[list(choose(r))] = False
-                values = {
-                    "accuracy": _accuracy(right, kept),
-                    "whole": whole,
-                    "log_odds": float(np.asarray(f(kept[None]))[0]),
-                    "removed": np.flatnonzero(~kept).tolist(),
+            explained = functools.cache(
+                functools.partial(_explained, log_odds, config, method, seed)
+            )
+
+            def measure(cell: Cell, explained=explained) -> tuple[int, dict[str, Any]]:
+                e = explained()
+                gone = chosen(e, f.n, _heads(cell), cell.seed)
+                return 0 if e is None else e.calls, {
+                    "accuracy": accuracy(gone),
+                    "whole": accuracy(frozenset()),
+                    "log_odds": float(np.asarray(log_odds(without(gone, f.n)))[0]),
+                    "removed": sorted(gone),
                 }
-                name = _key(r, method, seed)[0]
-                journal.add(
-                    Cell(name, name, f.n, method, 0, seed, config.budget, calls, values=values)
-                )
-    keys = [
-        _key(r, m, s)
-        for m in config.methods
-        for s in range(config.seeds)
-        for r in removed(config, f.n)
-    ]
-    cells = tuple(journal.done[key] for key in keys)
-    result = Result("pruning", settings, results.versions(), cells)
-    result.save()
-    return result
+
+            names = [f"{r} heads" for r in removed(config, f.n)]
+            yield Work(
+                f"{method}, seed {seed}",
+                tuple(Cell(name, name, f.n, method, 0, seed, config.budget) for name in names),
+                measure,
+            )
+
+
+def _heads(cell: Cell) -> int:
+    return int(cell.group.split()[0])
+
+
+def without(gone: frozenset[int], n: int) -> Bool[np.ndarray, "1 n"]:
+    """The mask that keeps all heads but some."""
+    return ~np.isin(np.arange(n), list(gone))[None]
+
+
+def _explained(f: Remembered, config: Config, method: str, seed: int) -> Explanation | None:
+    asked = METHODS[method].config
+    return None if asked is None else explain(f, f.n, budget=config.budget, method=asked, seed=seed)
+
+
+def chosen(e: Explanation | None, n: int, r: int, seed: int) -> frozenset[int]:
+    """The r heads to remove: those that the surrogate names, or any if there is none."""
+    if e is None:
+        return frozenset(np.random.default_rng(seed).permutation(n)[:r].tolist())
+    return frozenset(selection.greedy(e.spectrum, r, "remove", "raise").members)
 
 
 def removed(config: Config, n: int) -> list[int]:
@@ -129,34 +158,29 @@ def removed(config: Config, n: int) -> list[int]:
 def questions(config: Config, model: LanguageModel) -> Questions:
     """The embedded model's own questions, or MMLU's: the dev split to learn from, then others."""
     if config.model is None:
-        found = list(islice(_two_hop(), config.learn + config.test))
-        return Questions(found[: config.learn], found[config.learn :])
-    learn = list(islice(_mmlu(config, model, "dev"), config.learn))
-    test = list(_mmlu(config, model, "test"))
-    if len(learn) < config.learn:
-        learn += test[: config.learn - len(learn)]
-        test = test[config.learn - len(learn) :]
-    return Questions(learn, test[: config.test])
+        learn, test = [], _two_hop()
+    else:
+        learn = list(islice(_mmlu(config, model, "dev"), config.learn))
+        test = _mmlu(config, model, "test")
+    learn += islice(test, config.learn - len(learn))
+    return Questions(learn, list(islice(test, config.test)))
 
 
 def section(result: Result) -> Section:
     """Accuracy by method and number of heads."""
     groups = summary.distinct(result, "group")
     methods = summary.distinct(result, "method")
-    rows = [
-        (m, *(f"{np.mean([c.values['accuracy'] for c in _of(result, m, g)]):.3f}" for g in groups))
-        for m in methods
-    ]
+    found = [[_accuracies(result, m, g) for g in groups] for m in methods]
     best = frozenset(
-        (int(np.argmax([float(row[j + 1]) for row in rows])), j + 1) for j in range(len(groups))
+        (int(np.argmax([row[j].mean for row in found])), j + 1) for j in range(len(groups))
     )
-    whole = result.cells[0].values["whole"]
-    n, budget = result.cells[0].n, result.config["budget"]
+    rows = tuple((m, *map(str, row)) for m, row in zip(methods, found, strict=True))
+    whole, n, budget = result.cells[0].values["whole"], result.cells[0].n, result.config["budget"]
     return Section(
-        "Pruning of attention heads",
+        f"Pruning: {result.config['protocol']['task']['name']}",
         f"Accuracy with heads removed, of {n}; with all of them {whole:.3f}. {budget} masks for "
-        f"each method, mean over {result.config['seeds']} seeds.",
-        (Table(("method", *groups), tuple(rows), strong=best),),
+        f"each method; mean ± standard error over {len(summary.distinct(result, 'seed'))} seeds.",
+        (Table(("method", *groups), rows, strong=best),),
     )
 
 
@@ -165,10 +189,9 @@ def draw(result: Result) -> Figure:
     groups = summary.distinct(result, "group")
 
     def line(method: str) -> figures.Line:
-        cells = [_of(result, method, group) for group in groups]
-        scores = [[c.values["accuracy"] for c in some] for some in cells]
-        heads = [len(some[0].values["removed"]) for some in cells]
-        return figures.Line(method, heads, [float(np.mean(s)) for s in scores])
+        found = [_accuracies(result, method, group) for group in groups]
+        heads = [_heads(summary.select(result, group=group)[0]) for group in groups]
+        return figures.Line(method, heads, [m.mean for m in found], [m.error for m in found])
 
     methods = summary.distinct(result, "method")
     n, whole = result.cells[0].n, result.cells[0].values["whole"]
@@ -176,54 +199,22 @@ def draw(result: Result) -> Figure:
     return figures.panels([name], lambda _: [line(m) for m in methods], "heads removed", "accuracy")
 
 
-def _of(result: Result, method: str, group: str) -> list[Cell]:
-    return summary.select(result, method=method, group=group)
-
-
-def _key(r: int, method: str, seed: int) -> tuple[str, str, int, int]:
-    return f"{r} heads", method, 0, seed
-
-
-def _settings(config: Config, task: str) -> dict:
-    raw = dataclasses.asdict(config)
-    return raw | {"protocol": {"folder": config.folder, "task": {"name": task}}}
-
-
-def _chooser(
-    method: str, f: HeadValue, budget: int, seed: int
-) -> tuple[Callable[[int], tuple[int, ...]], int]:
-    """From r to the heads to remove, and the calls that it took."""
-    if method == "random":
-        order = np.random.default_rng(seed).permutation(f.n)
-        return lambda r: tuple(order[:r].tolist()), 0
-    e = explain(f, f.n, budget=budget, method=method, seed=seed)
-    surrogate: Spectrum = e.spectrum
-    return lambda r: selection.greedy(surrogate, r, "remove", "raise").members, e.calls
-
-
-def _accuracy(right: list[HeadValue], kept: np.ndarray) -> float:
-    """The share of questions whose right answer is the likeliest."""
-    return float(np.mean([float(np.asarray(f(kept[None]))[0]) > 0 for f in right]))
+def _accuracies(result: Result, method: str, group: str) -> summary.Mean:
+    """Over seeds."""
+    cells = summary.select(result, method=method, group=group)
+    return summary.mean(cell.values["accuracy"] for cell in cells)
 
 
 def _two_hop() -> Iterator[Asked]:
     """One- and two-hop questions in turn, whose facts the embedded model was not trained on."""
-
     one, two = held_out_examples(0, _SENTENCES, 1), held_out_examples(0, _SENTENCES, 2)
     for pair in zip(one, two, strict=False):
         for e in pair:
             yield Asked(f"{e.context} {e.question}", e.answer)
 
 
-def _mmlu(config: Config, model: LanguageModel, split) -> Iterator[Asked]:
-
+def _mmlu(config: Config, model: LanguageModel, split: Split) -> Iterator[Asked]:
     for one in datasets.load_mmlu(config.data, split, config.subjects):
-        text = prompt(
-            model, multiple_choice(one.question, one.choices), "Which is right?", "multiple-choice"
-        ).text
-        yield Asked(text, one.answer, tuple(LETTERS))
-
-
-def main(argv: list[str] | None = None) -> None:
-    """The command."""
-    command.main(sys.modules[__name__], argv)
+        choices = multiple_choice(one.question, one.choices)
+        asks = prompt(model, choices, "Which is right?", "multiple-choice")
+        yield Asked(asks.text, one.answer, tuple(LETTERS))

@@ -7,17 +7,15 @@ of the synthetic task, or a question with its supporting sentences.
   python -m spexjax.experiments recovery --groups evidence-64 --per-group 10
 """
 
-import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from matplotlib.figure import Figure
 
 from spexjax import metrics
 from spexjax.experiments.harness import runner
+from spexjax.experiments.harness.case import Case
 from spexjax.experiments.harness.protocol import Protocol
 from spexjax.experiments.harness.results import Result
-from spexjax.experiments.harness.runner import Case
-from spexjax.experiments.papers import command
 from spexjax.experiments.reporting import compare, figures, summary
 from spexjax.experiments.reporting.tables import Section
 from spexjax.experiments.tasks.item import TaskConfig
@@ -25,14 +23,16 @@ from spexjax.experiments.tasks.item import TaskConfig
 _TASK = TaskConfig("synthetic", ("evidence-16", "evidence-64", "evidence-256"), 5)
 
 
+_PROTOCOL = Protocol(_TASK, ("spex", "proxyspex", "lime", "faith-banzhaf-2"), (3, 4, 5, 6))
+
+
 @dataclass(frozen=True)
 class Config:
-    """Attributes: as in the metadata."""
+    """What is wanted."""
 
-    protocol: Protocol = Protocol(  # noqa: RUF009 (frozen)
-        _TASK, ("spex", "proxyspex", "lime", "faith-banzhaf-2"), (3, 4, 5, 6)
-    )
-    k: int = field(default=10, metadata={"help": "the strongest sets that are scored"})
+    protocol: Protocol = _PROTOCOL
+    k: int = 10
+    """The strongest sets that are scored."""
 
 
 def run(config: Config) -> Result:
@@ -77,8 +77,3 @@ def draw(result: Result) -> Figure:
     lines = compare.along_curve(result, "curve", range(1, result.config["k"] + 1), b)
     groups = summary.distinct(result, "group")
     return figures.panels(groups, lines, f"k (b = {b})", "Recovery@k")
-
-
-def main(argv: list[str] | None = None) -> None:
-    """The command."""
-    command.main(sys.modules[__name__], argv)

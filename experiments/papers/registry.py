@@ -10,7 +10,7 @@ from spexjax.experiments.papers import (
     shapley,
     sparsity,
 )
-from spexjax.experiments.papers.command import Experiment
+from spexjax.experiments.papers.experiment import Experiment
 
 PAPERS: dict[str, Experiment] = {
     "faithfulness": faithfulness,

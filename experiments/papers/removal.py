@@ -7,32 +7,33 @@ they are kept, and less is better.
   python -m spexjax.experiments removal --task sentiment --data DIR --b 4 6
 """
 
-import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from matplotlib.figure import Figure
 
 from spexjax import metrics
 from spexjax.experiments.harness import runner
+from spexjax.experiments.harness.case import Case
 from spexjax.experiments.harness.protocol import Protocol
 from spexjax.experiments.harness.results import Result
-from spexjax.experiments.harness.runner import Case
-from spexjax.experiments.papers import command
 from spexjax.experiments.reporting import compare, figures, summary
 from spexjax.experiments.reporting.tables import Section
 from spexjax.selection import Mode
 
+_PROTOCOL = Protocol(methods=("spex", "lime", "banzhaf"), b=(6,))
+
 
 @dataclass(frozen=True)
 class Config:
-    """Attributes: as in the metadata; ``seconds`` 0 chooses greedily."""
+    """What is wanted."""
 
-    protocol: Protocol = Protocol(methods=("spex", "lime", "banzhaf"), b=(6,))  # noqa: RUF009
-    largest: int = field(default=10, metadata={"help": "inputs removed at most"})
-    seconds: float = field(
-        default=0.0, metadata={"help": "for each selection by integer programming; 0: greedily"}
-    )
-    mode: Mode = field(default="remove", metadata={"help": "remove them, or keep only them"})
+    protocol: Protocol = _PROTOCOL
+    largest: int = 10
+    """Inputs removed at most."""
+    seconds: float = 0.0
+    """For each selection by integer programming; 0: greedily."""
+    mode: Mode = "remove"
+    """Remove them, or keep only them."""
 
 
 def run(config: Config) -> Result:
@@ -83,8 +84,3 @@ def draw(result: Result) -> Figure:
     groups = summary.distinct(result, "group")
     verb = "kept" if result.config["mode"] == "keep" else "removed"
     return figures.panels(groups, lines, f"inputs {verb} (b = {b})", "|f(1) − f(S)| / |f(1)|")
-
-
-def main(argv: list[str] | None = None) -> None:
-    """The command."""
-    command.main(sys.modules[__name__], argv)

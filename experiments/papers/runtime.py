@@ -6,33 +6,33 @@ second time they are there ("warm"). The time of the model's calls is that of th
   python -m spexjax.experiments runtime --task synthetic --groups flat-64 flat-256 --b 3 5 7
 """
 
-import sys
-import time
 from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.figure import Figure
 
-from spexjax.experiments.harness import runner
+from spexjax.experiments.harness import runner, timing
+from spexjax.experiments.harness.case import Case
 from spexjax.experiments.harness.protocol import Protocol
 from spexjax.experiments.harness.results import Result
-from spexjax.experiments.harness.runner import Case
-from spexjax.experiments.papers import command
 from spexjax.experiments.reporting import compare, figures, summary
 from spexjax.experiments.reporting.tables import Section
 from spexjax.experiments.tasks.item import TaskConfig
 from spexjax.explanation import Explanation
+from spexjax.typing import ValueFunction
+
+_PROTOCOL = Protocol(
+    TaskConfig("synthetic", ("flat-16", "flat-64", "flat-256"), 1),
+    ("spex", "proxyspex", "auto", "lime", "lasso-2"),
+    (3, 5, 7),
+)
 
 
 @dataclass(frozen=True)
 class Config:
-    """Attributes: protocol: items, methods and budgets."""
+    """What is wanted."""
 
-    protocol: Protocol = Protocol(  # noqa: RUF009 (frozen)
-        TaskConfig("synthetic", ("flat-16", "flat-64", "flat-256"), 1),
-        ("spex", "proxyspex", "auto", "lime", "lasso-2"),
-        (3, 5, 7),
-    )
+    protocol: Protocol = _PROTOCOL
 
 
 def measure(case: Case):
@@ -45,19 +45,14 @@ def measure(case: Case):
 
 def _timed(case: Case) -> tuple[Explanation, float, float]:
     """The explanation, its own seconds and the model's."""
-    spent = 0.0
 
-    def f(masks: np.ndarray) -> np.ndarray:
-        nonlocal spent
-        start = time.perf_counter()
-        values = np.asarray(case.subject.item.f(masks))
-        spent += time.perf_counter() - start
-        return values
+    def explained(f: ValueFunction) -> Explanation:
+        e = case.explain(f)
+        np.asarray(e.spectrum.coefficients)  # wait for the device
+        return e
 
-    start = time.perf_counter()
-    e = case.explain(f)
-    np.asarray(e.spectrum.coefficients)  # wait for the device
-    return e, time.perf_counter() - start - spent, spent
+    own, model, e = timing.own(explained, case.subject.item.f)
+    return e, own, model
 
 
 def run(config: Config) -> Result:
@@ -91,8 +86,3 @@ def draw(result: Result) -> Figure:
     return figures.panels(
         groups, lines, "b (log₂ of the bins)", "own seconds, compiled", log_y=True
     )
-
-
-def main(argv: list[str] | None = None) -> None:
-    """The command."""
-    command.main(sys.modules[__name__], argv)

@@ -5,17 +5,15 @@ The reference is KernelSHAP with 10 000 calls; where 2ⁿ is smaller its values 
   python -m spexjax.experiments shapley --task sentiment --data DIR --b 3 4 5 6
 """
 
-import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from matplotlib.figure import Figure
 
 from spexjax import explain
 from spexjax.experiments.harness import runner
+from spexjax.experiments.harness.case import Case
 from spexjax.experiments.harness.protocol import Protocol
 from spexjax.experiments.harness.results import Result
-from spexjax.experiments.harness.runner import Case
-from spexjax.experiments.papers import command
 from spexjax.experiments.reporting import compare, figures, summary
 from spexjax.experiments.reporting.tables import Section
 from spexjax.explanation import Explanation
@@ -24,15 +22,18 @@ RECALL = summary.number("recall")
 _REFERENCE_SEED = 1_000_003  # masks that no method draws
 
 
+_PROTOCOL = Protocol(methods=("spex", "proxyspex", "kernelshap", "lime"), b=(3, 4, 5, 6))
+
+
 @dataclass(frozen=True)
 class Config:
-    """Attributes: as in the metadata."""
+    """What is wanted."""
 
-    protocol: Protocol = Protocol(  # noqa: RUF009 (frozen)
-        methods=("spex", "proxyspex", "kernelshap", "lime"), b=(3, 4, 5, 6)
-    )
-    top: int = field(default=10, metadata={"help": "the largest values that are to be found"})
-    calls: int = field(default=10_000, metadata={"help": "calls of the reference"})
+    protocol: Protocol = _PROTOCOL
+    top: int = 10
+    """The largest values that are to be found."""
+    calls: int = 10_000
+    """Calls of the reference."""
 
 
 def largest(e: Explanation, count: int) -> frozenset[int]:
@@ -84,8 +85,3 @@ def draw(result: Result) -> Figure:
     lines = compare.along_b(result, RECALL)
     ylabel = f"recall of the top {result.config['top']}"
     return figures.panels(groups, lines, "b (log₂ of the bins)", ylabel)
-
-
-def main(argv: list[str] | None = None) -> None:
-    """The command."""
-    command.main(sys.modules[__name__], argv)

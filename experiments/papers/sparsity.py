@@ -3,32 +3,29 @@
 python -m spexjax.experiments sparsity --task sentiment --data DIR --b 6
 """
 
-import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.figure import Figure
 
 from spexjax import metrics
 from spexjax.experiments.harness import runner
+from spexjax.experiments.harness.case import Case
 from spexjax.experiments.harness.protocol import Protocol
 from spexjax.experiments.harness.results import Result
-from spexjax.experiments.harness.runner import Case
-from spexjax.experiments.papers import command
 from spexjax.experiments.reporting import compare, figures, summary
 from spexjax.experiments.reporting.tables import Section
+
+_PROTOCOL = Protocol(methods=("spex", "proxyspex", "lime", "lasso-2"), b=(6,))
 
 
 @dataclass(frozen=True)
 class Config:
-    """Attributes: as in the metadata."""
+    """What is wanted."""
 
-    protocol: Protocol = Protocol(  # noqa: RUF009 (frozen)
-        methods=("spex", "proxyspex", "lime", "lasso-2"), b=(6,)
-    )
-    terms: tuple[int, ...] = field(
-        default=(1, 2, 4, 8, 16, 32, 64, 128, 256), metadata={"help": "numbers of terms kept"}
-    )
+    protocol: Protocol = _PROTOCOL
+    terms: tuple[int, ...] = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+    """Numbers of terms kept."""
 
 
 def run(config: Config) -> Result:
@@ -36,8 +33,9 @@ def run(config: Config) -> Result:
 
     def measure(case: Case):
         e = case.explain()
+        rows = case.scored()
         curve = np.asarray(
-            metrics.sparsity_curve(e.spectrum, case.subject.test, case.subject.truth)
+            metrics.sparsity_curve(e.spectrum, case.subject.test[rows], case.subject.truth[rows])
         )
         # Past its last term a curve is flat.
         kept = [curve[min(s, len(curve) - 1)] for s in config.terms]
@@ -59,7 +57,8 @@ def section(result: Result) -> Section:
     sizes = compare.scores(result, summary.number("terms"), "Terms of the surrogate", None)
     return Section(
         f"Sparsity: {result.config['protocol']['task']['name']}",
-        "R² on fresh masks with the terms of largest |F| only; mean ± standard error over items.",
+        "R² on uniform masks that were not bought, with the terms of largest |F| only; mean ± "
+        "standard error over items.",
         (*tables, sizes),
         (summary.spent(result), *summary.skipped(result)),
     )
@@ -73,8 +72,3 @@ def draw(result: Result) -> Figure:
         summary.distinct(result, "group"), lines, f"terms kept (b = {b})", "R² on fresh masks",
         log=True, floor=0.0,
     )  # fmt: skip
-
-
-def main(argv: list[str] | None = None) -> None:
-    """The command."""
-    command.main(sys.modules[__name__], argv)

@@ -4,14 +4,16 @@ shapiq returns indices; what predicts is the Möbius transform that it computes 
 is taken where it is handed over, and the (slow) conversion to an index is left out and not timed.
 """
 
-import time
 import warnings
-from collections.abc import Callable
 from importlib.util import find_spec
 from typing import Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float
+
+from spexjax.experiments.harness.timing import timed
+from spexjax.experiments.harness.watched import Watched
+from spexjax.typing import ValueFunction
 
 
 class Surrogate(NamedTuple):
@@ -38,7 +40,7 @@ def available() -> bool:
 
 def surrogate(
     name: Literal["SPEX", "ProxySPEX"],
-    f: Callable[[Bool[np.ndarray, "N n"]], Float[np.ndarray, "N"]],
+    f: ValueFunction,
     n: int,
     budget: int,
     seed: int = 0,
@@ -56,28 +58,26 @@ def surrogate(
         def _process_moebius(self, moebius_transform):
             raise _Captured(moebius_transform)
 
-    spent = 0.0
+    def found(g: ValueFunction) -> dict[tuple[int, ...], float] | None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            try:
+                made = Capturing(n=n, index="FBII", max_order=2, random_state=seed)
+                made.approximate(budget, g)
+            except _Captured as done:
+                return done.args[0]
+            except ValueError:
+                if watched.asked:
+                    raise
+                return None  # a budget that is too small is refused before anything is asked
+        raise RuntimeError(f"shapiq's {name} makes no Möbius transform any more.")
 
-    def timed(masks: np.ndarray) -> np.ndarray:
-        nonlocal spent
-        start = time.perf_counter()
-        values = np.asarray(f(np.asarray(masks).astype(bool)), float)
-        spent += time.perf_counter() - start
-        return values
-
-    start = time.perf_counter()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            Capturing(n=n, index="FBII", max_order=2, random_state=seed).approximate(budget, timed)
-        except _Captured as done:
-            moebius = done.args[0]
-        except ValueError as error:
-            if "nsufficient budget" in str(error):
-                return None
-            raise
-    seconds = time.perf_counter() - start - spent
+    watched = Watched(f)
+    seconds, moebius = timed(lambda: found(watched))
+    if moebius is None:
+        return None
     members = np.zeros((len(moebius), n), bool)
     for row, support in zip(members, moebius, strict=True):
         row[list(support)] = True
-    return Surrogate(members, np.array(list(moebius.values()), float), seconds)
+    values = np.array(list(moebius.values()), float)
+    return Surrogate(members, values, seconds - watched.seconds)

@@ -44,6 +44,11 @@ def available() -> bool:
     return find_spec("sparse_transform") is not None
 
 
+def demand() -> None:
+    """Raises ImportError, with what to do about it, if the peer is not installed."""
+    _module("qsft.qsft")
+
+
 def read_design(masks: Bool[np.ndarray, "N n"], groups: int, b: int) -> CodedDesign:
     """Matrices and offsets of a coded design, from its masks alone.
 

@@ -7,23 +7,9 @@ from typing import NamedTuple
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from spexjax.experiments.harness.methods import METHODS
 from spexjax.plot import style
 
-# Told apart with any colour vision, and by their markers (after Okabe and Ito 2008).
-_COLOURS = {
-    "spex": (style.POSITIVE, "o"),
-    "spex-hard": ("#79b4e3", "v"),
-    "proxyspex": ("#0f766e", "D"),
-    "auto": (style.INK, "*"),
-    "linear": ("#8a6d3b", "<"),
-    "lime": (style.NEGATIVE, "s"),
-    "banzhaf": ("#d9a300", "^"),
-    "kernelshap": ("#b0578d", "P"),
-    "lasso-2": ("#7a4fbf", "X"),
-    "faith-banzhaf-2": ("#6a737d", "h"),
-    "faith-banzhaf-3": ("#9aa3ad", "H"),
-    "faith-shapley-2": ("#b0578d", "p"),
-}
 _WIDTH, _HEIGHT, _ACROSS = 2.9, 2.5, 3
 _MOST_TICKS = 10
 
@@ -39,8 +25,9 @@ class Line(NamedTuple):
 
 def look(label: str) -> tuple[str, str]:
     """The colour and the marker of a method; of anything else, some that stay the same."""
-    others = list(_COLOURS.values())
-    return _COLOURS.get(label, others[sum(map(ord, label)) % len(others)])
+    names = list(METHODS)
+    one = METHODS.get(label) or METHODS[names[sum(map(ord, label)) % len(names)]]
+    return one.colour, one.marker
 
 
 def panels(

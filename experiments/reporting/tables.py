@@ -1,6 +1,5 @@
-"""Tables and sections, written as Markdown or HTML."""
+"""Tables and sections, written as Markdown."""
 
-import html
 from dataclasses import dataclass
 
 
@@ -27,19 +26,6 @@ class Table:
         rule = "| " + " | ".join("-" * w for w in widths) + " |"
         body = "\n".join([line(self.head), rule, *map(line, rows)])
         return f"{self.caption}\n\n{body}" if self.caption else body
-
-    def html(self) -> str:
-        """The table as HTML."""
-        head = "".join(f"<th>{html.escape(c)}</th>" for c in self.head)
-        body = ""
-        for i, row in enumerate(self.rows):
-            cells = "".join(
-                f"<td{' class=strong' if (i, j) in self.strong else ''}>{html.escape(c)}</td>"
-                for j, c in enumerate(row)
-            )
-            body += f"<tr>{cells}</tr>"
-        caption = f"<caption>{html.escape(self.caption)}</caption>" if self.caption else ""
-        return f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
 @dataclass(frozen=True)

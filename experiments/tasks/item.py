@@ -3,29 +3,29 @@
 import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Annotated
+
+import tyro
 
 from spexjax.typing import ValueFunction
 
 
 @dataclass(frozen=True)
 class TaskConfig:
-    """Which items are wanted.
+    """Which items are wanted."""
 
-    Attributes:
-      name: one of ``registry.TASKS``.
-      groups: a choice of the task's groups; all of them if empty.
-      per_group: items of each group, fewer where there are not so many.
-      seed: shuffles them. A larger ``per_group`` begins with the same items.
-      data: a folder of data sets, for tasks that read one.
-      model: a model's folder or hub id, for tasks that use one; the package's own if None.
-    """
-
-    name: str = "sentiment"
+    name: Annotated[str, tyro.conf.arg(name="task")] = "sentiment"
+    """One of synthetic, tabular, sentiment, hotpotqa, drop, riddles, two-hop."""
     groups: tuple[str, ...] = ()
+    """A choice of the task's groups, such as 8-15 or flat-64; all of them if empty."""
     per_group: int = 2
+    """Items of each group, fewer where there are not so many."""
     seed: int = 0
+    """Shuffles them. A larger ``per_group`` begins with the same items."""
     data: str | None = None
+    """A folder of data sets, for tasks that read one; $SPEXJAX_DATA if not given."""
     model: str | None = None
+    """A model's folder or hub id, for tasks that use one; the package's own if not given."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,8 +58,9 @@ def known(what: str, name: str, names: Iterable[str]) -> str:
     """The name, if it is one of the names.
 
     Raises:
-      ValueError: if it is not.
+      ValueError: if it is not; the nearest one is suggested.
     """
+    names = tuple(names)
     if name not in names:
         near = difflib.get_close_matches(name, names, 1, 0.0)
         hint = f"; did you mean {near[0]!r}?" if near else ""

@@ -3,13 +3,16 @@
 import numpy as np
 import pytest
 
-from spexjax.experiments.bench import baselines as bench_baselines
+from spexjax.experiments.bench import baselines
+from spexjax.experiments.bench.baselines import RIVALS, Config
+from spexjax.experiments.harness.methods import METHODS
+from spexjax.experiments.peers import shapiq_estimators
 
 pytestmark = pytest.mark.loose_promotion
 
 
 def test_games_are_sums_of_conjunctions():
-    f = bench_baselines.game(5, 0, terms=3)
+    f = baselines.game(5, 0, terms=3)
     rng = np.random.default_rng(0)
     sets = rng.random((3, 5)) < rng.uniform(0.1, 0.6, (3, 1))
     weights = rng.standard_normal(3)
@@ -18,14 +21,28 @@ def test_games_are_sums_of_conjunctions():
     np.testing.assert_allclose(f(masks), right)
 
 
-def test_main(capsys):
+def test_ours_is_far_below_guessing_nothing(monkeypatch):
+    config = Config(games=2, players=6)
+    rival = next(r for r in RIVALS if r.method == "kernelshap")
+    ours = baselines.root_mean_square(config, rival, 40, None)
+    monkeypatch.setattr(shapiq_estimators, "estimate", lambda *args: {})
+    nothing = baselines.root_mean_square(config, rival, 40, "Nothing")
+    assert ours < 0.3 * nothing
+
+
+def test_rivals_have_methods_and_budgets_are_checked(monkeypatch):
+    assert {rival.method for rival in RIVALS} <= set(METHODS)
+    with pytest.raises(ValueError, match="budgets must be below 2\\^players = 64, got 64"):
+        baselines.run(Config(players=6, budgets=(40, 64)))
+    with pytest.raises(ValueError, match="method must be one of"):
+        baselines.run(Config(methods=("guess",)))
+    monkeypatch.setattr(shapiq_estimators, "version", lambda: "0")
+    rows = baselines.run(Config(2, 6, (30,), ("faith-shapley-3",))).rows
+    assert "the number of sets, for method 'faith-shapley'" in next(iter(rows))[-1]
+
+
+def test_beside_shapiq():
     pytest.importorskip("shapiq")
-    bench_baselines.main(["--games", "2", "--players", "6", "--budget", "40", "64",
-                          "--method", "kernelshap", "faith-shapley 3"])  # fmt: skip
-    lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "2 games of 6 players"
-    name, index, budget, ours, theirs, ratio, peer = lines[2].split()
-    assert (name, index, budget, peer) == ("kernelshap", "SV", "40", "KernelSHAP")
-    assert float(ours) > 0 and float(ratio) == pytest.approx(float(ours) / float(theirs), abs=0.05)
-    assert "budget must be below 2^n = 64, got 64" in lines[3]
-    assert "the number of sets, for method 'faith-shapley'" in lines[4]
+    (row, _) = baselines.run(Config(2, 6, (40,), ("kernelshap",))).rows
+    assert row[:4] == ("kernelshap", "SV", 1, 40) and row[-1] == "KernelSHAP(pairing_trick=True)"
+    assert row[6] == pytest.approx(row[4] / row[5]) and 0.1 < row[6] < 10

@@ -5,10 +5,10 @@ import json
 import numpy as np
 import pytest
 
-from spexjax.experiments.bench import boosting as bench_boosting
-from spexjax.experiments.bench import budget as bench_budget
-from spexjax.experiments.bench import budget_cases, budget_report
+from spexjax.experiments.bench import boosting, budget, budget_cases, budget_report
+from spexjax.experiments.bench.budget import Config
 from spexjax.experiments.bench.budget_report import Row
+from spexjax.experiments.harness.methods import METHODS
 from spexjax.experiments.peers import shapiq as shapiq_peers
 from spexjax.store.store import Store
 
@@ -18,8 +18,8 @@ def rows():
         ("a", 500, "linear"): (0.5, 0.7), ("a", 500, "auto"): (0.8, 1.0),
         ("b", 500, "linear"): (0.9, 0.9), ("b", 500, "auto"): (0.8, 0.8),
         ("b", 500, "spex"): (np.nan,), ("b", 1000, "auto"): (0.9, 0.91, 0.2),
-        ("b", 4000, "paper"): (0.91, 0.9), ("b", 4000, "auto"): (0.99, 0.99),
-        ("a", 4000, "paper"): (0.95,), ("a", 4000, "auto"): (0.94,),
+        ("b", 4000, "proxyspex-paper"): (0.91, 0.9), ("b", 4000, "auto"): (0.99, 0.99),
+        ("a", 4000, "proxyspex-paper"): (0.95,), ("a", 4000, "auto"): (0.94,),
     }  # fmt: skip
     return [
         Row("text", case, 20, budget, seed, method, r2, 1.0, method)
@@ -30,7 +30,12 @@ def rows():
 
 def test_tables_hold_means_over_seeds_and_cases():
     lines = budget_report.table(rows()).splitlines()
-    assert [c.strip() for c in lines[0].split("|")[4:-1]] == ["linear", "auto", "spex", "paper"]
+    assert [c.strip() for c in lines[0].split("|")[4:-1]] == [
+        "linear",
+        "auto",
+        "spex",
+        "proxyspex-paper",
+    ]
     cells = {tuple(c.strip() for c in line.split("|")[1:4]): line.split("|")[4:6] for line in lines}
     assert [c.strip() for c in cells["a", "20", "500"]] == ["0.600", "**0.900**"]
     assert [c.strip() for c in cells["b", "20", "500"]] == ["**0.900**", "0.800"]
@@ -48,24 +53,46 @@ def test_the_verdict_compares_equal_seeds():
     assert "on 1 of 2 cases" in said.splitlines()[-1]
 
 
-ARGS = ["--kinds", "forest", "--budgets", "60", "--seeds", "1", "--methods", "linear", "auto"]
+SMALL = {"kinds": ("forest",), "budgets": (60,), "seeds": 1, "methods": ("linear", "auto")}
 
 
 def test_a_run_is_resumed(capsys, tmp_path):
-    bench_budget.main([*ARGS, "--out", str(tmp_path)])
-    said = capsys.readouterr().out
-    assert "4/4 forest-diabetes" in said and "auto − best of the others" in said
+    first = budget.run(Config(out=tmp_path, **SMALL)).show()
+    assert [row[:4] for row in first][-1] == ("forest-diabetes", 60, 0, "auto")
+    assert "auto − best of the others" in capsys.readouterr().out
     with (tmp_path / "rows.jsonl").open("a") as file:
         file.write('{"kind": "forest", "ca')  # killed while it wrote
-    bench_budget.main([*ARGS, "--out", str(tmp_path), "--redo", "auto"])
-    again = capsys.readouterr().out
-    assert "2/2 forest-diabetes" in again and "seed 0 linear " not in again
+    again = budget.run(Config(out=tmp_path, redo=("auto",), **SMALL)).show()
+    assert [row[3] for row in again] == ["auto", "auto"]
+    np.testing.assert_allclose([r[4] for r in again], [r[4] for r in first if r[3] == "auto"])
     lines = (tmp_path / "rows.jsonl").read_text().splitlines()
     assert [json.loads(line)["method"] for line in lines] == ["linear", "linear", "auto", "auto"]
     summary = json.loads((tmp_path / "summary.json").read_text())
     assert len(summary["means"]) == 4 and summary["auto_minus"]["60"]["linear"]
-    assert (tmp_path / "figure.png").stat().st_size > 10_000
     assert "| forest-cancer | 30 | 60 |" in (tmp_path / "table.md").read_text()
+
+
+def test_the_figure_shows_the_means():
+    (ax,) = budget_report.draw([r for r in rows() if r.budget == 500 and r.case == "a"]).axes
+    lines = [bars.lines[0] for bars in ax.containers]
+    drawn = {line.get_color(): line.get_ydata()[0] for line in lines}
+    assert drawn[METHODS["auto"].colour] == pytest.approx(0.9)
+    assert drawn[METHODS["linear"].colour] == pytest.approx(0.6)
+
+
+def test_rows_of_earlier_versions_load(tmp_path):
+    old = {"kind": "text", "case": "a", "n": 9, "budget": 60, "seed": 0, "method": "pairs",
+           "r2": float("nan"), "seconds": 1.0, "done": ""}  # fmt: skip
+    (tmp_path / "rows.jsonl").write_text(json.dumps(old) + "\n")
+    found = budget.run(Config(out=tmp_path, kinds=()))
+    assert found.show() == []
+    assert "lasso-2" in (tmp_path / "table.md").read_text() or found.notes([])
+
+
+def test_what_the_budget_does_not_afford_is_left_out():
+    item = budget_cases.Item("i", "g", 30, lambda masks: masks.sum(axis=1).astype(float))
+    case = budget.Case(budget.Subject(item, 50), "spex", 60, 0)
+    assert budget.measure(case).r2 is None
 
 
 def test_values_are_asked_for_once(tmp_path):
@@ -91,14 +118,8 @@ def test_a_surrogate_is_a_sum_over_subsets():
     np.testing.assert_allclose(found.predict(masks), [1, 3, 1, 7])
 
 
-def test_boosting_beside_lightgbm(capsys):
+def test_boosting_beside_lightgbm():
     pytest.importorskip("lightgbm")
-    bench_boosting.main(
-        ["--families", "trees", "forest-cancer", "--n", "30", "--rows", "300", "--depths", "2",
-         "--trees", "20", "--seeds", "1"]
-    )  # fmt: skip
-    lines = capsys.readouterr().out.splitlines()
-    for line in lines[2:4]:
-        ours, theirs = map(float, line.split()[3:5])
-        assert abs(ours - theirs) < 0.01
-    assert lines[-1].startswith("ours − LightGBM: mean")
+    config = boosting.Config(("trees", "forest-cancer"), (30,), 300, (2,), 20, 1)
+    found = boosting.run(config).show()
+    assert all(abs(row[3] - row[4]) < 0.01 for row in found)

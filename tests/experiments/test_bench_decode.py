@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
+from spexjax import masks
 from spexjax.experiments.bench import decode as bench_decode
 from spexjax.experiments.bench import refit as bench_refit
 from spexjax.experiments.bench import words as bench_words
@@ -28,7 +29,7 @@ def test_quality_of_the_truth_and_of_less():
 
 
 def test_word_error_rates_fall_with_the_signal():
-    rows = bench_words.table(30, 3, 60, with_peer=False)
+    rows = list(bench_words.table(30, 3, 60, with_peer=False))
     hard, soft = [row[1] for row in rows], [row[2] for row in rows]
     assert hard[0] <= 0.05 and hard[-1] > 0.3
     assert sum(soft) < 0.9 * sum(hard)
@@ -43,11 +44,18 @@ def test_ridge_linear_finds_a_linear_function():
     assert c == pytest.approx(2, abs=1e-3)
 
 
+def test_the_table_of_times_says_what_was_found():
+    (row,) = bench_decode.run(bench_decode.Config(n=(40,), terms=8, noise=0.0)).rows
+    n, calls, terms, cold, warm, recall, false, _, r2, _ = row
+    assert (n, terms, recall, false) == (40, 8, 1.0, 0) and r2 == pytest.approx(1, abs=1e-4)
+    assert calls == masks.design_cost(40, 8, 5, 3) and 1e3 * cold > warm
+
+
 @pytest.mark.slow
 def test_spex_is_never_far_below_linear_regression_on_its_own_calls():
     n = 48
     budgets = [(b, bench_refit.smallest_budget(n, b)) for b in (3, 4)]
-    rows = bench_refit.run(n, 16, budgets, 10_000)
-    gains = np.array([row.spex - row.linear for row in rows])
+    rows = bench_refit.compared(n, 16, budgets, 10_000)
+    gains = np.array([row[6] for row in rows])
     assert gains.min() >= -0.01
     assert gains.mean() >= -0.002

@@ -1,6 +1,7 @@
 """The terms drawn have the degrees stated, and the script prints every index."""
 
 import numpy as np
+import pytest
 
 from spexjax import indices
 from spexjax.experiments.bench import indices as bench_indices
@@ -14,20 +15,22 @@ def test_random_terms():
     assert (np.bitwise_count(supports).sum(axis=1) == 4).all() and supports.max() < 32
 
 
-def test_main(capsys):
-    bench_indices.main(["--terms", "50", "--features", "30", "--degree", "3"])
-    head, _, *lines = capsys.readouterr().out.splitlines()
-    assert head == "50 terms of degree 1 to 3, n = 30"
-    assert [line.split()[0] for line in lines] == [*indices.INDICES, "Joint-SV"]
-    orders = {line.split()[0]: int(line.split()[1]) for line in lines}
+def test_every_index_has_a_row():
+    config = bench_indices.Config(terms=50, features=30, degree=3)
+    rows = list(bench_indices.run(config).rows)
+    assert [row[0] for row in rows] == [*indices.INDICES, "Joint-SV"]
+    orders = {row[0]: row[1] for row in rows}
     assert orders["SV"] == orders["Joint-SV"] == 1 and orders["FSII"] == orders["Sobol"] == 3
-    assert all(int(line.split()[2]) > 0 for line in lines)
+    sets = {row[0]: row[2] for row in rows}
+    assert 20 < sets["SV"] <= 30 and sets["Moebius"] > 50
 
 
 def test_some_indices(capsys):
-    chosen = ["--order", "2", "--all-largest", "--index", "SII", "BII"]
-    bench_indices.main(["--terms", "20", "--features", "30", *chosen])
+    chosen = bench_indices.Config(20, 30, order=2, all_largest=True, index=("SII", "BII"))
+    rows = bench_indices.run(chosen).show()
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "20 terms of degree 8, n = 30"
-    assert [line.split()[:2] for line in lines[2:]] == [["SII", "2"], ["BII", "2"]]
-    assert int(lines[3].split()[2]) == 0  # (-2)^|S| F(S), and no set of two has F
+    assert lines[0] == "20 terms of degree 8, n = 30" and len(lines) == 4
+    assert [row[:2] for row in rows] == [("SII", 2), ("BII", 2)]
+    assert rows[1][2] == 0  # (-2)^|S| F(S), and no set of two has F
+    with pytest.raises(ValueError, match="degree must be from 1 to 5, got 8"):
+        bench_indices.run(bench_indices.Config(features=5))

@@ -7,15 +7,15 @@ from spexjax.experiments.bench import inference as bench_inference
 from spexjax.models.values.text import value_function
 
 
-def test_table(capsys, monkeypatch):
+def test_table(monkeypatch):
     monkeypatch.setitem(
         bench_inference.GEOMETRIES, "small", {"dim": 16, "n_layers": 1, "n_heads": 2}
     )
-    monkeypatch.setattr(bench_inference.importlib.util, "find_spec", lambda name: None)
-    bench_inference.main(["--geometry", "small", "--masks", "20", "--words", "9"])
-    rows = capsys.readouterr().out.splitlines()[2:]
-    assert [row.split(",")[0] for row in rows] == ["float32"] * 2 + ["bfloat16"] * 2
-    assert all(float(row[26:].split()[0]) > 0 for row in rows)
+    monkeypatch.setattr(bench_inference, "find_spec", lambda name: None)
+    rows = list(bench_inference.run(bench_inference.Config(20, 9, "small")).rows)
+    assert [row[0].split(",")[0] for row in rows] == ["float32"] * 2 + ["bfloat16"] * 2
+    same, by_length = (rate for _, _, rate in rows[:2])
+    assert same > 0 and by_length > 0
 
 
 def test_like_for_like_gives_the_same_values():

@@ -1,18 +1,19 @@
-"""The benchmark of teacher-forced scoring runs and measures the values that it should."""
+"""The benchmark of teacher-forced scoring measures the value function that users call."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from spexjax.experiments.bench import inference as bench_inference
-from spexjax.experiments.bench import llama as bench_llama
+from spexjax.experiments.bench import llama
 from spexjax.models.llama.model import Llama, LlamaConfig, init_params, unembed
+from spexjax.models.values.language import LanguageValue
 
 TINY = LlamaConfig(
     vocab_size=40, dim=64, n_layers=1, n_heads=2, n_kv_heads=1, head_dim=8, hidden_dim=64,
-    max_position_embeddings=32, tie_embeddings=True,
+    max_position_embeddings=64, tie_embeddings=True,
 )  # fmt: skip
+CONFIG = llama.Config("small", masks=3, prefix=5, context=9, answer=4, rows=2, dtypes=("float32",))
 
 
 @pytest.fixture(scope="module")
@@ -21,36 +22,47 @@ def params():
 
 
 @pytest.fixture(scope="module")
-def prompts():
-    return bench_llama.random_prompts(TINY, 3, context=9, answer=4, rows=2)
+def f(params):
+    return llama.asked(CONFIG, TINY, params, jnp.float32)
 
 
-def test_table(capsys, monkeypatch):
-    monkeypatch.setitem(bench_llama.GEOMETRIES, "small", TINY)
-    monkeypatch.setattr(bench_llama.importlib.util, "find_spec", lambda name: None)
-    monkeypatch.setattr(bench_inference, "REPEATS", 1)
-    sizes = ["--masks", "3", "--context", "9", "--answer", "4", "--rows", "2"]
-    bench_llama.main(["--geometry", "small", *sizes])
-    title, _, *rows = capsys.readouterr().out.splitlines()
-    assert "4 masks of 9 tokens" in title
-    assert [row[:18].strip() for row in rows] == ["float32", "float32, int8", "float32, int8 all"]
-    sizes, rates = np.array([[float(x) for x in row[18:].split()[:2]] for row in rows]).T
-    assert np.all(rates > 0)
+@pytest.fixture(scope="module")
+def masks():
+    return np.random.default_rng(0).random((3, 9)) < 0.5
+
+
+def test_table(monkeypatch):
+    monkeypatch.setitem(llama.GEOMETRIES, "small", TINY)
+    monkeypatch.setattr(llama, "find_spec", lambda name: None)
+    monkeypatch.setattr(llama, "REPEATS", 1)
+    asked = []
+    monkeypatch.setattr(
+        LanguageValue, "__call__", lambda f, masks: asked.append(masks.shape) or np.zeros(3)
+    )
+    rows = list(llama.run(CONFIG).rows)
+    assert [row[0] for row in rows] == ["float32", "float32, int8", "float32, int8 all"]
+    assert asked == [(3, 9)] * 6  # once to compile, once on the clock
+    sizes = [row[1] for row in rows]
     assert sizes[0] > sizes[1] >= sizes[2]
 
 
-def test_values_are_conditional_probabilities(params, prompts):
+def test_what_is_measured_is_masked_and_shares_a_prefix(f, masks):
+    assert f.n == 9 and f.start == 5 and len(f.answer_ids) == 4
+    rows = llama.whole_rows(f, masks)
+    assert rows.shape == (3, 5 + 9 + 8 + 3)
+    np.testing.assert_array_equal(rows[:, 5:14] == llama.UNKNOWN, ~masks)
+
+
+def test_values_are_conditional_probabilities(f, masks, params):
     """Token by token, each from its whole past."""
-    found = bench_llama.ours(TINY, jnp.float32, params, prompts)
-    assert found.shape == (4,)
     states = jax.jit(
         lambda ids: unembed(TINY, params, Llama(TINY).apply({"params": params}, ids)[0])
     )
-    for mask, value in zip(prompts.masks[:2], found[:2], strict=True):
-        ids, total = np.where(mask, prompts.context, 0), 0.0
-        for token in prompts.answer:
+    for row, value in zip(llama.whole_rows(f, masks), f(masks), strict=True):
+        ids, total = row[: len(row) - 3], 0.0
+        for token in f.answer_ids:
             # Zeros behind change nothing: attention looks back.
-            padded = np.pad(ids, (0, 13 - len(ids)))[None]
+            padded = np.pad(ids, (0, 32 - len(ids)))[None]
             total += jax.nn.log_softmax(states(padded)[0, len(ids) - 1])[token]
             ids = np.append(ids, token)
         np.testing.assert_allclose(value, total, atol=1e-4)
@@ -59,14 +71,13 @@ def test_values_are_conditional_probabilities(params, prompts):
 def test_weights_of_layers(params):
     layer = params["layer_0"]
     kernels = [m["kernel"] for m in (*layer["attention"].values(), layer["gate"], layer["up"])]
-    assert bench_llama.weights_of_layers(TINY) == sum(k.size for k in kernels) + 64 * 64
+    assert llama.weights_of_layers(TINY) == sum(k.size for k in kernels) + 64 * 64
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_peer_computes_the_same(params, prompts):
+def test_peer_computes_the_same(params, f, masks):
     pytest.importorskip("torch")
     pytest.importorskip("transformers")
-    theirs = bench_llama.Torch(TINY, params, jnp.float32)
-    want = bench_llama.ours(TINY, jnp.float32, params, prompts)
+    theirs = llama.Torch(TINY, params, jnp.float32)
     for passes in ("one", "per token"):
-        np.testing.assert_allclose(theirs(prompts, passes), want, atol=1e-4)
+        np.testing.assert_allclose(theirs(f, masks, 2, passes), f(masks), atol=1e-4)

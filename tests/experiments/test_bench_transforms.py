@@ -1,8 +1,10 @@
 """The benchmark's own butterfly is right, and the script prints every case."""
 
 import numpy as np
+import pytest
 
 from spexjax.experiments.bench import transforms as bench_transforms
+from spexjax.experiments.reporting.rows import Rows
 from spexjax.spectra import transforms
 
 
@@ -13,8 +15,22 @@ def test_numpy_butterfly():
         np.testing.assert_allclose(bench_transforms.numpy_butterfly(table, axis), ours, atol=1e-5)
 
 
-def test_main(capsys):
-    bench_transforms.main(["--log2-size", "10", "--rounds", "1"])
-    lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 2 + len(bench_transforms.cases(10))
-    assert all(float(line.split()[-1]) < 1e-5 for line in lines[2:])
+def test_every_shape_is_right():
+    rows = list(bench_transforms.run(bench_transforms.Config(10, 1)).rows)
+    assert [row[:2] for row in rows][:2] == [("1024", -1), ("32x32", -1)]
+    assert len(rows) == len(bench_transforms.cases(10))
+    assert all(row[-1] < 1e-5 for row in rows)
+    assert all(row[5] == pytest.approx(row[3] / row[4]) for row in rows)
+    with pytest.raises(ValueError, match="log2_size must be at least 10, got 9"):
+        bench_transforms.run(bench_transforms.Config(9))
+
+
+def test_a_table_is_printed_as_it_grows(capsys):
+    def rows():
+        yield "a", 1.234, 5
+        assert "1.23" in capsys.readouterr().out
+        yield "b", None, 7
+
+    table = Rows("title", {"name": "<5", "x": ">6.2f", "k": ">3d"}, rows(), lambda r: [f"{len(r)}"])
+    assert table.show() == [("a", 1.234, 5), ("b", None, 7)]
+    assert capsys.readouterr().out == "b           –    7\n2\n"

@@ -2,17 +2,25 @@
 
 import dataclasses
 import json
+import os
+import re
 
 import numpy as np
 import pytest
+from matplotlib import image
 
-from spexjax.experiments import __main__ as dispatch
-from spexjax.experiments.harness import protocol, runner
+from spexjax.experiments import command
+from spexjax.experiments.bench.registry import BENCHES
+from spexjax.experiments.harness import protocol, results, runner
+from spexjax.experiments.harness.case import FEWEST_FRESH, Case, Subject
+from spexjax.experiments.harness.journal import plain
+from spexjax.experiments.harness.methods import EXPLAINERS, METHODS
 from spexjax.experiments.harness.protocol import Protocol
-from spexjax.experiments.harness.remembered import Remembered
 from spexjax.experiments.harness.results import Cell, Result
+from spexjax.experiments.harness.watched import Remembered
 from spexjax.experiments.papers import faithfulness, hierarchy, report
-from spexjax.experiments.reporting import summary
+from spexjax.experiments.papers.registry import PAPERS
+from spexjax.experiments.reporting import figures, summary
 from spexjax.experiments.tasks import registry
 from spexjax.experiments.tasks.item import Item, TaskConfig
 from spexjax.masks import plan_budget
@@ -29,8 +37,8 @@ def folder(tmp_path_factory):
     path = tmp_path_factory.mktemp("results")
     options = {"removal": ["--largest", "3"], "sparsity": ["--terms", "1", "10", "2000"]}
     for name in ("faithfulness", "removal", "sparsity", "runtime", "hierarchy", "shapley"):
-        dispatch.main([name, *TABLE, "--folder", str(path), *options.get(name, [])])
-    dispatch.main(
+        command.main([name, *TABLE, "--folder", str(path), *options.get(name, [])])
+    command.main(
         ["recovery", "--groups", "evidence-16", "flat-16", "--per-group", "2", "--b", "3",
          "--methods", "lime", "--k", "3", "--folder", str(path)]
     )  # fmt: skip
@@ -89,19 +97,21 @@ def test_recovery_uses_annotated_items_only(folder):
 def test_the_page_shows_every_result(folder):
     markdown, page = report.write(folder)
     text = page.read_text()
+    assert results.versions() in text and results.versions() in markdown.read_text()
     for name in ("Faithfulness", "Removal", "Recovery", "Sparsity", "Runtime", "Hierarchy"):
         assert f"## {name}: " in markdown.read_text() and f">{name}: " in text
     assert text.count('src="data:image/png;base64,') == 7
     assert "http" not in text  # nothing to load
     for picture in folder.glob("*.png"):
-        assert picture.stat().st_size > 5000
+        drawn = image.imread(picture)[..., :3]
+        assert (drawn.std(axis=(0, 1)) > 0.02).all()  # not an empty canvas
 
 
 def test_an_empty_folder_is_an_error(tmp_path):
     with pytest.raises(SystemExit, match="no results"):
-        dispatch.main(["report", "--folder", str(tmp_path)])
+        command.main(["report", "--folder", str(tmp_path)])
     with pytest.raises(SystemExit, match="did you mean 'removal'"):
-        dispatch.main(["removall"])
+        command.main(["removall"])
 
 
 def test_budgets_hold_the_design_that_they_are_named_for():
@@ -189,7 +199,7 @@ def cells(scores: dict[str, list[float]], b=3) -> tuple[Cell, ...]:
 
 def result_of(found: tuple[Cell, ...]) -> Result:
     raw = json.loads(json.dumps(dataclasses.asdict(faithfulness.Config())))
-    return Result("faithfulness", raw, {}, found)
+    return Result("faithfulness", raw, found)
 
 
 def test_the_verdict_is_paired():
@@ -212,6 +222,102 @@ def test_seeds_are_averaged_before_items():
                        dataclasses.replace(one, item="i2", values={}, skipped="no")))  # fmt: skip
     mean = summary.over_items(found, faithfulness.R2, group="g")
     assert mean.mean == 0.75 and mean.items == 2
+
+
+def test_a_figure_has_the_means_and_the_methods_look():
+    found = result_of(cells({"spex": [0.9, 0.5], "lime": [0.8, 0.4]}))
+    (ax,) = faithfulness.draw(found).axes
+    lines = [bars.lines[0] for bars in ax.containers]
+    drawn = {line.get_color(): line.get_ydata()[0] for line in lines}
+    assert drawn[METHODS["spex"].colour] == pytest.approx(0.7)
+    assert drawn[METHODS["lime"].colour] == pytest.approx(0.6)
+    assert len({figures.look(name) for name in METHODS}) == len(METHODS)
+
+
+def test_cells_keep_the_versions_that_made_them(counted, tmp_path, monkeypatch):
+    config = faithfulness.Config(Protocol(methods=("lime",), b=(4,), folder=str(tmp_path)))
+    monkeypatch.setattr(results, "versions", lambda: "jax 1")
+    assert faithfulness.run(config).made_by == ("jax 1",)
+    monkeypatch.setattr(results, "versions", lambda: "jax 2")
+    more = faithfulness.Config(dataclasses.replace(config.protocol, methods=("lime", "linear")))
+    result = faithfulness.run(more)
+    made = {(cell.method, cell.made_by) for cell in result.cells}
+    assert made == {("lime", "jax 1"), ("linear", "jax 2")}
+    assert "jax 1; jax 2." in report.how(result)
+    assert Result.load(result.path) == result
+
+
+def test_results_of_earlier_versions_load(tmp_path):
+    raw = plain(dataclasses.asdict(result_of(cells({"lime": [0.5]}))))
+    for cell in raw["cells"]:
+        del cell["made_by"]
+    path = tmp_path / "faithfulness-sentiment-00000000.json"
+    path.write_text(json.dumps(raw | {"versions": {"python": "3.11", "jax": "0.7"}}))
+    assert Result.load(path).made_by == ("python 3.11, jax 0.7",)
+    # A journal of then knows no versions, and today's are not put in their place.
+    assert result_of(cells({"lime": [0.5]})).made_by == ("versions unknown",)
+    path.write_text('{"cells": 3}')
+    with pytest.raises(ValueError, match="is not a result"):
+        Result.load(path)
+
+
+def test_scores_leave_out_what_was_bought():
+    subject = Subject(Item("i", "g", 12, lambda masks: masks @ np.arange(12.0)), 1000)
+    case = Case(subject, "lime", 600, seed=0)
+    case.explain()
+    rows = case.scored()
+    bought = {mask.tobytes() for mask in subject.test[~rows]}
+    assert 0 < (~rows).sum() < 300 and not bought & {m.tobytes() for m in subject.test[rows]}
+    np.testing.assert_array_equal(rows, case.f.fresh(subject.test))
+
+
+def test_nearly_all_masks_bought_means_the_population():
+    subject = Subject(Item("i", "g", 10, lambda masks: masks @ np.arange(10.0)), 1000)
+    assert len(np.unique(subject.test, axis=0)) == 1024  # all there are
+    case = Case(subject, "lime", 1000, seed=0)
+    case.explain()
+    assert case.f.fresh(subject.test).sum() == 24 < FEWEST_FRESH
+    assert case.scored().all()
+
+
+def test_every_method_that_is_listed_can_be_asked_for():
+    for name in EXPLAINERS:
+        Protocol(methods=(name,))
+    with pytest.raises(ValueError, match="method must be one of"):
+        Protocol(methods=("random",))
+
+
+def test_options_reach_the_configuration(monkeypatch):
+    monkeypatch.delenv("SPEXJAX_DATA", raising=False)
+    options = ["--task", "two-hop", "--groups", "16", "--b", "3", "5", "--k", "7", "--C", "4"]
+    config = command.config_of("recovery", options)
+    assert config.protocol.task == TaskConfig("two-hop", ("16",), 5)
+    assert (config.protocol.b, config.protocol.C, config.k) == ((3, 5), 4, 7)
+    monkeypatch.setenv("SPEXJAX_DATA", "here")
+    assert command.config_of("recovery", []).protocol.task.data == "here"
+    assert command.config_of("recovery", ["--data", "there"]).protocol.task.data == "there"
+    for name in PAPERS:
+        assert command.config_of(name, []) == command.with_data(PAPERS[name].Config())
+    assert command.config_of("pruning", ["--layers", "0", "1"]).layers == (0, 1)
+    with pytest.raises(SystemExit):
+        command.config_of("pruning", ["--methods", "guess"])
+
+
+def test_the_documents_commands_exist():
+    """Names and options of every command that README, METHODS and RECIPES show."""
+    root = os.path.join(os.path.dirname(__file__), "..", "..")
+    shown = []
+    for name in ("README.md", "METHODS.md", "RECIPES.md", "CONTRIBUTING.md"):
+        with open(os.path.join(root, name), encoding="utf-8") as file:
+            text = file.read()
+        shown += [c.split() for c in re.findall(r"python -m spexjax\.experiments ([^`\n…]+)", text)]
+    names = {words[0] for words in shown}
+    assert {"faithfulness", "recovery", "report", "decode", "baselines"} <= names
+    for name, *options in shown:
+        if name in (*PAPERS, *BENCHES):
+            command.config_of(name, options)
+        else:
+            assert name in ("report", "NAME")
 
 
 def test_every_mask_is_asked_for_once():

@@ -1,6 +1,6 @@
 """Questions about contexts as tasks, and the pruning of heads, with a tiny random model."""
 
-import json
+import dataclasses
 
 import jax
 import numpy as np
@@ -8,12 +8,15 @@ import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers
 
 from spexjax.experiments.data.hotpotqa import Example, Paragraph
-from spexjax.experiments.papers import pruning
+from spexjax.experiments.harness.results import Result
+from spexjax.experiments.papers import pruning, report
 from spexjax.experiments.tasks import hotpotqa as task_hotpotqa
 from spexjax.experiments.tasks import questions, registry
 from spexjax.experiments.tasks.item import TaskConfig
+from spexjax.models.llama.language import load_language_model
 from spexjax.models.llama.model import LlamaConfig, init_params
 from spexjax.models.llama.weights import save_llama
+from spexjax.models.values.components import head_value
 
 EXAMPLE = Example(
     "one", "Where does Ann live ?", "Brno", "bridge", "easy",
@@ -51,7 +54,7 @@ def data(tmp_path_factory):
     )
     for split, count in (("dev", 3), ("test", 5)):
         (root / "mmlu" / split).mkdir(parents=True)
-        lines = "".join(f"What is {i}?,w,x,y,z,{'ABCD'[i % 4]}\n" for i in range(count))
+        lines = "".join(f"What is {split} {i}?,w,x,y,z,{'ABCD'[i % 4]}\n" for i in range(count))
         (root / "mmlu" / split / f"maths_{split}.csv").write_text(lines)
     return root
 
@@ -79,19 +82,56 @@ def test_riddles_of_a_folder(folder, data):
         next(registry.items(TaskConfig("riddles", data=str(data))))
 
 
+def pruned(folder, data, tmp_path, **options) -> pruning.Config:
+    given = {
+        "model": str(folder), "data": str(data), "subjects": ("maths",), "learn": 1, "test": 2,
+        "budget": 100, "remove": (0.25, 0.5), "methods": ("lasso", "random"), "seeds": 2,
+        "folder": str(tmp_path),
+    } | options  # fmt: skip
+    return pruning.Config(**given)
+
+
 def test_pruning_on_mmlu(folder, data, tmp_path):
-    config = pruning.Config(
-        model=str(folder), data=str(data), subjects=("maths",), learn=1, test=2, budget=100,
-        remove=(0.25, 0.5), methods=("lasso", "random"), seeds=1, folder=str(tmp_path),
-    )  # fmt: skip
+    config = pruned(folder, data, tmp_path)
     result = pruning.run(config)
     assert {len(c.values["removed"]) for c in result.cells} == {2, 4}
-    assert all(0 <= c.values["accuracy"] <= 1 for c in result.cells)
-    assert len(result.cells) == 4
-    stored = json.loads(result.path.read_text())
-    assert stored["config"]["protocol"]["task"]["name"] == "mmlu"
+    assert len(result.cells) == 8
+    stored = Result.load(result.path)
+    assert stored == result and stored.config["protocol"]["task"]["name"] == "mmlu"
     assert "| lasso" in pruning.section(result).markdown()
-    assert pruning.draw(result).axes
+    assert [len(line.get_xdata()) for line in pruning.draw(result).axes[0].lines[:1]] == [2]
     assert pruning.run(config).cells == result.cells  # read, not done again
-    with pytest.raises(ValueError, match="methods must be of"):
-        pruning.run(pruning.Config(methods=("guess",)))
+    markdown, page = report.write(tmp_path)
+    assert "## Pruning: mmlu" in markdown.read_text() and "seeds 2" in page.read_text()
+
+
+def test_the_accuracy_is_that_of_the_answers(folder, data, tmp_path, monkeypatch):
+    """All four choices in turn are right: a model that always says one has a share of them."""
+    config = pruned(folder, data, tmp_path, test=4, learn=1, methods=("random",), seeds=1)
+    result = pruning.run(config)
+    model = load_language_model(str(folder))
+    asked = pruning.questions(config, model).test
+    for cell in result.cells:
+        kept = np.ones((1, 8), bool)
+        kept[0, cell.values["removed"]] = False
+        right = [head_value(model, [one], "margin", rows=1)(kept)[0] > 0 for one in asked]
+        assert cell.values["accuracy"] == np.mean(right)
+
+
+@pytest.mark.parametrize("learn", [2, 3, 5, 20])
+def test_no_question_is_both_learned_from_and_tested_on(folder, data, learn):
+    config = pruning.Config(
+        model=str(folder), data=str(data), subjects=("maths",), learn=learn, test=100
+    )
+    found = pruning.questions(config, load_language_model(str(folder)))
+    assert len(found.learn) == min(learn, 8)  # three to learn from, and five others
+    assert len(found.test) == min(5, 8 - len(found.learn))
+    assert not set(found.learn) & set(found.test)
+
+
+def test_some_layers_heads_are_removed(folder, data, tmp_path):
+    config = pruned(folder, data, tmp_path, layers=(1,), methods=("random",), seeds=1)
+    result = pruning.run(config)
+    assert {cell.n for cell in result.cells} == {4}
+    with pytest.raises(ValueError, match="layers must be different ones of 0 to 1"):
+        pruning.run(dataclasses.replace(config, layers=(0, 2)))

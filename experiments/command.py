@@ -1,0 +1,98 @@
+"""The command ``python -m spexjax.experiments``: options are the fields of configurations."""
+
+import dataclasses
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import tyro
+
+from spexjax.experiments.bench.registry import BENCHES
+from spexjax.experiments.papers import report
+from spexjax.experiments.papers.experiment import Experiment
+from spexjax.experiments.papers.registry import PAPERS
+from spexjax.experiments.tasks.item import known
+
+DATA = "SPEXJAX_DATA"
+
+
+@dataclass(frozen=True)
+class Report:
+    """What is wanted."""
+
+    folder: Path = Path("results")
+    """Where the results are."""
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Runs the experiment or benchmark named, or renders all results with ``report``."""
+    argv = sys.argv[1:] if argv is None else argv
+    if not argv or argv[0] in ("-h", "--help"):
+        print(_listing())
+        return
+    try:
+        name = known("the name", argv[0], (*PAPERS, "report", *BENCHES))
+        if name == "report":
+            print(*report.write(parsed(name, report, Report(), argv[1:]).folder), sep="\n")
+        elif name in PAPERS:
+            _paper(PAPERS[name], config_of(name, argv[1:]))
+        else:
+            BENCHES[name].run(config_of(name, argv[1:])).show()
+    except (ValueError, FileNotFoundError, ConnectionError, ImportError) as error:
+        raise SystemExit(f"error: {error}") from error
+
+
+def config_of(name: str, argv: list[str]) -> Any:
+    """The configuration of an experiment or benchmark that options ask for."""
+    module: Any = PAPERS[name] if name in PAPERS else BENCHES[name]
+    return parsed(name, module, with_data(module.Config()), argv)
+
+
+def parsed(name: str, module: Any, default: Any, argv: list[str]) -> Any:
+    """A configuration by the command line; what is not given stays as in ``default``."""
+    return tyro.cli(
+        type(default),
+        default=default,
+        args=argv,
+        prog=f"python -m spexjax.experiments {name}",
+        description=module.__doc__,
+        config=(tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff),
+    )
+
+
+def with_data(config: Any) -> Any:
+    """The configuration with ``$SPEXJAX_DATA`` wherever it has a folder of data that is not set."""
+    changed = {}
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        if dataclasses.is_dataclass(value):
+            changed[field.name] = with_data(value)
+        elif field.name == "data" and value is None:
+            changed[field.name] = os.environ.get(DATA)
+    return dataclasses.replace(config, **changed)
+
+
+def _paper(experiment: Experiment, config: Any) -> None:
+    result = experiment.run(config)
+    print(experiment.section(result).markdown())
+    figure = result.path.with_suffix(".png")
+    if result.cells:
+        experiment.draw(result).savefig(figure, dpi=150)
+        print(f"\nresult {result.path}\nfigure {figure}")
+
+
+def _listing() -> str:
+    return "\n".join([
+        "python -m spexjax.experiments NAME --help lists the options of NAME.",
+        "\nThe papers' experiments:",
+        *(f"  {name:13} {_about(module)}" for name, module in PAPERS.items()),
+        f"  {'report':13} {_about(report)}",
+        "\nBenchmarks:",
+        *(f"  {name:13} {_about(module)}" for name, module in BENCHES.items()),
+    ])  # fmt: skip
+
+
+def _about(module: Any) -> str:
+    return (module.__doc__ or "").splitlines()[0]

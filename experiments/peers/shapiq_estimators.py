@@ -1,0 +1,63 @@
+"""shapiq's estimators of interaction indices, each with the best options that it offers."""
+
+import inspect
+import warnings
+from importlib import metadata
+from typing import NamedTuple
+
+from spexjax.experiments.functions.planted import Support
+from spexjax.typing import ValueFunction
+
+
+class Estimator(NamedTuple):
+    """A class of ``shapiq.approximator``, and the extra packages that it cannot do without."""
+
+    name: str
+    needs: tuple[str, ...] = ()
+
+
+def version() -> str:
+    """Of shapiq.
+
+    Raises:
+      ImportError: if shapiq is not installed.
+    """
+    try:
+        return metadata.version("shapiq")
+    except metadata.PackageNotFoundError as error:
+        raise ImportError("shapiq is not installed: pip install 'spexjax[peers]'.") from error
+
+
+def options(name: str) -> dict[str, bool]:
+    """What is switched on: masks in pairs of complements, wherever the estimator offers it."""
+    from shapiq import approximator
+
+    offered = inspect.signature(getattr(approximator, name).__init__).parameters
+    return {"pairing_trick": True} if "pairing_trick" in offered else {}
+
+
+def offered(name: str) -> bool:
+    """Whether the installed version has the estimator."""
+    from shapiq import approximator
+
+    return hasattr(approximator, name)
+
+
+def estimate(
+    name: str, f: ValueFunction, n: int, index: str, order: int, budget: int, seed: int
+) -> dict[Support, float]:
+    """Values of the index on sets of at most ``order`` players.
+
+    Raises:
+      ImportError: if shapiq is not installed.
+    """
+    from shapiq import approximator
+
+    kind = getattr(approximator, name)
+    takes = inspect.signature(kind.__init__).parameters
+    asked = {"index": index, "max_order": order}
+    given = {key: value for key, value in asked.items() if key in takes}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        made = kind(n=n, random_state=seed, **given, **options(name))
+        return dict(made.approximate(budget, f).interactions)
