@@ -10,7 +10,7 @@ shapiq is needed, and xgboost for some of its estimators (``pip install 'spexjax
 """
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import NamedTuple
@@ -18,6 +18,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float
 
+from spexjax.experiments.functions.planted import Support
 from spexjax.experiments.harness.methods import METHODS
 from spexjax.experiments.peers import shapiq_estimators as shapiq
 from spexjax.experiments.peers.shapiq_estimators import Estimator
@@ -25,6 +26,8 @@ from spexjax.experiments.reporting.rows import Rows
 from spexjax.experiments.tasks.item import known
 from spexjax.explain import explain
 from spexjax.explanation import Explanation
+from spexjax.indices.interaction_values import Interactions
+from spexjax.masks.budget import BudgetError
 from spexjax.typing import ValueFunction
 
 _PROXY = Estimator("ProxySHAP", ("xgboost",))
@@ -119,47 +122,57 @@ def run(config: Config) -> Rows:
 
 
 def _compared(config: Config) -> Iterator[tuple]:
+    n = config.players
+    games = [game(n, config.seed + i) for i in range(config.games)]
+    exact = [explain(f, n, budget=2**n, method="exact") for f in games]
     for budget in config.budgets:
-        for rival in RIVALS:
-            if rival.method not in config.methods:
-                continue
-            head = (rival.method, rival.of, rival.order, budget)
+        for method in config.methods:
+            rivals = [rival for rival in RIVALS if rival.method == method]
             try:
-                ours = root_mean_square(config, rival, budget, None)
-            except ValueError as error:  # too few calls for so many sets
-                yield (*head, None, None, None, str(error))
+                ours = [
+                    explain(f, n, budget=budget, method=METHODS[method].config, seed=i)
+                    for i, f in enumerate(games)
+                ]
+            except BudgetError as error:
+                yield (method, rivals[0].of, rivals[0].order, budget, None, None, None, str(error))
                 continue
-            for one in rival.theirs:
-                if not shapiq.offered(one.name) or not all(map(find_spec, one.needs)):
-                    yield (*head, ours, None, None, f"{one.name} is not installed")
-                    continue
-                theirs = root_mean_square(config, rival, budget, one.name)
-                on = ", ".join(f"{k}={v}" for k, v in shapiq.options(one.name).items())
-                yield (*head, ours, theirs, ours / theirs, f"{one.name}({on})")
+            for rival in rivals:
+                truth = [e.interactions(rival.of, rival.order) for e in exact]
+                yield from _rows(config, rival, budget, ours, games, truth)
 
 
-def root_mean_square(config: Config, rival: Rival, budget: int, theirs: str | None) -> float:
-    """Over all sets and games: of our method, or of an estimator of shapiq.
+def _rows(
+    config: Config,
+    rival: Rival,
+    budget: int,
+    ours: list[Explanation],
+    games: list[ValueFunction],
+    truth: list[Interactions],
+) -> Iterator[tuple]:
+    """A row for every estimator of shapiq."""
+    n, head = config.players, (rival.method, rival.of, rival.order, budget)
+    read = [e.interactions(rival.of, rival.order).to_dict() for e in ours]
+    own = root_mean_square(read, truth)
+    for one in rival.theirs:
+        if not shapiq.offered(one.name) or not all(map(find_spec, one.needs)):
+            yield (*head, own, None, None, f"{one.name} is not installed")
+            continue
+        found = [
+            shapiq.estimate(one.name, f, n, rival.of, rival.order, budget, i)
+            for i, f in enumerate(games)
+        ]
+        theirs = root_mean_square(found, truth)
+        on = ", ".join(f"{k}={v}" for k, v in shapiq.options(one.name).items())
+        yield (*head, own, theirs, own / theirs, f"{one.name}({on})")
 
-    Raises:
-      ValueError: if the budget is too small for the method.
-    """
-    n, index, order = config.players, rival.of, rival.order
-    orders = range(1, order + 1)
-    sets = [s for k in orders for s in itertools.combinations(range(n), k)]
+
+def root_mean_square(
+    found: Sequence[Mapping[Support, float]], truth: Sequence[Interactions]
+) -> float:
+    """Of the errors on all non-empty sets of the orders of the truth, and over the games."""
     squares = []
-    for i in range(config.games):
-        f = game(n, config.seed + i)
-        exact = explain(f, n, budget=2**n, method="exact").interactions(index, order)
-        if theirs is None:
-            found = _explained(f, n, budget, rival.method, i).interactions(index, order)
-            errors = [found[s] - exact[s] for s in sets]
-        else:
-            guess = shapiq.estimate(theirs, f, n, index, order, budget, i)
-            errors = [guess.get(s, 0.0) - exact[s] for s in sets]
-        squares.append(np.mean(np.square(errors)))
+    for guess, right in zip(found, truth, strict=True):
+        orders = range(1, right.max_order + 1)
+        sets = [s for k in orders for s in itertools.combinations(range(right.n), k)]
+        squares.append(np.mean([(guess.get(s, 0.0) - right[s]) ** 2 for s in sets]))
     return float(np.sqrt(np.mean(squares)))
-
-
-def _explained(f: ValueFunction, n: int, budget: int, method: str, seed: int) -> Explanation:
-    return explain(f, n, budget=budget, method=METHODS[method].config, seed=seed)

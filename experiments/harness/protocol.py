@@ -10,7 +10,6 @@ from spexjax import masks
 from spexjax.experiments.harness.methods import EXPLAINERS, METHODS
 from spexjax.experiments.tasks.item import TaskConfig, known
 from spexjax.masks.budget import affords_all
-from spexjax.methods.spex import Spex
 from spexjax.spectra import spectrum, subsets
 
 _MOST_CELLS = 1 << 26  # entries of a design matrix: 256 MiB
@@ -56,11 +55,7 @@ def budget(n: int, b: int, t: int = 5, C: int = 3) -> int:
 def reason_to_skip(method: str, n: int, calls: int) -> str | None:
     """Why a method is not run at n inputs and so many calls; None if it is."""
     one = METHODS[method]
-    if affords_all(n, calls):
-        return None
-    if isinstance(one.config, Spex) and masks.plan_budget(n, calls).b is None:
-        return "fewer calls than the smallest coded design"
-    if one.order == 1:
+    if one.order == 1 or affords_all(n, calls):
         return None
     rows, sets = calls - 2 - masks.held_out_size(calls), subsets.count(n, one.order)
     if not one.sparse and 2 * sets > rows:

@@ -217,4 +217,4 @@ def _mmlu(config: Config, model: LanguageModel, split: Split) -> Iterator[Asked]
     for one in datasets.load_mmlu(config.data, split, config.subjects):
         choices = multiple_choice(one.question, one.choices)
         asks = prompt(model, choices, "Which is right?", "multiple-choice")
-        yield Asked(asks.text, one.answer, tuple(LETTERS))
+        yield Asked(asks, one.answer, tuple(LETTERS))

@@ -11,6 +11,7 @@ import numpy as np
 
 from spexjax.experiments.tasks.item import Item, TaskConfig, chosen
 from spexjax.models.llama.language import LanguageModel, load_language_model
+from spexjax.models.text.masking import TooLongError
 from spexjax.models.text.spans import Span
 from spexjax.models.values.language import LanguageValue
 
@@ -60,7 +61,7 @@ def items(
     Args:
       config: which are wanted.
       questions: all there are.
-      value: the value function of one; a ValueError on a long context leaves it out.
+      value: the value function of one; one that is too long is left out.
     """
     order = np.random.default_rng(config.seed).permutation(len(questions))
     for group in chosen(config, GROUPS):
@@ -74,9 +75,7 @@ def items(
                 continue
             try:
                 f = value(one)
-            except ValueError as error:
-                if "positions" not in str(error):
-                    raise
+            except TooLongError:
                 continue
             if f.n != len(one.spans):  # two features share a token
                 continue

@@ -1,8 +1,11 @@
 """The benchmark compares what it says, and says where a budget is too small."""
 
+import itertools
+
 import numpy as np
 import pytest
 
+from spexjax import explain
 from spexjax.experiments.bench import baselines
 from spexjax.experiments.bench.baselines import RIVALS, Config
 from spexjax.experiments.harness.methods import METHODS
@@ -21,13 +24,14 @@ def test_games_are_sums_of_conjunctions():
     np.testing.assert_allclose(f(masks), right)
 
 
-def test_ours_is_far_below_guessing_nothing(monkeypatch):
-    config = Config(games=2, players=6)
-    rival = next(r for r in RIVALS if r.method == "kernelshap")
-    ours = baselines.root_mean_square(config, rival, 40, None)
-    monkeypatch.setattr(shapiq_estimators, "estimate", lambda *args: {})
-    nothing = baselines.root_mean_square(config, rival, 40, "Nothing")
-    assert ours < 0.3 * nothing
+def test_the_error_is_over_all_sets_and_games():
+    exact = [explain(baselines.game(4, i), 4, budget=16, method="exact") for i in range(2)]
+    truth = [e.interactions("FBII", 2) for e in exact]
+    sets = [s for s in itertools.chain(*(itertools.combinations(range(4), k) for k in (1, 2)))]
+    size = np.sqrt(np.mean([[t[s] ** 2 for s in sets] for t in truth]))
+    assert baselines.root_mean_square([{}, {}], truth) == pytest.approx(size)
+    shifted = [{s: t[s] + 0.5 for s in sets} for t in truth]
+    assert baselines.root_mean_square(shifted, truth) == pytest.approx(0.5)
 
 
 def test_rivals_have_methods_and_budgets_are_checked(monkeypatch):

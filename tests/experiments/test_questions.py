@@ -5,7 +5,7 @@ import dataclasses
 import jax
 import numpy as np
 import pytest
-from tokenizers import Tokenizer, models, pre_tokenizers
+from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
 from spexjax.experiments.data.hotpotqa import Example, Paragraph
 from spexjax.experiments.harness.results import Result
@@ -135,3 +135,17 @@ def test_some_layers_heads_are_removed(folder, data, tmp_path):
     assert {cell.n for cell in result.cells} == {4}
     with pytest.raises(ValueError, match="layers must be different ones of 0 to 1"):
         pruning.run(dataclasses.replace(config, layers=(0, 2)))
+
+
+def test_a_chat_begins_once(folder, data):
+    """The template spells what begins a sequence; the tokenizer must not add it again."""
+    plain = load_language_model(str(folder))
+    plain.tokenizer.post_processor = processors.TemplateProcessing(
+        single="in $A", special_tokens=[("in", plain.tokenizer.token_to_id("in"))]
+    )
+    chat = "in{% for m in messages %} {{ m.content }}{% endfor %}"
+    config = pruned(folder, data, folder, test=1)
+    for model in (plain, dataclasses.replace(plain, chat_template=chat)):
+        (one,) = pruning.questions(config, model).test
+        (tokens,) = head_value(model, [one], "margin").tokens
+        assert tokens.count(model.tokenizer.token_to_id("in")) == 1
