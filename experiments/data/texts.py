@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from spexjax.models.mini.data import read_imdb, read_sst2
+from spexjax.models.mini.sentiment.data import read_imdb, read_sst2
 
 LENGTHS = ((8, 15), (16, 31), (32, 63), (64, 127), (128, 255), (256, 511))
 _TRIES = 200  # joined texts that may miss a group's range

@@ -34,7 +34,7 @@ from spexjax.experiments.reporting.tables import Section, Table
 from spexjax.explanation import Explanation
 from spexjax.models.llama.language import LanguageModel, load_language_model
 from spexjax.models.llama.prompts import multiple_choice, prompt
-from spexjax.models.mini.facts import held_out_examples
+from spexjax.models.mini.two_hop.facts import held_out_examples
 from spexjax.models.values.components import Asked, HeadValue, head_value
 
 _SENTENCES = 8  # of the two-hop model's questions

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from spexjax.experiments.tasks.item import Item, TaskConfig, chosen
 from spexjax.models.llama.language import load_language_model
-from spexjax.models.mini.facts import held_out_examples
+from spexjax.models.mini.two_hop.facts import held_out_examples
 from spexjax.models.values.language import language_value
 
 GROUPS = ("8", "12", "16", "24", "32")

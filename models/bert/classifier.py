@@ -13,7 +13,8 @@ import numpy as np
 from jaxtyping import Float
 
 from spexjax.models.bert import weights
-from spexjax.models.bert.model import Config, apply
+from spexjax.models.bert.config import Config
+from spexjax.models.bert.model import apply
 from spexjax.models.checkpoints.hub import located
 from spexjax.models.text.masking import bucket
 from spexjax.models.text.tokenizing import load_tokenizer, truncation

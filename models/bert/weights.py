@@ -14,7 +14,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from spexjax.models.bert.model import Config, config_from_dict, config_to_dict, init_params
+from spexjax.models.bert.config import Config, config_from_dict, config_to_dict
+from spexjax.models.bert.model import init_params
 from spexjax.models.checkpoints.folders import SINGLE, Row, config_json, read_tensors
 
 _DISTILBERT = {

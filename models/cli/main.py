@@ -69,5 +69,5 @@ def _one_line(error: Exception, store: str | None) -> str:
             kept = f"; {len(error.values)} values from before are in {store}"
         error = error.__cause__  # what can be mended comes first, not where it went wrong
     text = (" ".join(str(error).split()) or "no message") + kept
-    plain = isinstance(error, CommandError | ValueError | OSError | ApiError)
+    plain = isinstance(error, CommandError | ValueError | OSError | ImportError | ApiError)
     return text if plain else f"{type(error).__name__}: {text} (--debug shows where)"

@@ -19,6 +19,7 @@ def load_tokenizer(folder: str | Path) -> "Tokenizer":
 
     Raises:
       FileNotFoundError: if there is neither.
+      ImportError: if there is only a vocabulary and ``transformers`` is not installed.
       ValueError: if it cannot be read.
     """
     from tokenizers import Tokenizer
@@ -29,6 +30,8 @@ def load_tokenizer(folder: str | Path) -> "Tokenizer":
         raise FileNotFoundError(f"No tokenizer.json in {str(folder)!r}.")
     try:
         tokenizer = Tokenizer.from_file(str(path)) if path.is_file() else _converted(folder)
+    except ImportError:
+        raise
     except Exception as error:  # the libraries raise nothing narrower
         raise ValueError(f"{str(path)!r} is not a tokenizer: {error}.") from error
     tokenizer.no_padding()
@@ -39,8 +42,13 @@ def load_tokenizer(folder: str | Path) -> "Tokenizer":
 def _converted(folder: Path) -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        from transformers import AutoTokenizer
-
+        try:
+            from transformers import AutoTokenizer
+        except ImportError as error:
+            raise ImportError(
+                f"{str(folder)!r} has vocab.txt but no tokenizer.json; to convert it: "
+                'pip install "spexjax[transformers]"'
+            ) from error
         return AutoTokenizer.from_pretrained(folder, use_fast=True).backend_tokenizer
 
 

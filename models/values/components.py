@@ -23,9 +23,9 @@ from spexjax.models.llama.prompts import Prompt
 from spexjax.models.llama.sharding import on_mesh
 from spexjax.models.llama.teacher_forcing import Answer, AnswerScore, answer_values
 from spexjax.models.text.masking import MaskedRows, TooLongError, bucket
+from spexjax.models.values.answers import answer_tokens, padded_answer
 from spexjax.models.values.batching import BatchedValue
 from spexjax.models.values.devices import default_rows
-from spexjax.models.values.language import answer_tokens, padded_answer
 from spexjax.typing import Array, ArrayLike
 
 # One row of :class:`MaskedRows`: what its fields are to be, without the axis N.

@@ -11,7 +11,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Float, Int
 
-from spexjax.models.bert.model import Config, apply, attention_of, hidden_states
+from spexjax.models.bert.config import Config
+from spexjax.models.bert.inside import attention_of, hidden_states
+from spexjax.models.bert.model import apply
 from spexjax.models.nn.readouts import Attention, Hidden
 from spexjax.models.text.masking import MaskedRows
 from spexjax.typing import Array, ArrayLike

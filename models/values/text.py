@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Bool
 
 from spexjax.models.bert.classifier import TextClassifier
-from spexjax.models.bert.model import Config
+from spexjax.models.bert.config import Config
 from spexjax.models.checkpoints.store_key import text_store_key
 from spexjax.models.text.masking import (
     Features,

@@ -6,7 +6,7 @@ import pytest
 
 from spexjax.models.bert.classifier import TextClassifier
 from spexjax.models.bert.model import Config, init_params
-from spexjax.models.mini.vocabulary import train_tokenizer
+from spexjax.models.mini.sentiment.vocabulary import train_tokenizer
 
 SENTENCES = [
     "Her acting never fails to impress, and it's a film I don't want to forget.",

@@ -10,16 +10,9 @@ import numpy as np
 import pytest
 
 from spexjax.models.bert import weights
-from spexjax.models.bert.model import (
-    Classifier,
-    Config,
-    Encoder,
-    apply,
-    attend,
-    config_from_dict,
-    config_to_dict,
-    init_params,
-)
+from spexjax.models.bert.config import Config, config_from_dict, config_to_dict
+from spexjax.models.bert.model import Classifier, Encoder, apply, init_params
+from spexjax.models.nn.attention import attend
 
 GOLDEN = Path(__file__).parent / "golden"
 TINY = Config(

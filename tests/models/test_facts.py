@@ -4,18 +4,11 @@ from itertools import islice
 import numpy as np
 import pytest
 
-from spexjax.models.mini import names
-from spexjax.models.mini.facts import (
-    EOS,
-    PAD,
-    UNKNOWN,
-    VOCABULARY,
-    draw_worlds,
-    held_out_examples,
-    text_of,
-)
-from spexjax.models.mini.word_level import word_tokenizer
-from spexjax.models.mini.worlds import context_length, draw_batch
+from spexjax.models.mini.two_hop import names
+from spexjax.models.mini.two_hop.batches import context_length, draw_batch
+from spexjax.models.mini.two_hop.facts import draw_worlds, held_out_examples
+from spexjax.models.mini.two_hop.grammar import EOS, PAD, UNKNOWN, VOCABULARY, text_of
+from spexjax.models.mini.two_hop.word_level import word_tokenizer
 from spexjax.models.text.spans import sentences
 
 # An independent reader of the sentences and questions, by regular expressions.

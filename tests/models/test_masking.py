@@ -1,6 +1,7 @@
 """A masked row holds what the tokenizer returns for the masked text."""
 
 import itertools
+import sys
 
 import jax
 import numpy as np
@@ -281,6 +282,11 @@ def test_a_folder_with_a_vocabulary_only(tmp_path):
         '{"tokenizer_class": "BertTokenizer", "do_lower_case": true}'
     )
     (tmp_path / "config.json").write_text('{"model_type": "bert"}')
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(sys.modules, "transformers", None)
+        with pytest.raises(ImportError, match=r'pip install "spexjax\[transformers\]"'):
+            load_tokenizer(tmp_path)
+    pytest.importorskip("transformers")
     tokenizer = load_tokenizer(tmp_path)
     assert tokenizer.encode("Never fails to bore").ids == [2, 5, 6, 7, 8, 9, 10, 3]
     source = split_text("Never fails to bore", tokenizer)

@@ -10,7 +10,8 @@ import pytest
 
 from spexjax.models.bert.classifier import load_classifier
 from spexjax.models.bert.model import Config
-from spexjax.models.mini import batches, data, train_sentiment
+from spexjax.models.mini.sentiment import batches, data
+from spexjax.models.mini.sentiment import train as train_sentiment
 from spexjax.models.values.text import value_function
 
 

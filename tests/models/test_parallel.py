@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from spexjax.explain import explain
-from spexjax.models.bert.model import attention_of, hidden_states
+from spexjax.models.bert.inside import attention_of, hidden_states
 from spexjax.models.text.masking import bucket, masked_rows
 from spexjax.models.values.scores import Attention, Hidden
 from spexjax.models.values.text import default_rows, value_function
@@ -209,7 +209,8 @@ def test_four_devices_agree_with_one(tmp_path):
     flags = "--xla_force_host_platform_device_count=4 --xla_backend_optimization_level=0"
     subprocess.run(
         [sys.executable, "-c", FOUR, TEXT, str(out)],
-        env=os.environ | {"XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"}, check=True, timeout=300, cwd=Path(__file__).parent,
+        env=os.environ | {"XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"},
+        check=True, timeout=300, cwd=Path(__file__).parent,
     )  # fmt: skip
     f = value_function(load_classifier(), TEXT)
     np.testing.assert_allclose(np.load(out), f(random_masks(700, f.n)), atol=2e-5, rtol=1e-5)

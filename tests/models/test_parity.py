@@ -8,7 +8,8 @@ import pytest
 
 from spexjax.models.bert import weights
 from spexjax.models.bert.classifier import load_classifier
-from spexjax.models.bert.model import Classifier, apply, attention_of, hidden_states
+from spexjax.models.bert.inside import attention_of, hidden_states
+from spexjax.models.bert.model import Classifier, apply
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # PyTorch and transformers warn on import

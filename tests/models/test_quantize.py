@@ -16,7 +16,7 @@ from spexjax.models.llama.quantize import (
     quantize_kernel,
     quantize_table,
 )
-from spexjax.models.mini.facts import held_out_examples
+from spexjax.models.mini.two_hop.facts import held_out_examples
 
 CONFIG = LlamaConfig(
     vocab_size=211, dim=128, n_layers=1, n_heads=4, n_kv_heads=2, head_dim=32, hidden_dim=256,

@@ -12,22 +12,21 @@ from spexjax.explain import explain
 from spexjax.explanation import Explanation
 from spexjax.models.cli.main import main
 from spexjax.models.llama.language import load_language_model
-from spexjax.models.llama.model import Llama, rotary, rotate, unembed
-from spexjax.models.mini import train_two_hop
-from spexjax.models.mini.evaluate_two_hop import pairs, strongest_set
-from spexjax.models.mini.facts import PAD, VOCABULARY
-from spexjax.models.mini.train_two_hop import (
+from spexjax.models.llama.model import Llama, unembed
+from spexjax.models.llama.rotary import rotary, rotate
+from spexjax.models.mini.two_hop import train as train_two_hop
+from spexjax.models.mini.two_hop.evaluate import accuracy, pairs, strongest_set
+from spexjax.models.mini.two_hop.grammar import PAD, VOCABULARY
+from spexjax.models.mini.two_hop.learner import (
     Settings,
     Stage,
-    accuracy,
     answer_logits,
-    batches,
     first_weights,
-    fit,
     geometry,
     loss,
     unshared,
 )
+from spexjax.models.mini.two_hop.train import batches, fit
 from spexjax.models.values.language import language_value
 
 EXAMPLES = (

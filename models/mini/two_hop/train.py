@@ -1,4 +1,4 @@
-"""Trains the embedded two-hop model: ``python -m spexjax.models.mini.train_two_hop``.
+"""Trains the embedded two-hop model: ``python -m spexjax.models.mini.two_hop.train``.
 
 A small Llama learns to look up facts in its context and to look up what it found. What makes this
 quick enough for one CPU core:
@@ -23,141 +23,30 @@ import argparse
 import json
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache, partial
-from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 
-from spexjax.models.llama.model import Llama, LlamaConfig, init_params, rotary, unembed
+from spexjax.models.llama.config import LlamaConfig
 from spexjax.models.llama.weights import save_llama
-from spexjax.models.mini.facts import BOS, EOS, PAD, VOCABULARY, held_out_examples
-from spexjax.models.mini.word_level import save_word_tokenizer, word_tokenizer
-from spexjax.models.mini.worlds import Batch, context_length, draw_batch
-from spexjax.typing import Array, ArrayLike
-
-
-class Stage(NamedTuple):
-    """Steps on worlds of so many sentences: drawn from ``least`` to ``most`` each step."""
-
-    steps: int
-    least: int
-    most: int
-    rows: int
-
-
-@dataclass(frozen=True)
-class Settings:
-    """Everything that a run depends on."""
-
-    stages: tuple[Stage, ...] = (
-        Stage(240, 4, 8, 32),
-        Stage(220, 4, 12, 16),
-        Stage(400, 6, 20, 16),
-        Stage(700, 8, 32, 12),
-    )
-    dim: int = 128
-    n_layers: int = 3
-    n_heads: int = 4
-    hidden_dim: int = 128
-    rope_theta: float = 1e5
-    positions: int = 512
-    questions: int = 12
-    two_hops: float = 0.7
-    mask_rows: float = 0.5
-    smoothing: float = 0.05
-    kernel: float = 4.0
-    kernel_pairs: int = 5
-    copy: float = 0.5
-    muon_rate: float = 0.01
-    adam_rate: float = 2e-3
-    warmup: int = 50
-    decay: float = 0.4
-    seed: int = 0
-
-    @property
-    def steps(self) -> int:
-        """Of all stages together."""
-        return sum(stage.steps for stage in self.stages)
-
-
-def geometry(s: Settings) -> LlamaConfig:
-    """The model's configuration."""
-    return LlamaConfig(
-        vocab_size=-(-len(VOCABULARY) // 32) * 32, dim=s.dim, n_layers=s.n_layers,
-        n_heads=s.n_heads, n_kv_heads=s.n_heads, head_dim=s.dim // s.n_heads,
-        hidden_dim=s.hidden_dim, norm_eps=1e-5, rope_theta=s.rope_theta,
-        max_position_embeddings=s.positions, tie_embeddings=True, attention_bias=True,
-        out_bias=True, bos_token_id=BOS, eos_token_ids=(EOS,), pad_token_id=PAD,
-    )  # fmt: skip
-
-
-def first_weights(config: LlamaConfig, s: Settings) -> dict[str, Any]:
-    """Where training starts: the layers "first" and "later", the embedding, the last norm."""
-    full = init_params(config, jax.random.key(s.seed))
-    first, later = full["layer_0"], full["layer_1"]
-    # Head h looks h + 1 tokens back: a key's bias is constant, a query's is that of h + 1 earlier.
-    pairs = np.arange(config.head_dim // 2) < s.kernel_pairs
-    cos, sin = rotary(config, jnp.arange(1, config.n_heads + 1)[:, None])
-    zero = jnp.zeros_like(cos[:, 0])
-    key = s.kernel * jnp.concatenate([zero + pairs, zero], axis=-1)
-    query = s.kernel * jnp.concatenate([cos[:, 0] * pairs, -sin[:, 0] * pairs], axis=-1)
-    attention = first["attention"]
-    for name, bias in (("query", query), ("key", key)):
-        attention[name] = {"kernel": 0.3 * attention[name]["kernel"], "bias": bias.reshape(-1)}
-    attention["out"]["kernel"] += s.copy * attention["value"]["kernel"].T
-    attention = later["attention"]
-    attention["key"]["kernel"] = jnp.copy(attention["query"]["kernel"])
-    attention["out"]["kernel"] = (
-        0.5 * attention["value"]["kernel"].T + 0.1 * attention["out"]["kernel"]
-    )
-    for layer in (first, later):
-        layer["down"]["kernel"] = 0.2 * layer["down"]["kernel"]
-    return {
-        "embedding": full["embedding"] * config.dim**0.5,
-        "first": first,
-        "later": later,
-        "norm": {"scale": full["norm"]["scale"] * config.dim**-0.5},
-    }
-
-
-def unshared(config: LlamaConfig, weights: dict[str, Any]) -> dict[str, Any]:
-    """The parameters of the model: every later layer has the same weights."""
-    layers = {f"layer_{i}": weights["later"] for i in range(1, config.n_layers)}
-    kept = {"embedding": weights["embedding"], "norm": weights["norm"]}
-    return kept | {"layer_0": weights["first"]} | layers
-
-
-def answer_logits(
-    config: LlamaConfig, params: Any, context: ArrayLike, questions: ArrayLike
-) -> Array:
-    """Logits of what follows the last two tokens of each question, (number, 2, V).
-
-    Args:
-      config, params: the model.
-      context: int32, (S,), [PAD] behind.
-      questions: int32, (number, L), [PAD] in front; each sees the context and itself.
-    """
-    apply = partial(Llama(config).apply, {"params": params})
-    _, cache = apply(context[None], valid=context[None] != PAD)
-    hidden, _ = apply(questions, valid=questions != PAD, cache=cache)
-    return unembed(config, params, hidden[:, -2:])
-
-
-def loss(config: LlamaConfig, s: Settings, weights: Any, batch: Batch) -> tuple[Array, Array]:
-    """Mean cross-entropy with smoothed targets; and which answers are right, (rows, number)."""
-    logits = jax.vmap(partial(answer_logits, config, unshared(config, weights)))(
-        batch.context, batch.questions
-    )
-    log_p = jax.nn.log_softmax(logits)
-    target = jnp.take_along_axis(log_p, batch.answers[..., None], -1)[..., 0]
-    cost = -(1 - s.smoothing) * target - s.smoothing * log_p.mean(-1)
-    return cost.mean(), jnp.argmax(logits[:, :, 0], -1) == batch.answers[..., 0]
+from spexjax.models.mini.two_hop.batches import Batch, context_length, draw_batch
+from spexjax.models.mini.two_hop.evaluate import accuracy
+from spexjax.models.mini.two_hop.learner import (
+    Settings,
+    Stage,
+    first_weights,
+    geometry,
+    loss,
+    unshared,
+)
+from spexjax.models.mini.two_hop.word_level import save_word_tokenizer
+from spexjax.typing import Array
 
 
 def optimizer(s: Settings) -> optax.GradientTransformation:
@@ -279,41 +168,10 @@ def _summary(recent: list[tuple]) -> str:
     return ", ".join([f"loss {values.mean():.3f}", *parts])
 
 
-def accuracy(config: LlamaConfig, params: Any, n: int, hops: int, count: int) -> float:
-    """The share of held-out questions whose likeliest next token is the answer.
-
-    Prompts are tokenized texts, as any user of the model would write them.
-
-    Args:
-      config, params: the model.
-      n: sentences per world.
-      hops: 1 or 2.
-      count: number of questions.
-    """
-    tokenizer = word_tokenizer()
-    right = 0
-    examples = list(islice(held_out_examples(0, n, hops), count))
-    for start in range(0, count, 32):
-        part = examples[start : start + 32]
-        ids = np.zeros((32, context_length(n) + 10), np.int32)
-        for row, e in zip(ids, part, strict=False):
-            tokens = tokenizer.encode(f"{e.context} {e.question}").ids
-            row[len(row) - len(tokens) :] = tokens
-        said = np.asarray(_next(config, params, ids))[: len(part)]
-        right += sum(VOCABULARY[t] == e.answer for t, e in zip(said.tolist(), part, strict=True))
-    return right / count
-
-
-@partial(jax.jit, static_argnums=0)
-def _next(config: LlamaConfig, params: Any, ids: Array) -> Array:
-    hidden, _ = Llama(config).apply({"params": params}, ids, valid=ids != PAD)
-    return jnp.argmax(unembed(config, params, hidden[:, -1]), -1)
-
-
 def main(arguments: list[str] | None = None) -> None:
     """Reads the command line, trains, prints the figures."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "two_hop")
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent)
     parser.add_argument("--checkpoint", type=Path, default=Path("two_hop.npz"),
                         help="the state, to go on from (default: two_hop.npz)")  # fmt: skip
     parser.add_argument("--keep-every", type=float, default=180, metavar="SECONDS")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
-from spexjax.models.mini.facts import BOS, IDS, SPECIAL
+from spexjax.models.mini.two_hop.grammar import BOS, IDS, SPECIAL
 
 
 def word_tokenizer() -> Tokenizer:

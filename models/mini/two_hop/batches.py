@@ -4,7 +4,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from spexjax.models.mini.facts import (
+from spexjax.models.mini.two_hop.facts import (
+    all_questions,
+    choose,
+    draw_worlds,
+    question_tokens,
+    told,
+)
+from spexjax.models.mini.two_hop.grammar import (
     BOS,
     EOS,
     IDS,
@@ -13,11 +20,6 @@ from spexjax.models.mini.facts import (
     TWO_HOPS,
     UNK,
     UNKNOWN,
-    all_questions,
-    choose,
-    draw_worlds,
-    question_tokens,
-    told,
 )
 
 _ONE_UNK, _MANY_UNK, _NOTHING = range(3)  # what a masked sentence becomes

@@ -1,4 +1,4 @@
-"""Figures of the two-hop model: ``python -m spexjax.models.mini.evaluate_two_hop``.
+"""Figures of the two-hop model: ``python -m spexjax.models.mini.two_hop.evaluate``.
 
 How many held-out questions it answers, and whether explanations of its answers find the facts that
 lead to them: how often the set of largest |Möbius| among those of two to four sentences is exactly
@@ -8,15 +8,25 @@ the pair. Rightly and wrongly answered questions are counted apart.
 import argparse
 import json
 from collections.abc import Sequence
+from functools import partial
 from itertools import islice
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
 
 from spexjax.explain import explain
 from spexjax.explanation import Explanation
+from spexjax.models.llama.config import LlamaConfig
 from spexjax.models.llama.language import LanguageModel, load_language_model
-from spexjax.models.mini.facts import held_out_examples
-from spexjax.models.mini.train_two_hop import accuracy
+from spexjax.models.llama.model import Llama, unembed
+from spexjax.models.mini.two_hop.batches import context_length
+from spexjax.models.mini.two_hop.facts import held_out_examples
+from spexjax.models.mini.two_hop.grammar import PAD, VOCABULARY
+from spexjax.models.mini.two_hop.word_level import word_tokenizer
 from spexjax.models.values.language import language_value
+from spexjax.typing import Array
 
 
 class Pairs(NamedTuple):
@@ -54,6 +64,37 @@ def pairs(
         entry[0] += 1
         entry[1] += found == e.supporting
     return Pairs(*tally[True], *tally[False])
+
+
+def accuracy(config: LlamaConfig, params: Any, n: int, hops: int, count: int) -> float:
+    """The share of held-out questions whose likeliest next token is the answer.
+
+    Prompts are tokenized texts, as any user of the model would write them.
+
+    Args:
+      config, params: the model.
+      n: sentences per world.
+      hops: 1 or 2.
+      count: number of questions.
+    """
+    tokenizer = word_tokenizer()
+    right = 0
+    examples = list(islice(held_out_examples(0, n, hops), count))
+    for start in range(0, count, 32):
+        part = examples[start : start + 32]
+        ids = np.zeros((32, context_length(n) + 10), np.int32)
+        for row, e in zip(ids, part, strict=False):
+            tokens = tokenizer.encode(f"{e.context} {e.question}").ids
+            row[len(row) - len(tokens) :] = tokens
+        said = np.asarray(_next(config, params, ids))[: len(part)]
+        right += sum(VOCABULARY[t] == e.answer for t, e in zip(said.tolist(), part, strict=True))
+    return right / count
+
+
+@partial(jax.jit, static_argnums=0)
+def _next(config: LlamaConfig, params: Any, ids: Array) -> Array:
+    hidden, _ = Llama(config).apply({"params": params}, ids, valid=ids != PAD)
+    return jnp.argmax(unembed(config, params, hidden[:, -1]), -1)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

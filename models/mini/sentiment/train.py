@@ -1,4 +1,4 @@
-"""Trains the embedded sentiment classifier: ``python -m spexjax.models.mini.train_sentiment``.
+"""Trains the embedded sentiment classifier: ``python -m spexjax.models.mini.sentiment.train``.
 
 A small DistilBERT on SST-2 phrases and windows of IMDB reviews. Since explaining a text replaces
 its words by [UNK], training does so too: in half of the rows a random share of the tokens is
@@ -24,10 +24,18 @@ import optax
 
 from spexjax.models.bert import weights
 from spexjax.models.bert.classifier import load_classifier
-from spexjax.models.bert.model import Classifier, Config, apply, init_params
-from spexjax.models.mini import data
-from spexjax.models.mini.batches import Rows, batches, encode, padded_length, to_rows, windows
-from spexjax.models.mini.vocabulary import save_tokenizer, train_tokenizer
+from spexjax.models.bert.config import Config
+from spexjax.models.bert.model import Classifier, apply, init_params
+from spexjax.models.mini.sentiment import data
+from spexjax.models.mini.sentiment.batches import (
+    Rows,
+    batches,
+    encode,
+    padded_length,
+    to_rows,
+    windows,
+)
+from spexjax.models.mini.sentiment.vocabulary import save_tokenizer, train_tokenizer
 from spexjax.typing import Array
 
 
@@ -216,7 +224,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--data", default=os.environ.get("SPEXJAX_DATA"), metavar="DIR",
                         help="folder with sst2/ and imdb/ (default: $SPEXJAX_DATA)")  # fmt: skip
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "sentiment")
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent)
     parser.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE",
                         help="settings other than the defaults")  # fmt: skip
     parser.add_argument("--test", action="store_true",

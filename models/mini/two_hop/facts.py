@@ -20,56 +20,19 @@ from typing import NamedTuple
 
 import numpy as np
 
-from spexjax.models.mini.names import GOODS, PEOPLE, REGIONS, TOWNS
+from spexjax.models.mini.two_hop.grammar import (
+    FACT_TOKENS,
+    IDS,
+    QUESTION_TOKENS,
+    TWO_HOPS,
+    VOCABULARY,
+    filled,
+    text_of,
+)
+from spexjax.models.mini.two_hop.names import GOODS, PEOPLE, REGIONS, TOWNS
 
-SPECIAL = ("[PAD]", "[UNK]", "[BOS]", "[EOS]")
-UNKNOWN = "unknown"
-# {0} is the subject and {1} the object, three tokens later; a question mark, too, comes three
-# tokens after the subject. So what a model learns about facts helps it to read questions.
-FACTS = (
-    "The {0} lives in {1} .",
-    "The {0} works in {1} .",
-    "{0} lies in {1} .",
-    "{0} sells fine {1} .",
-)
-# One hop from a person, one hop from a town, two hops: through where one lives or works.
-QUESTIONS = (
-    "Where does the {0} live today ?",
-    "Where does the {0} work today ?",
-    "Where does {0} now lie ?",
-    "What does {0} now sell ?",
-    "Where does the town where the {0} lives lie ?",
-    "What does the town where the {0} lives sell ?",
-    "Where does the town where the {0} works lie ?",
-    "What does the town where the {0} works sell ?",
-)
-TWO_HOPS = 4  # the first of QUESTIONS that takes two
-QUESTION_LENGTH = 10
-SENTENCE_LENGTH = 6
 HELD_OUT = 8
 _SPREAD = 0.7  # subjects per fact: each could have two
-
-
-def _words() -> tuple[str, ...]:
-    plain = {w for line in FACTS + QUESTIONS for w in line.split() if "{" not in w}
-    return (*SPECIAL, *sorted(plain), UNKNOWN, *PEOPLE, *TOWNS, *REGIONS, *GOODS)
-
-
-VOCABULARY = _words()
-IDS = {word: i for i, word in enumerate(VOCABULARY)}
-PAD, UNK, BOS, EOS = range(len(SPECIAL))
-_SUBJECT, _OBJECT = -1, -2
-
-
-def _table(lines: tuple[str, ...], length: int) -> np.ndarray:
-    """Token ids of templates, (lines, length), [PAD] in front, −1 and −2 where names belong."""
-    slots = {"{0}": _SUBJECT, "{1}": _OBJECT}
-    rows = [[slots.get(w) or IDS[w] for w in line.split()] for line in lines]
-    return np.array([[PAD] * (length - len(row)) + row for row in rows], np.int32)
-
-
-_FACT_TOKENS = _table(FACTS, SENTENCE_LENGTH)
-_QUESTION_TOKENS = _table(QUESTIONS, QUESTION_LENGTH)
 
 
 class Worlds(NamedTuple):
@@ -163,8 +126,8 @@ def draw_worlds(rng: np.random.Generator, rows: int, n: int) -> Worlds:
     drawn = np.empty((rows, n, 4), np.int64)
     np.put_along_axis(drawn, place[..., None], np.concatenate([theirs, of_towns], 1), 1)
     kind, subject, thing, held_out = np.moveaxis(drawn, -1, 0)
-    tokens = _filled(
-        _FACT_TOKENS[kind],
+    tokens = filled(
+        FACT_TOKENS[kind],
         subject + np.where(kind < 2, first[0], first[1]),
         thing + np.choose(kind, [first[1], first[1], first[2], first[3]]),
     )
@@ -222,18 +185,7 @@ def choose(questions: Questions, chosen: np.ndarray) -> Questions:
 
 def question_tokens(questions: Questions) -> np.ndarray:
     """Token ids, (rows, number, 10), [PAD] in front."""
-    return _filled(_QUESTION_TOKENS[questions.kind], questions.subject, questions.answer)
-
-
-def _filled(template: np.ndarray, subject: np.ndarray, thing: np.ndarray) -> np.ndarray:
-    filled = np.where(template == _SUBJECT, subject[..., None], template)
-    return np.where(filled == _OBJECT, thing[..., None], filled).astype(np.int32)
-
-
-def text_of(tokens: np.ndarray) -> str:
-    """Tokens as text."""
-    words = " ".join(VOCABULARY[t] for t in tokens.tolist() if t != PAD)
-    return words.replace(" .", ".").replace(" ?", "?")
+    return filled(QUESTION_TOKENS[questions.kind], questions.subject, questions.answer)
 
 
 def held_out_examples(seed: int, n: int, hops: int) -> Iterator[Example]:

@@ -1,0 +1,103 @@
+"""The geometry of a classifier, and the ``config.json`` that describes it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+Family = Literal["distilbert", "bert"]
+
+# Our field: (DistilBERT's key, BERT's key) in config.json.
+_KEYS = {
+    "vocab_size": ("vocab_size", "vocab_size"),
+    "dim": ("dim", "hidden_size"),
+    "n_layers": ("n_layers", "num_hidden_layers"),
+    "n_heads": ("n_heads", "num_attention_heads"),
+    "hidden_dim": ("hidden_dim", "intermediate_size"),
+    "max_position_embeddings": ("max_position_embeddings", "max_position_embeddings"),
+    "dropout": ("dropout", "hidden_dropout_prob"),
+    "attention_dropout": ("attention_dropout", "attention_probs_dropout_prob"),
+    "head_dropout": ("seq_classif_dropout", "classifier_dropout"),
+    "pad_token_id": ("pad_token_id", "pad_token_id"),
+}
+
+
+@dataclass(frozen=True)
+class Config:
+    """The geometry of a classifier; the defaults are distilbert-base's.
+
+    Raises:
+      ValueError: if the family is unknown or the heads do not divide ``dim``.
+    """
+
+    family: Family = "distilbert"
+    vocab_size: int = 30522
+    dim: int = 768
+    n_layers: int = 6
+    n_heads: int = 12
+    hidden_dim: int = 3072
+    max_position_embeddings: int = 512
+    type_vocab_size: int = 0
+    num_labels: int = 2
+    label_names: tuple[str, ...] = ()
+    pad_token_id: int = 0
+    norm_eps: float = 1e-12
+    dropout: float = 0.1
+    attention_dropout: float = 0.1
+    head_dropout: float = 0.2
+
+    def __post_init__(self) -> None:
+        if self.family not in get_args(Family):
+            raise ValueError(f"family must be one of {get_args(Family)}, got {self.family!r}.")
+        if self.dim % self.n_heads:
+            raise ValueError(f"n_heads = {self.n_heads} must divide dim = {self.dim}.")
+
+
+def config_from_dict(raw: Mapping[str, Any]) -> Config:
+    """A :class:`Config` from the contents of a Hugging Face ``config.json``.
+
+    Keys left out take the published defaults of the family.
+
+    Raises:
+      ValueError: for another family of models, or an activation, position encoding or decoder
+        setting under which the stored weights would mean something else.
+    """
+    family: Any = raw.get("model_type")
+    if family not in get_args(Family):
+        raise ValueError(f"model_type must be one of {get_args(Family)}, got {family!r}.")
+    bert = family == "bert"
+    for name, want in (
+        ("hidden_act" if bert else "activation", "gelu"),
+        ("position_embedding_type", "absolute"),
+        ("is_decoder", False),
+    ):
+        if raw.get(name, want) != want:
+            raise ValueError(f"{name} = {raw[name]!r} is not supported, only {want!r}.")
+    values = {ours: raw.get(keys[bert]) for ours, keys in _KEYS.items()}
+    values = {ours: value for ours, value in values.items() if value is not None}
+    if bert:
+        base = {"n_layers": 12, "head_dropout": raw.get("hidden_dropout_prob", 0.1)}
+        base |= {"type_vocab_size": raw.get("type_vocab_size", 2)}
+        values = base | values
+        values["norm_eps"] = raw.get("layer_norm_eps", 1e-12)
+    names = raw.get("id2label")
+    if names is not None:
+        values["label_names"] = tuple(names[i] for i in sorted(names, key=int))
+        values["num_labels"] = len(names)
+    return Config(family=family, **values)
+
+
+def config_to_dict(config: Config) -> dict[str, Any]:
+    """The contents of the ``config.json`` that describes ``config``."""
+    bert = config.family == "bert"
+    names = config.label_names or tuple(f"LABEL_{i}" for i in range(config.num_labels))
+    raw = {keys[bert]: getattr(config, ours) for ours, keys in _KEYS.items()}
+    raw |= {
+        "architectures": [f"{'Bert' if bert else 'DistilBert'}ForSequenceClassification"],
+        "model_type": config.family,
+        "id2label": {str(i): name for i, name in enumerate(names)},
+        "label2id": {name: i for i, name in enumerate(names)},
+    }
+    if bert:
+        family = {"hidden_act": "gelu", "layer_norm_eps": config.norm_eps}
+        return raw | family | {"type_vocab_size": config.type_vocab_size}
+    return raw | {"activation": "gelu", "sinusoidal_pos_embds": False}

@@ -1,0 +1,1 @@
+"""A small DistilBERT that judges film reviews: its folder and its training."""
