@@ -8,6 +8,7 @@ import jax
 import numpy as np
 from jaxtyping import Float
 
+from spexjax.ahead import compiling
 from spexjax.codes import gf2
 from spexjax.evaluate import ask
 from spexjax.explanation import Explanation
@@ -81,11 +82,12 @@ def explain(
     f, n = unwrapped(f, n)
     asked = design(n, budget=budget, method=method, max_order=max_order, seed=seed)
     check_features(features, asked.n)
-    with opened(store, f, asked.n, store_key) as journal:
-        values = ask(f, asked, chunk_size, progress, journal)
-        if store_join and journal is not None and registry.METHODS[asked.method].joins:
-            asked, values = _joined(asked, values, journal)
-    return fit(asked, values, features=features)
+    with compiling(asked):
+        with opened(store, f, asked.n, store_key) as journal:
+            values = ask(f, asked, chunk_size, progress, journal)
+            if store_join and journal is not None and registry.METHODS[asked.method].joins:
+                asked, values = _joined(asked, values, journal)
+        return fit(asked, values, features=features)
 
 
 def _joined(

@@ -15,7 +15,7 @@ from spexjax.codes import gf2
 from spexjax.decoding.peeling import Info
 from spexjax.indices.interaction_values import Interactions
 from spexjax.indices.of_spectrum import interactions
-from spexjax.spectra.spectrum import Spectrum
+from spexjax.spectra.spectrum import Spectrum, predict_on_host
 from spexjax.typing import ArrayLike
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ class Explanation:
         return self.spectrum.num_outputs
 
     def predict(self, masks: Bool[ArrayLike, "N n"]) -> Float64[np.ndarray, "N *K"]:
-        """The surrogate's values at masks: effects in float32, the level added in float64.
+        """The surrogate's values at masks, on the host, in float64.
 
         Raises:
           ValueError: if masks is not bool with n columns.
@@ -91,8 +91,8 @@ class Explanation:
             raise ValueError(
                 f"masks must be bool with shape (N, {self.n}), got {masks.dtype} {masks.shape}."
             )
-        effects = _without_level(self.spectrum).predict(masks)
-        return np.asarray(effects, np.float64) + np.asarray(self.level)
+        packed = gf2.pack_numpy(masks, self.spectrum.supports.shape[-1])
+        return predict_on_host(_without_level(self.spectrum), packed) + np.asarray(self.level)
 
     def interactions(self, index: str = "FBII", max_order: int | None = None) -> Interactions:
         """The interaction index of every set, sorted by magnitude (``spexjax.indices``).
@@ -207,10 +207,8 @@ def _largest(spectrum: Spectrum) -> float:
     return float(size.max(initial=0.0, where=np.isfinite(size)))
 
 
-@jax.jit
 def _without_level(spectrum: Spectrum) -> Spectrum:
     """The spectrum with 0 on the empty set."""
-    effects = gf2.degree(spectrum.supports) > 0
-    return dataclasses.replace(
-        spectrum, coefficients=jnp.where(effects, spectrum.coefficients, jnp.float32(0))
-    )
+    effects = np.asarray(spectrum.supports).any(axis=-1)
+    F = np.where(effects, np.asarray(spectrum.coefficients), np.float32(0))
+    return dataclasses.replace(spectrum, coefficients=jnp.asarray(F))

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -16,6 +16,7 @@ from spexjax.spectra.spectrum import Spectrum
 from spexjax.typing import Array, ArrayLike, Key
 
 _OUTPUTS_AT_ONCE = 64
+_RESAMPLES = 1000
 _ROUNDING = 1e-6  # of the share of the variance that is not explained, in float32
 
 
@@ -88,7 +89,7 @@ def r2_interval(
     values: Float[ArrayLike, "N *K"],
     predictions: Float[ArrayLike, "N *K"],
     level: float = 0.95,
-    resamples: int = 1000,
+    resamples: int = _RESAMPLES,
 ) -> tuple[Array, Array]:
     """A bootstrap interval for the R² of the population that the masks were drawn from.
 
@@ -120,8 +121,18 @@ def r2_interval(
       ValueError: if the shapes differ.
     """
     f, error, _ = _standardise(values, predictions)
-    return _intervals(
-        key, f, error, _score(f, error), 1 - jnp.asarray(level, jnp.float32), resamples
+    miss = 1 - level if isinstance(level, jax.Array) else np.float32(1 - level)
+    return _intervals(key, f, error, _score(f, error), miss, resamples)
+
+
+def r2_programs(count: int) -> tuple[Callable[[], Any], ...]:
+    """What compiles the programs of R² and its interval, for ``count`` masks and one output."""
+    table, one = (jax.ShapeDtypeStruct(s, np.float32) for s in ((count, 1), (1,)))
+    key = jax.eval_shape(lambda: jax.random.key(0, impl="threefry2x32"))
+    number = jax.ShapeDtypeStruct((), np.float32)
+    return (
+        lambda: _score.lower(table, table).compile(),
+        lambda: _intervals.lower(key, table, table, one, number, _RESAMPLES).compile(),
     )
 
 

@@ -10,12 +10,11 @@ import numpy as np
 from jaxtyping import Float
 
 from spexjax import metrics
-from spexjax.codes import gf2
 from spexjax.decoding.peeling import Info
 from spexjax.explanation import Explanation
 from spexjax.masks.design import Design
 from spexjax.methods import registry
-from spexjax.spectra.spectrum import Spectrum, at_all_masks
+from spexjax.spectra.spectrum import Spectrum, at_all_masks, predict_on_host
 from spexjax.surrogates.fitted import Fit, Standardised, standardise
 from spexjax.typing import ArrayLike, Key
 
@@ -84,7 +83,7 @@ def fit(
         return x[0] if scaled.scalar else x
 
     return Explanation(
-        spectrum=output(surrogate),
+        spectrum=surrogate,
         n=design.n,
         method=found.done.value or design.method,
         calls=design.asked,
@@ -110,7 +109,7 @@ def _faithfulness(design: Design, scaled: Standardised, found: Fit, key: Key):
     if len(truth) < 2:
         unknown = np.full(len(scaled.spread), np.nan, np.float32)
         return unknown, (unknown, unknown)
-    guess = found.tested.predict_packed(design.packed[design.held_out])
+    guess = predict_on_host(found.tested, design.packed[design.held_out])
     stream = jax.random.fold_in(key, _INTERVAL)
     return metrics.r2(truth, guess), metrics.r2_interval(stream, truth, guess)
 
@@ -121,17 +120,19 @@ def _in_units_of_f(found: Spectrum, scaled: Standardised) -> tuple[Spectrum, np.
     Raises:
       ValueError: if the effects are below float32's range, or a method left out the empty set.
     """
+    supports, valid = np.asarray(found.supports), np.asarray(found.valid)
     F = np.asarray(found.coefficients, np.float64) * scaled.spread[:, None]
-    empty = np.asarray((gf2.degree(found.supports) == 0) & found.valid)
+    empty = valid & ~supports.any(axis=-1)
     if not np.all(empty.any(axis=-1)):
         raise ValueError("a method's surrogate must hold the empty set, with coefficient 0 or not.")
     level = scaled.level + np.where(empty, F, 0.0).sum(axis=-1)
     largest = np.abs(np.where(empty, 0.0, F)).max(axis=-1)
     if np.any((largest > 0) & (largest < np.finfo(np.float32).tiny)):
         raise ValueError("values must be within float32's range, from 1.2e-38; multiply f.")
-    F = np.where(empty, level[:, None], F)
-    coefficients = jnp.asarray(F.astype(np.float32))
-    return Spectrum(found.supports, coefficients, found.valid, found.n), level
+    F = np.where(empty, level[:, None], F).astype(np.float32)
+    if scaled.scalar:
+        supports, valid, F = supports.reshape(-1, supports.shape[-1]), valid.reshape(-1), F[0]
+    return Spectrum(jnp.asarray(supports), jnp.asarray(F), jnp.asarray(valid), found.n), level
 
 
 def _info(info: Info | None, scaled: Standardised) -> Info | None:

@@ -126,7 +126,7 @@ def coded_design(key: Key, n: int, b: int = 8, t: int = 5, groups: int = 3) -> C
     code = bch.make_code(n, t, W)
     zero = np.zeros((1, n), bool)
     delays = gf2.pack_numpy(np.concatenate([zero, bch.parity_matrix(n, t)]), W)
-    matrices, shifts = _random_groups(key, jnp.int32(n), jnp.int32(b), groups, max(b, _COLUMNS), W)
+    matrices, shifts = _random_groups(key, np.int32(n), np.int32(b), groups, max(b, _COLUMNS), W)
     return CodedDesign(matrices[:, :b], shifts, jnp.asarray(delays), jnp.int32(n), code)
 
 

@@ -33,9 +33,8 @@ def uniform_packed(key: Key, n: int, start: int, stop: int) -> UInt32[np.ndarray
         raise ValueError(f"start and stop must be 0 ≤ start ≤ stop, got {start} and {stop}.")
     W = gf2.num_words(n)
     first, last = start // _STREAM_BLOCK, -(-stop // _STREAM_BLOCK)
-    stream = jax.random.fold_in(key, _UNIFORM)
     blocks = [
-        np.asarray(_uniform_block(stream, jnp.uint32(i * _STREAM_BLOCK), jnp.int32(n), W))
+        np.asarray(_uniform_block(key, np.uint32(i * _STREAM_BLOCK), np.int32(n), W))
         for i in range(first, last)
     ]
     rows = np.concatenate(blocks) if blocks else np.zeros((0, W), np.uint32)
@@ -45,8 +44,9 @@ def uniform_packed(key: Key, n: int, start: int, stop: int) -> UInt32[np.ndarray
 
 @partial(jax.jit, static_argnames="W")
 def _uniform_block(key: Key, start: Array, n: Array, W: int) -> UInt32[Array, "block W"]:
+    stream = jax.random.fold_in(key, _UNIFORM)
     rows = start + jnp.arange(_STREAM_BLOCK, dtype=jnp.uint32)
-    return jax.vmap(lambda i: gf2.random_words(jax.random.fold_in(key, i), n, W))(rows)
+    return jax.vmap(lambda i: gf2.random_words(jax.random.fold_in(stream, i), n, W))(rows)
 
 
 def fresh_uniform(

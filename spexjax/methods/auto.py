@@ -1,6 +1,7 @@
 """``method="auto"``: every way to find sets, fed from one design."""
 
 import dataclasses
+from collections.abc import Iterator
 
 from spexjax.decoding.peeling import PeelConfig
 from spexjax.masks import sampling
@@ -10,6 +11,7 @@ from spexjax.masks.design import Design
 from spexjax.methods import exact
 from spexjax.surrogates import sets
 from spexjax.surrogates.fitted import Fit, Standardised
+from spexjax.surrogates.programs import Program
 from spexjax.surrogates.proposals import Wider
 from spexjax.typing import Key
 
@@ -49,5 +51,14 @@ def fit(config: Auto, design: Design, values: Standardised, key: Key) -> Fit:
     """Stacks the fits of all sets found."""
     if design.exhaustive:
         return exact.fit(exact.Exact(), design, values, key)
+    return sets.fit(design, values, key, PeelConfig(), _wider(config, design))
+
+
+def programs(config: Auto, design: Design, key: Key) -> Iterator[Program]:
+    """What :func:`fit` will compile."""
+    return sets.programs(design, key, PeelConfig(), _wider(config, design))
+
+
+def _wider(config: Auto, design: Design) -> Wider | None:
     enough = design.asked - int(design.held_out.sum()) >= config.fewest
-    return sets.fit(design, values, key, PeelConfig(), config.wider if enough else None)
+    return config.wider if enough else None

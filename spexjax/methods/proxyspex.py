@@ -8,6 +8,7 @@ masks one asks for. ``recipe="paper"`` is the published rule.
 """
 
 import dataclasses
+from collections.abc import Iterator
 from typing import Literal, get_args
 
 from spexjax.decoding.peeling import PeelConfig
@@ -16,6 +17,7 @@ from spexjax.masks.design import Design
 from spexjax.methods import exact, proxyspex_paper
 from spexjax.surrogates import sets
 from spexjax.surrogates.fitted import Fit, Standardised
+from spexjax.surrogates.programs import Program
 from spexjax.surrogates.proposals import BOOSTS, Wider
 from spexjax.trees.boosting import BoostConfig
 from spexjax.typing import Key
@@ -77,5 +79,15 @@ def fit(config: ProxySpex, design: Design, values: Standardised, key: Key) -> Fi
         return exact.fit(exact.Exact(), design, values, key)
     if config.recipe == "paper":
         return proxyspex_paper.fit(design, values, config.proxy == "lightgbm", key)
-    wider = Wider(config.terms, pairs=False, boosts=config.boosts)
-    return sets.fit(design, values, key, PeelConfig(), wider, config.shared_support)
+    return sets.fit(design, values, key, PeelConfig(), _wider(config), config.shared_support)
+
+
+def programs(config: ProxySpex, design: Design, key: Key) -> Iterator[Program]:
+    """What :func:`fit` will compile."""
+    if config.recipe == "paper":
+        return iter(())
+    return sets.programs(design, key, PeelConfig(), _wider(config))
+
+
+def _wider(config: ProxySpex) -> Wider:
+    return Wider(config.terms, pairs=False, boosts=config.boosts)

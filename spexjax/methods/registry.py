@@ -5,7 +5,7 @@ import difflib
 import json
 import types
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 from spexjax.masks.design import Design
@@ -36,12 +36,15 @@ class Method(NamedTuple):
       design: (config, n, budget, max_order, key) → the masks to ask for.
       fit: (config, design, standardised values, key) → :class:`~spexjax.surrogates.fitted.Fit`.
       joins: whether the design may be given further masks whose values are known.
+      programs: (config, design, key) → functions, each of which compiles a program that ``fit``
+        will run; they are called while the function that is explained is at work.
     """
 
     config: type
     design: Callable[[Any, int, int, int, Key], Design]
     fit: Callable[[Any, Design, Standardised, Key], Fit]
     joins: bool = False
+    programs: Callable[[Any, Design, Key], Iterable[Callable[[], Any]]] | None = None
 
 
 METHODS: dict[str, Method] = {}
@@ -60,10 +63,19 @@ def register(name: str, method: Method) -> None:
 
 
 for _name, _method in (
-    ("auto", Method(auto.Auto, auto.design, auto.fit, joins=True)),
+    ("auto", Method(auto.Auto, auto.design, auto.fit, joins=True, programs=auto.programs)),
     ("exact", Method(exact.Exact, exact.design, exact.fit)),
-    ("spex", Method(spex.Spex, spex.design, spex.fit, joins=True)),
-    ("proxyspex", Method(proxyspex.ProxySpex, proxyspex.design, proxyspex.fit, joins=True)),
+    ("spex", Method(spex.Spex, spex.design, spex.fit, joins=True, programs=spex.programs)),
+    (
+        "proxyspex",
+        Method(
+            proxyspex.ProxySpex,
+            proxyspex.design,
+            proxyspex.fit,
+            joins=True,
+            programs=proxyspex.programs,
+        ),
+    ),
     ("linear", Method(linear.Linear, linear.design, linear.fit, joins=True)),
     ("lasso", Method(lasso.Lasso, lasso.design, lasso.fit)),
     ("lime", Method(lime.Lime, lime.design, lime.fit)),

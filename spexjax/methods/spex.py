@@ -5,6 +5,7 @@ Kang et al. 2025 (arXiv 2502.13870). The refit is ours: see
 """
 
 import dataclasses
+from collections.abc import Iterator
 from typing import Literal
 
 from spexjax.decoding.peeling import PeelConfig
@@ -15,6 +16,7 @@ from spexjax.masks.design import Design
 from spexjax.methods import exact
 from spexjax.surrogates import sets
 from spexjax.surrogates.fitted import Fit, Standardised
+from spexjax.surrogates.programs import Program
 from spexjax.typing import Key
 
 
@@ -77,3 +79,8 @@ def fit(config: Spex, design: Design, values: Standardised, key: Key) -> Fit:
     if design.exhaustive:
         return exact.fit(exact.Exact(), design, values, key)
     return sets.fit(design, values, key, config.search, shared_support=config.shared_support)
+
+
+def programs(config: Spex, design: Design, key: Key) -> Iterator[Program]:
+    """What :func:`fit` will compile."""
+    return sets.programs(design, key, config.search)

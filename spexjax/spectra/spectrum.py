@@ -14,6 +14,7 @@ from spexjax.spectra.transforms import fwht
 from spexjax.typing import Array, ArrayLike
 
 _ROWS_AT_ONCE = 64
+_HOST_ROWS = 4096
 
 
 def bucket(count: int) -> int:
@@ -165,6 +166,31 @@ def at_all_masks(spectrum: Spectrum) -> Float[Array, "2**n *K"]:
         return fwht(tables.at[..., place].add(F)).T
     rows = jnp.arange(len(F), dtype=jnp.int32)[:, None]
     return fwht(tables.at[rows, place].add(F)).T
+
+
+def predict_on_host(
+    spectrum: Spectrum, masks: UInt32[np.ndarray, "N W"]
+) -> Float[np.ndarray, "N *K"]:
+    """:meth:`Spectrum.predict_packed` by NumPy, in float64; nothing is compiled."""
+    n = spectrum.supports.shape[-1] * gf2.WORD
+    supports, F, valid = (
+        np.asarray(x) for x in (spectrum.supports, spectrum.coefficients, spectrum.valid)
+    )
+
+    def values(supports: np.ndarray, F: np.ndarray, valid: np.ndarray) -> np.ndarray:
+        kept = gf2.unpack_numpy(supports[valid], n).T.astype(np.float32)
+        F = F[..., valid].T.astype(np.float64)
+        out = np.zeros((len(masks), *F.shape[1:]))
+        for start in range(0, len(masks), _HOST_ROWS):
+            rows = slice(start, start + _HOST_ROWS)
+            # Numbers of common members, which float32 holds exactly.
+            common = gf2.unpack_numpy(masks[rows], n).astype(np.float32) @ kept
+            out[rows] = (1.0 - 2.0 * (common % 2)) @ F
+        return out
+
+    if supports.ndim == 2:
+        return values(supports, F, valid)
+    return np.stack([values(*one) for one in zip(supports, F, valid, strict=True)], axis=1)
 
 
 def from_terms(

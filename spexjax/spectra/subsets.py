@@ -17,6 +17,7 @@ from spexjax.codes import gf2
 
 _ROWS = 1 << 12
 LARGEST_KEY = 1 << 62
+_DENSE_KEYS = 1 << 19
 
 
 class Terms(NamedTuple):
@@ -139,5 +140,10 @@ def merge(members: Int[np.ndarray, "sets size"], values: Float[np.ndarray, "sets
             span = len(known)
         key = key * n + column
         span *= n
+    if span <= _DENSE_KEYS:  # a table of all keys is faster than a sort of those that occur
+        first = np.full(span, -1)
+        first[key[::-1]] = np.arange(len(key))[::-1]
+        known = np.flatnonzero(first >= 0)
+        return Sets(members[first[known]], np.bincount(key, values, span)[known])
     _, first, number = np.unique(key, return_index=True, return_inverse=True)
     return Sets(members[first], np.bincount(number, values, len(first)))

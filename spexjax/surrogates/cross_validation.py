@@ -7,30 +7,52 @@ coefficients, not its support, once more with them. Linear fits are among the ca
 the search can only help.
 """
 
-import functools
 from collections.abc import Sequence
+from typing import NamedTuple
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float, Int32
 
 from spexjax.codes import gf2
 from spexjax.decoding.peeling import PeelConfig
-from spexjax.masks.coded import CodedDesign
 from spexjax.masks.design import Design
 from spexjax.spectra import spectrum
 from spexjax.spectra.spectrum import Spectrum
-from spexjax.surrogates import fits, folds, penalties, proposals, stacking
-from spexjax.surrogates.fits import FitSpec
+from spexjax.surrogates import fits, folds, normal, penalties, proposals, stacking
+from spexjax.surrogates.fits import Block, FitSpec
 from spexjax.surrogates.fitted import Done, Fit
-from spexjax.surrogates.folds import Data
-from spexjax.surrogates.problem import correlations, residual_products
+from spexjax.surrogates.folds import Data, Table
+from spexjax.surrogates.normal import Normal
+from spexjax.surrogates.problem import Rows
 from spexjax.surrogates.proposals import Wider
-from spexjax.surrogates.stacking import Stack
-from spexjax.typing import Array, ArrayLike, Key
+from spexjax.typing import ArrayLike, Key
 
-Weights = dict[str, Float[Array, "K lanes T"]]
+# Candidates that err more than so many times the best in the first fold are not tried in others.
+_HOPELESS = 2.0
+Weights = dict[str, Float[np.ndarray, "lanes T"]]
+
+
+class Sets(NamedTuple):
+    """The sets that one output is fitted with, in every lane.
+
+    Attributes:
+      members: int32 (lanes, S, t), decoded ones first; −1 is no member, all −1 no set.
+      decoded: bool (lanes, S), whether a set was decoded.
+      weights: for each scheme those of the columns in the L1 penalty; none if nothing is proposed.
+    """
+
+    members: Int32[np.ndarray, "lanes S t"]
+    decoded: Bool[np.ndarray, "lanes S"]
+    weights: Weights
+
+
+class Chosen(NamedTuple):
+    """The stack of one output: supports of the columns, and coefficients (T,)."""
+
+    supports: np.ndarray
+    tested: Float[np.ndarray, "T"]
+    final: Float[np.ndarray, "T"]
+    specs: set[FitSpec]
 
 
 def fit(
@@ -44,45 +66,123 @@ def fit(
 
     Args:
       design: the masks.
-      values: float32 (N, K), standardised.
+      values: (N, K), standardised.
       peel: settings of the search, where masks are coded.
       wider: what to propose besides the decoded sets, in each fold without it.
       key: of the trees.
     """
-    n, n_pad = design.n, gf2.num_words(design.n) * gf2.WORD
-    data = folds.data_of(design, values)
+    data = folds.data_of(design, np.asarray(values, np.float32))
     members, info = folds.decoded_sets(design.coded, data, peel, design.max_order, shared=False)
-    decoded = 1 + n_pad + members.shape[2]
-    weights: Weights = {}
-    if wider is not None:
-        members, weights = _proposed(design, data, members, wider, key)
-    allowed = folds.allowed_columns(members, n, n_pad)
-    specs = fits.fit_specs(proposed=wider is not None)
-    lists, columns = jnp.asarray(members), jnp.asarray(allowed)
-    products, w = _cross_validate(design.coded, data, lists, columns, weights, specs, decoded)
-    count = float(jnp.sum(data.training)) + (0 if data.coded is None else data.coded.shape[1])
-    stacks = [stacking.stack(p, count, specs) for p in np.asarray(products)]
-    places = np.stack([s.places for s in stacks])
-    shares = jnp.asarray(np.stack([s.shares for s in stacks]))
-    parts = jnp.take_along_axis(w, jnp.asarray(places, jnp.int32)[..., None], axis=1)
-    strengths = _strengths(specs, places, weights)
-    again = _refit(design.coded, data, lists[:, -1], columns[:, -1], parts, *strengths)
-    tested, final = (
-        np.array(jnp.einsum("km,kmt->kt", shares, x, precision="highest")) for x in (parts, again)
+    table = folds.table_of(design.coded, data)
+    chosen = []
+    for output, decoded in enumerate(members):
+        sets = Sets(decoded, np.any(decoded >= 0, axis=-1), {})
+        if wider is not None:
+            sets = _proposed(design, table, output, decoded, wider, key)
+        chosen.append(_fit_output(design, data, output, sets))
+
+    def assemble(weights: Sequence[Float[np.ndarray, "T"]]) -> Spectrum:
+        kept = [(c.tested != 0) | (np.arange(len(c.tested)) == 0) for c in chosen]
+        parts = zip(chosen, weights, kept, strict=True)
+        return spectrum.stack(
+            [spectrum.from_terms(c.supports[k], w[k], design.n) for c, w, k in parts]
+        )
+
+    used = set().union(*(c.specs for c in chosen))
+    tested, final = ([getattr(c, name) for c in chosen] for name in ("tested", "final"))
+    return Fit(assemble(tested), assemble(final), _done(used, design), info)
+
+
+def _fit_output(design: Design, data: Data, output: int, sets: Sets) -> Chosen:
+    """Cross-validates every candidate, and fits the best stack to all masks."""
+    n, n_pad = design.n, gf2.num_words(design.n) * gf2.WORD
+    blocks = fits.fit_blocks(proposed=bool(sets.weights))
+    places = fits.places(blocks)
+    specs = (fits.MEAN, *(spec for block in blocks for spec in block))
+    allowed = folds.allowed_columns(sets.members, n, n_pad)
+    block_of = np.repeat(np.arange(len(blocks)), [len(block) for block in blocks])
+    total = np.zeros((len(specs), len(specs)))
+    wanted = np.ones(len(blocks), bool)
+    last = len(sets.members) - 1
+    for lane in range(last):
+        equations = _equations(design, data, output, sets, allowed, data.rows_of(lane), lane)
+        solved = _solve(equations, blocks, sets, lane, n_pad, wanted)
+        rest = None if data.inside is None else 1.0 - data.inside[lane]
+        rows = data.training - data.rows_of(lane)
+        products = normal.held_out(equations, rows, rest, tuple(solved))
+        total += np.asarray(products, float)[np.ix_(places, places)]
+        if lane == 0:
+            errors = np.diagonal(total)[1:]
+            hopeful = errors <= _HOPELESS * errors.min()
+            wanted = np.bincount(block_of, hopeful) > 0
+    tried = np.append(True, wanted[block_of])
+    count = float(data.training.sum()) + (0 if data.coded is None else data.coded.shape[1])
+    stack = stacking.stack(
+        total[np.ix_(tried, tried)], count, [s for s, t in zip(specs, tried, strict=True) if t]
     )
-    keep = tested != 0
-    keep[:, 0] = True
-    supports = [folds.column_supports(m, n_pad) for m in members[:, -1]]
+    stack = stack._replace(places=np.flatnonzero(tried)[stack.places])
 
-    def assemble(w: Float[np.ndarray, "K T"]) -> Spectrum:
-        kept = zip(supports, w, keep, strict=True)
-        return spectrum.stack([spectrum.from_terms(s[k], v[k], n) for s, v, k in kept])
+    equations = _equations(design, data, output, sets, allowed, data.training, last)
+    wanted = np.isin(np.arange(len(blocks)), block_of[stack.places[stack.places > 0] - 1])
+    solved = _solve(equations, blocks, sets, last, n_pad, wanted)
+    everything = _equations(design, data, output, sets, allowed, data.real, last)
+    mean = np.zeros((1, allowed.shape[1]), np.float32)
+    mean[0, 0] = np.asarray(equations.correlations)[0]
+    parts = np.concatenate([mean, *solved])[places][stack.places]
+    again = fits.refit(
+        everything,
+        parts,
+        [specs[p] for p in stack.places],
+        {scheme: w[-1] for scheme, w in sets.weights.items()},
+        equations.correlations,
+    )
+    return Chosen(
+        supports=folds.column_supports(sets.members[-1], n_pad),
+        tested=stack.shares @ parts,
+        final=stack.shares @ again,
+        specs={specs[p] for p in stack.places[stack.shares > 0]},
+    )
 
-    return Fit(assemble(tested), assemble(final), _done(stacks, specs, design), info)
+
+def _equations(
+    design: Design,
+    data: Data,
+    output: int,
+    sets: Sets,
+    allowed: Bool[np.ndarray, "lanes T"],
+    weights: Float[np.ndarray, "rows"],
+    lane: int,
+) -> Normal:
+    return normal.normal(
+        design.coded,
+        None if data.coded is None else data.coded[output],
+        None if data.inside is None else data.inside[lane],
+        Rows(data.bits, data.values[output], weights),
+        sets.members[lane],
+        allowed[lane],
+    )
 
 
-def _done(stacks: Sequence[Stack], specs: Sequence[FitSpec], design: Design) -> Done:
-    used = {specs[p] for s in stacks for p in s.places[s.shares > 0]}
+def _solve(
+    equations: Normal,
+    blocks: Sequence[Block],
+    sets: Sets,
+    lane: int,
+    n_pad: int,
+    wanted: Bool[np.ndarray, "blocks"],
+) -> list[Float[ArrayLike, "LANES T"]]:
+    single = np.ones(1 + n_pad, bool)
+    return fits.solve(
+        equations,
+        blocks,
+        {scheme: w[lane] for scheme, w in sets.weights.items()},
+        singles=np.concatenate([single, np.zeros_like(sets.decoded[lane])]),
+        decoded=np.concatenate([single, sets.decoded[lane]]),
+        wanted=wanted,
+    )
+
+
+def _done(used: set[FitSpec], design: Design) -> Done:
     if any(spec.columns == "all" for spec in used):
         return Done.AS_ASKED
     found = any(spec.columns == "decoded" for spec in used)
@@ -90,85 +190,19 @@ def _done(stacks: Sequence[Stack], specs: Sequence[FitSpec], design: Design) -> 
 
 
 def _proposed(
-    design: Design, data: Data, decoded: Int32[np.ndarray, "K lanes S t"], wider: Wider, key: Key
-) -> tuple[Int32[np.ndarray, "K lanes S_plus_Q t"], Weights]:
-    """The decoded sets and those proposed for each output, with the weights of the columns."""
-    table = folds.table_of(design.coded, data)
+    design: Design,
+    table: Table,
+    output: int,
+    decoded: Int32[np.ndarray, "lanes S t"],
+    wider: Wider,
+    key: Key,
+) -> Sets:
+    """The decoded sets and those proposed besides, as many as there is room for."""
     order = min(design.max_order, design.n)
-    width = max(0, order - decoded.shape[3])
-    decoded = np.pad(decoded, ((0, 0), (0, 0), (0, 0), (width, 0)), constant_values=-1)
-    members, parts = [], []
-    for output, sets in zip(table.values, decoded, strict=True):
-        found = proposals.propose(
-            table.masks, output, table.fold, folds.num_folds(design.coded), sets, wider,
-            design.n, order, key,
-        )  # fmt: skip
-        every = np.concatenate([sets, found.members], axis=1)
-        members.append(every)
-        parts.append(penalties.penalties(every, found))
-    weights = {s: jnp.asarray(np.stack([w[s] for w in parts])) for s in penalties.SCHEMES}
-    return np.stack(members), weights
-
-
-@functools.partial(jax.jit, static_argnames=("specs", "decoded"))
-def _cross_validate(
-    coded: CodedDesign | None,
-    data: Data,
-    members: Int32[Array, "K lanes S t"],
-    allowed: Bool[Array, "K lanes T"],
-    weights: Weights,
-    specs: tuple[FitSpec, ...],
-    decoded: int,
-) -> tuple[Float[Array, "K L L"], Float[Array, "K L T"]]:
-    """Products of held-out residuals of all L candidates, and their fits to all training rows."""
-    lanes = jnp.arange(members.shape[1], dtype=jnp.int32)
-    sets = jnp.arange(decoded, dtype=jnp.int32) >= 1 + data.bits.shape[1]
-
-    def output(args):
-        values, coded_values, members, columns, priors = args
-
-        def one(lane):
-            rows = jnp.where(data.fold == lane, jnp.float32(0.0), data.training)
-            p = folds.problem_of(
-                coded, data, values, coded_values, members[lane], columns[lane], rows, lane
-            )
-            own = {scheme: prior[lane] for scheme, prior in priors.items()}
-            w = fits.solve(p, specs, own, decoded, sets)
-            return residual_products(folds.left_out(p, data, rows), w), w
-
-        products, w = jax.lax.map(one, lanes)
-        return jnp.sum(products[:-1], axis=0), w[-1]
-
-    return jax.lax.map(output, (data.values, data.coded, members, allowed, weights))
-
-
-def _strengths(
-    specs: Sequence[FitSpec], places: np.ndarray, weights: Weights
-) -> tuple[np.ndarray, np.ndarray | None, Array | None]:
-    """Ridge strengths, L1 strengths and column weights (K, M, …) of the candidates at places."""
-    chosen = [[specs[p] for p in row] for row in places]
-    ridge = np.array([[s.ridge or 0.0 for s in row] for row in chosen], np.float32)
-    if not weights:
-        return ridge, None, None
-    pure = [[(s.l1 or 0.0) * (s.ridge is None) for s in row] for row in chosen]
-    columns = jnp.stack(
-        [jnp.stack([weights[s.scheme][k, -1] for s in row]) for k, row in enumerate(chosen)]
-    )
-    return ridge, np.array(pure, np.float32), columns
-
-
-@jax.jit
-def _refit(coded, data: Data, members, allowed, w, ridge, lasso, penalty):
-    """Every output's fits once more, their supports kept, with all rows."""
-
-    def output(args):
-        values, coded_values, members, columns, w, ridge, lasso, penalty = args
-        p = folds.problem_of(coded, data, values, coded_values, members, columns, data.training)
-        level = None
-        if penalty is not None:
-            level = lasso * fits.vanishing(correlations(p), penalty)
-        p = p._replace(rows=p.rows._replace(weights=data.real))
-        return fits.refit(p, w, ridge, level, penalty)
-
-    outputs = data.values, data.coded, members, allowed, w, ridge, lasso, penalty
-    return jax.lax.map(output, outputs)
+    width = max(0, order - decoded.shape[2])
+    decoded = np.pad(decoded, ((0, 0), (0, 0), (width, 0)), constant_values=-1)
+    found = proposals.propose(
+        table.masks, table.values[output], table.fold, folds.num_folds(design.coded), decoded,
+        wider, design.n, order, key,
+    )  # fmt: skip
+    return Sets(found.members, found.given, penalties.penalties(found))

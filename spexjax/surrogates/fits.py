@@ -13,13 +13,13 @@ at which every coefficient vanishes. The grids were chosen by
 from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
 
-import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Bool, Float
 
-from spexjax.regression import lasso_solve, lipschitz, ridge_solve
+from spexjax.surrogates import normal
+from spexjax.surrogates.normal import LANES, Lanes, Normal, filled
 from spexjax.surrogates.penalties import SCHEMES
-from spexjax.surrogates.problem import Problem, correlations, leading, operator, per_mask
-from spexjax.typing import Array
+from spexjax.typing import Array, ArrayLike
 
 Columns = Literal["mean", "singles", "decoded", "all"]
 
@@ -29,6 +29,7 @@ _PROPOSED_L1 = tuple(10.0 ** (-0.5 - 0.3 * i) for i in range(12))
 _HARDLY, _MILDLY = 1e-6, 0.1
 # Few: fits of nearly as many columns as masks rely on being stopped early.
 _REFIT_STEPS = 50
+_AT_ONCE = LANES // len(SCHEMES)
 
 
 class FitSpec(NamedTuple):
@@ -49,177 +50,148 @@ class FitSpec(NamedTuple):
     scheme: str = "plain"
 
 
+Block = tuple[FitSpec, ...]
+"""At most ``LANES`` candidates that are solved at once; of one kind, and of columns of one kind."""
 MEAN = FitSpec("mean", "mean", ridge=_HARDLY)
 """The mean of the values, and nothing else."""
 
 
-def fit_specs(proposed: bool) -> tuple[FitSpec, ...]:
-    """The candidates; without those on the proposed sets if there are none."""
-    table = [
-        MEAN,
-        *(FitSpec("linear", "singles", ridge=s) for s in RIDGE_STRENGTHS),
-        *(FitSpec("ridge", "decoded", ridge=s) for s in RIDGE_STRENGTHS),
-        *(FitSpec("sparse", "decoded", l1, _HARDLY) for l1 in _DECODED_L1),
-        *(FitSpec("shrunk", "decoded", l1, _MILDLY) for l1 in _DECODED_L1),
+def fit_blocks(proposed: bool) -> tuple[Block, ...]:
+    """The candidates but the mean; without those on the proposed sets if there are none.
+
+    A block that starts from L1 solutions follows the one that has them.
+    """
+    blocks: list[Block] = [
+        tuple(FitSpec("linear", "singles", ridge=s) for s in RIDGE_STRENGTHS),
+        tuple(FitSpec("ridge", "decoded", ridge=s) for s in RIDGE_STRENGTHS),
+        tuple(FitSpec("sparse", "decoded", l1, _HARDLY) for l1 in _DECODED_L1),
+        tuple(FitSpec("shrunk", "decoded", l1, _MILDLY) for l1 in _DECODED_L1),
     ]
-    if proposed:
-        for kind, ridge in (("lasso", None), ("relaxed", _HARDLY)):
-            for scheme in SCHEMES:
-                table += [
-                    FitSpec(f"{kind} {scheme}", "all", l1, ridge, scheme) for l1 in _PROPOSED_L1
-                ]
-    return tuple(table)
+    for i in range(0, len(_PROPOSED_L1) if proposed else 0, _AT_ONCE):
+        lanes = [(scheme, l1) for scheme in SCHEMES for l1 in _PROPOSED_L1[i : i + _AT_ONCE]]
+        blocks.append(tuple(FitSpec(f"lasso {s}", "all", l1, None, s) for s, l1 in lanes))
+        blocks.append(tuple(FitSpec(f"relaxed {s}", "all", l1, _HARDLY, s) for s, l1 in lanes))
+    return tuple(blocks)
+
+
+def places(blocks: Sequence[Block]) -> np.ndarray:
+    """Where the mean and the candidates are in the solutions of :func:`solve`, put in a row."""
+    starts = [1 + LANES * i + np.arange(len(block)) for i, block in enumerate(blocks)]
+    return np.concatenate([np.zeros(1, int), *starts])
 
 
 def solve(
-    p: Problem,
-    specs: Sequence[FitSpec],
-    penalty: Mapping[str, Float[Array, "T"]],
-    decoded: int,
-    sets: Bool[Array, "decoded"],
-) -> Float[Array, "specs T"]:
-    """Coefficients of every candidate.
+    equations: Normal,
+    blocks: Sequence[Block],
+    penalty: Mapping[str, Float[np.ndarray, "T"]],
+    singles: Bool[np.ndarray, "T"],
+    decoded: Bool[np.ndarray, "T"],
+    wanted: Bool[np.ndarray, "blocks"],
+) -> list[Float[ArrayLike, "LANES T"]]:
+    """Coefficients of every block of candidates, zeros for those that are not wanted.
 
     Args:
-      p: the problem.
-      specs: the candidates.
+      equations: see :class:`~spexjax.surrogates.normal.Normal`.
+      blocks: see :func:`fit_blocks`.
       penalty: for each scheme the weights of the columns in the L1 penalty, > 0 but for ∅.
-      decoded: the columns of the first three kinds are the first so many.
-      sets: True at columns of decoded sets, which the linear fits leave out.
+      singles: ∅ and the single inputs.
+      decoded: these, and the decoded sets.
+      wanted: which blocks are solved.
     """
-    T = p.allowed.shape[0]
-    made: list[FitSpec] = [MEAN]
-    w = [jnp.zeros((1, T), jnp.float32).at[0, 0].set(correlations(p)[0])]
-    few = [s for s in specs if s.columns in ("singles", "decoded")]
-    made += few
-    found = _on_decoded(leading(p, decoded), few, sets)
-    w.append(jnp.pad(found, ((0, 0), (0, T - decoded))))
-    many = [s for s in specs if s.columns == "all"]
-    if many:
-        solved, found = _on_all(p, many, penalty)
-        made += solved
-        w.append(found)
-    order = [made.index(s) for s in specs]
-    return jnp.concatenate(w)[jnp.asarray(order, jnp.int32)]
+    masks = {"singles": singles, "decoded": decoded, "all": np.ones_like(singles)}
+    nothing = np.zeros((LANES, len(singles)), np.float32)
+    out: list[ArrayLike] = []
+    path, path_of = nothing, None
+    for block, needed in zip(blocks, wanted, strict=True):
+        if not needed:
+            out.append(nothing)
+            continue
+        columns = block[0].columns
+        mask = filled([masks[columns]] * len(block), singles)
+        l1 = tuple(s.l1 for s in block)
+        if l1[0] is not None and path_of != (columns, l1):
+            # From the weakest strength so far, where the block continues a path.
+            follows = path_of is not None and path_of[0] == columns
+            weights = [penalty.get(s.scheme, _all_but_empty(len(singles))) for s in block]
+            path = normal.lasso(
+                equations,
+                Lanes(filled(l1, np.float32(0)), mask, *_ACCURACY[columns]),
+                filled(weights, nothing[0]),
+                path if follows else nothing,
+                _LAST_OF_SCHEME,
+                equations.correlations,
+            )
+            path_of = columns, l1
+        strengths = filled([s.ridge or 0.0 for s in block], np.float32(0))
+        if block[0].ridge is None:
+            out.append(path)
+        elif l1[0] is None:
+            lanes = Lanes(strengths, mask, np.float32(1e-6), np.int32(200))
+            out.append(normal.ridge(equations, lanes, nothing, np.bool_(False)))
+        else:
+            stop = (1e-6, 200) if columns == "decoded" else (1e-4, _REFIT_STEPS)
+            lanes = Lanes(strengths, mask, np.float32(stop[0]), np.int32(stop[1]))
+            out.append(normal.ridge(equations, lanes, path, np.bool_(True)))
+    return out
 
 
-def _on_decoded(
-    p: Problem, specs: list[FitSpec], sets: Bool[Array, "T"]
-) -> Float[Array, "specs T"]:
-    """Ridge regression, on columns that L1 chose where a candidate asks for it."""
-    G, b = operator(p), correlations(p)
-    T = b.shape[0]
-    strengths = list(dict.fromkeys(s.l1 for s in specs if s.l1 is not None))
-    largest = jnp.max(jnp.abs(b.at[0].set(0.0)))
-    sparse, _ = lasso_solve(
-        G,
-        jnp.broadcast_to(b, (len(strengths), T)),
-        jnp.asarray(strengths, jnp.float32) * largest,
-        lipschitz(G, b),
-        penalty=_all_but_empty(T),
-        mask=p.allowed,
-        tol=1e-4,
-        max_iter=300,
-    )
-    columns = {"singles": p.allowed & ~sets, "decoded": p.allowed}
-    chosen = {l1: (x != 0.0) & p.allowed for l1, x in zip(strengths, sparse, strict=True)}
-    masks = [columns[s.columns] if s.l1 is None else chosen[s.l1] for s in specs]
-    w, _ = ridge_solve(
-        G,
-        jnp.broadcast_to(b, (len(specs), T)),
-        per_mask(p, jnp.asarray([s.ridge for s in specs], jnp.float32)),
-        penalty=_all_but_empty(T),
-        mask=jnp.stack(masks),
-        max_iter=200,
-    )
-    return w
-
-
-def _on_all(
-    p: Problem, specs: list[FitSpec], penalty: Mapping[str, Float[Array, "T"]]
-) -> tuple[list[FitSpec], Float[Array, "specs T"]]:
-    """Weighted L1 regression, and hardly penalised regression on its supports."""
-    G, b = operator(p), correlations(p)
-    T = b.shape[0]
-    lassos = [s for s in specs if s.ridge is None]
-    weights = jnp.stack([penalty[s.scheme] for s in lassos])
-    lasso, _ = lasso_solve(
-        G,
-        jnp.broadcast_to(b, weights.shape),
-        jnp.asarray([s.l1 for s in lassos], jnp.float32) * vanishing(b, weights),
-        lipschitz(G, b),
-        penalty=weights,
-        mask=p.allowed,
-        tol=3e-4,
-        max_iter=200,
-    )
-    start = {(s.scheme, s.l1): i for i, s in enumerate(lassos)}
-    relaxed = [s for s in specs if s.ridge is not None]
-    first = lasso[jnp.asarray([start[s.scheme, s.l1] for s in relaxed], jnp.int32)]
-    again, _ = ridge_solve(
-        G,
-        jnp.broadcast_to(b, first.shape),
-        per_mask(p, jnp.asarray([s.ridge for s in relaxed], jnp.float32)),
-        penalty=_all_but_empty(T),
-        mask=((first != 0.0) | (jnp.arange(T, dtype=jnp.int32) == 0)) & p.allowed,
-        w0=first,
-        tol=1e-4,
-        max_iter=_REFIT_STEPS,
-    )
-    return [*lassos, *relaxed], jnp.concatenate([lasso, again])
+_ACCURACY = {
+    "decoded": (np.float32(1e-4), np.int32(300)),
+    "all": (np.float32(3e-4), np.int32(200)),
+}
+_LAST_OF_SCHEME = np.repeat(np.arange(1, len(SCHEMES) + 1) * _AT_ONCE - 1, _AT_ONCE).astype(
+    np.int32
+)
 
 
 def refit(
-    p: Problem,
-    w: Float[Array, "M T"],
-    ridge: Float[Array, "M"],
-    lasso: Float[Array, "M"] | None,
-    penalty: Float[Array, "M T"] | None,
-) -> Float[Array, "M T"]:
-    """Fits, their supports kept, fitted again to the masks of ``p``.
+    equations: Normal,
+    w: Float[np.ndarray, "M T"],
+    specs: Sequence[FitSpec],
+    penalty: Mapping[str, Float[np.ndarray, "T"]],
+    reference: Float[Array, "T"],
+) -> Float[np.ndarray, "M T"]:
+    """Fits, their supports kept, fitted again to the masks of other equations.
 
     Args:
-      p: the problem.
-      w: float32 (M, T), the fits.
-      ridge: float32 (M,), their ridge strengths, where ``lasso`` is 0.
-      lasso: float32 (M,), their L1 strengths, absolute; None if all are 0.
-      penalty: float32 (M, T), the weights of the columns in the L1 penalty.
+      equations: of all masks.
+      w: the fits, at most ``LANES``.
+      specs: what each of them is.
+      penalty: as in :func:`solve`.
+      reference: the correlations of the equations that ``w`` solves.
     """
-    G, b = operator(p), correlations(p)
-    T = w.shape[-1]
-    support = ((w != 0.0) | (jnp.arange(T, dtype=jnp.int32) == 0)) & p.allowed
-    b = jnp.broadcast_to(b, w.shape)
-    again, _ = ridge_solve(
-        G,
-        b,
-        per_mask(p, ridge),
-        penalty=_all_but_empty(T),
-        mask=support,
-        w0=w,
-        max_iter=_REFIT_STEPS,
-    )
-    if lasso is None or penalty is None:
-        return again
-    sparse, _ = lasso_solve(
-        G,
-        b,
-        lasso,
-        lipschitz(G, b[0]),
-        penalty=penalty,
-        mask=support,
-        w0=w,
-        tol=1e-5,
-        max_iter=200,
-    )
-    return jnp.where(lasso[:, None] > 0, sparse, again)
+    T = w.shape[1]
+    start = filled(w, w[0])
+    support = (start != 0) | (np.arange(T) == 0)
+    pure = np.array([s.ridge is None for s in specs])
+
+    def lanes(strengths: list[float], used: np.ndarray, tol: float, steps: int) -> Lanes:
+        chosen = np.zeros((LANES, 1), bool)
+        chosen[: len(used), 0] = used
+        mask = support & chosen
+        return Lanes(filled(strengths, np.float32(0)), mask, np.float32(tol), np.int32(steps))
+
+    again = np.zeros_like(w)
+    if not pure.all():
+        ridge = lanes([s.ridge or 0.0 for s in specs], ~pure, 1e-6, _REFIT_STEPS)
+        found = np.asarray(normal.ridge(equations, ridge, start, np.bool_(False)))
+        again = np.where(pure[:, None], again, found[: len(w)])
+    if pure.any():
+        weights = [penalty.get(s.scheme, _all_but_empty(T)) for s in specs]
+        found = np.asarray(
+            normal.lasso(
+                equations,
+                lanes([s.l1 or 0.0 for s in specs], pure, 1e-5, 200),
+                filled(weights, w[0]),
+                start,
+                np.arange(LANES, dtype=np.int32),
+                reference,
+            )
+        )
+        again = np.where(pure[:, None], found[: len(w)], again)
+    return again
 
 
-def vanishing(b: Float[Array, "T"], penalty: Float[Array, "*P T"]) -> Float[Array, "*P"]:
-    """The L1 strengths at which every coefficient is 0, given Xᵀy."""
-    ratio = jnp.abs(b) / jnp.where(penalty > 0, penalty, jnp.float32(1.0))
-    return jnp.max(jnp.where(penalty > 0, ratio, jnp.float32(0.0)), axis=-1)
-
-
-def _all_but_empty(T: int) -> Float[Array, "T"]:
+def _all_but_empty(T: int) -> Float[np.ndarray, "T"]:
     """Every column but ∅ is penalised."""
-    return jnp.ones(T, jnp.float32).at[0].set(0.0)
+    return (np.arange(T) > 0).astype(np.float32)

@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, Int32, UInt32
 
 from spexjax.codes import gf2
+from spexjax.compiler_options import QUICKLY
 from spexjax.decoding import spex
 from spexjax.decoding.peeling import Info, PeelConfig
 from spexjax.masks.coded import CodedDesign
@@ -41,13 +42,17 @@ class Data(NamedTuple):
       inside: float32 (F + 1, C, D), 1 where a lane trains on a group's delay.
     """
 
-    bits: Bool[Array, "rows n_pad"]
-    values: Float[Array, "K rows"]
-    real: Float[Array, "rows"]
-    training: Float[Array, "rows"]
-    fold: Int32[Array, "rows"]
-    coded: Float[Array, "K N"] | None
-    inside: Float[Array, "lanes C D"] | None
+    bits: Bool[ArrayLike, "rows n_pad"]
+    values: Float[ArrayLike, "K rows"]
+    real: Float[np.ndarray, "rows"]
+    training: Float[np.ndarray, "rows"]
+    fold: Int32[np.ndarray, "rows"]
+    coded: Float[ArrayLike, "K N"] | None
+    inside: Float[np.ndarray, "lanes C D"] | None
+
+    def rows_of(self, lane: int) -> Float[np.ndarray, "rows"]:
+        """The weights of the rows that a lane trains on."""
+        return np.where(self.fold == lane, np.float32(0.0), self.training)
 
 
 def num_folds(coded: CodedDesign | None) -> int:
@@ -56,8 +61,12 @@ def num_folds(coded: CodedDesign | None) -> int:
 
 
 def data_of(design: Design, values: Float[ArrayLike, "N K"]) -> Data:
-    """The values of a design, rows padded to a bucket so that other budgets share programs."""
+    """The values of a design, rows padded to a bucket so that other budgets share programs.
+
+    Values on a device stay there.
+    """
     found = samples(design, values)
+    xp = jnp if isinstance(values, jax.Array) else np
     n_pad = gf2.num_words(design.n) * gf2.WORD
     count = len(found.rows)
     size = max(_ROW_BUCKET, 1 << max(count - 1, 0).bit_length())
@@ -67,15 +76,15 @@ def data_of(design: Design, values: Float[ArrayLike, "N K"]) -> Data:
     if design.coded is not None:
         fold = _coded_fold(design.coded)
         lanes = np.arange(num_folds(design.coded) + 1)
-        inside = jnp.asarray(lanes[:, None, None] != fold, jnp.float32)
+        inside = (lanes[:, None, None] != fold).astype(np.float32)
     bits = gf2.unpack_numpy(found.rows, design.n)
     return Data(
-        bits=jnp.asarray(np.pad(bits, (pad, (0, n_pad - design.n)))),
-        values=jnp.pad(jnp.asarray(found.values, jnp.float32), (pad, (0, 0))).T,
-        real=jnp.asarray(real, jnp.float32),
-        training=jnp.asarray(real & ~np.pad(found.held_out, pad), jnp.float32),
-        fold=jnp.asarray(np.pad(found.unit, pad) % num_folds(design.coded), jnp.int32),
-        coded=None if found.coded is None else jnp.asarray(found.coded, jnp.float32).T,
+        bits=np.pad(bits, (pad, (0, n_pad - design.n))),
+        values=xp.pad(xp.asarray(found.values, np.float32), (pad, (0, 0))).T,
+        real=real.astype(np.float32),
+        training=(real & ~np.pad(found.held_out, pad)).astype(np.float32),
+        fold=(np.pad(found.unit, pad) % num_folds(design.coded)).astype(np.int32),
+        coded=None if found.coded is None else xp.asarray(found.coded, np.float32).T,
         inside=inside,
     )
 
@@ -112,23 +121,35 @@ class Table(NamedTuple):
       fold: int32 (N,), −1 for rows that do not count.
     """
 
-    masks: Bool[Array, "N n_pad"]
-    values: Float[Array, "K N"]
+    masks: Bool[np.ndarray, "N n_pad"]
+    values: Float[ArrayLike, "K N"]
     fold: Int[np.ndarray, "N"]
 
 
 def table_of(coded: CodedDesign | None, data: Data) -> Table:
-    """Coded masks, if there are any, then the others."""
-    fold = np.where(np.asarray(data.training) > 0, np.asarray(data.fold), -1).astype(np.int32)
-    if coded is None or data.coded is None:
-        return Table(data.bits, data.values, fold)
-    bits = gf2.unpack(coded.packed(), data.bits.shape[1])
-    tested = np.repeat(_coded_fold(coded), 2**coded.b).astype(np.int32)
+    """Coded masks, if there are any, then the others, padded to a bucket of all together."""
+    count = int(data.real.sum())
+    n_pad = data.bits.shape[1]
+    bits, fold = data.bits[:count], np.where(data.training > 0, data.fold, -1)[:count]
+    xp = jnp if isinstance(data.values, jax.Array) else np
+    values = data.values[:, :count]
+    if coded is not None and data.coded is not None:
+        packed = np.asarray(coded.packed())
+        bits = np.concatenate([gf2.unpack_numpy(packed, n_pad), bits])
+        fold = np.concatenate([np.repeat(_coded_fold(coded), 2**coded.b), fold])
+        values = xp.concatenate([data.coded, values], axis=1)
+    pad = (0, row_bucket(len(fold)) - len(fold))
     return Table(
-        jnp.concatenate([bits, data.bits]),
-        jnp.concatenate([data.coded, data.values], axis=1),
-        np.concatenate([tested, fold]),
+        masks=np.pad(bits, (pad, (0, 0))),
+        values=xp.pad(values, ((0, 0), pad)),
+        fold=np.pad(fold, pad, constant_values=-1).astype(np.int32),
     )
+
+
+def row_bucket(count: int) -> int:
+    """The next number that is a power of two, or one and a half times one; at least 64."""
+    power = 1 << max(count - 1, _ROW_BUCKET - 1).bit_length()
+    return 3 * power // 4 if count <= 3 * power // 4 and power > _ROW_BUCKET else power
 
 
 def _coded_fold(coded: CodedDesign) -> Int[np.ndarray, "C D"]:
@@ -142,44 +163,60 @@ def decoded_sets(
 ) -> tuple[Int32[np.ndarray, "K lanes S t"], Info | None]:
     """The sets of 2 to ``max_order`` inputs decoded in every lane, one list for all if shared.
 
-    Padded with −1; a row of −1 is no set. And diagnostics of the search on all groups.
+    Padded with −1 to half as many sets as there are bins, or a power of two times that where more
+    are decoded; a row of −1 is no set. And diagnostics of the search on all groups.
     """
     K = 1 if shared else data.values.shape[0]
     if coded is None or data.coded is None:
         return np.full((K, ROW_FOLDS + 1, 8, 1), -1, np.int32), None
-    outputs = data.coded.T[None] if shared else data.coded[..., None]
-    C = coded.groups
-    # With one group there is none to leave out.
-    actives = np.concatenate([~np.eye(C, dtype=bool), np.ones((1, C), bool)])[-1 if C == 1 else 0 :]
-    found, info = _search_each(coded, outputs, jnp.asarray(actives), config)
-    sets = _compact(np.asarray(found.features), np.asarray(found.valid), max_order)
-    parts = num_folds(coded) // C
-    lanes = np.append(np.repeat(np.arange(C), parts), C) % len(actives)
+    C, groups = coded.groups, actives(coded)
+    columns = [data.coded.T] if shared else [values[:, None] for values in data.coded]
+    searched = [jax.device_get(search_each(coded, v, groups, config)) for v in columns]
+    found, info = jax.tree.map(lambda *x: np.stack(x), *searched)
+    sets = _compact(found.features, found.valid, max_order, least_sets(coded))
+    lanes = np.append(np.repeat(np.arange(C), num_folds(coded) // C), C) % len(groups)
     return sets[:, lanes], info
 
 
-@functools.partial(jax.jit, static_argnames="config")
-def _search_each(coded, values, actives, config):
-    """Searches every output with every choice of active groups."""
+def actives(coded: CodedDesign) -> Bool[np.ndarray, "searches C"]:
+    """The groups of each search: all but one, and all. A single group is not left out."""
+    C = coded.groups
+    choices = np.concatenate([~np.eye(C, dtype=bool), np.ones((1, C), bool)])
+    return choices[-1:] if C == 1 else choices
 
-    def output(values):
-        def one(active):
-            found, info = spex.search(coded, values, config, active)
-            return found._replace(coefficients=None), info
 
-        return jax.lax.map(one, actives)
+def least_sets(coded: CodedDesign) -> int:
+    """Room for decoded sets: half as many as there are bins, more only where more are decoded."""
+    return spectrum.bucket(coded.groups * 2**coded.b // 2)
 
-    found, info = jax.lax.map(output, values)
-    return found, jax.tree.map(lambda x: x[:, -1], info)
+
+@functools.partial(jax.jit, static_argnames="config", compiler_options=QUICKLY)
+def search_each(
+    coded: CodedDesign,
+    values: Float[Array, "N K"],
+    actives: Bool[Array, "searches C"],
+    config: PeelConfig,
+) -> tuple[spex.Found, Info]:
+    """Searches with every choice of active groups; diagnostics of the last one."""
+
+    def one(active: Array) -> tuple[spex.Found, Info]:
+        found, info = spex.search(coded, values, config, active)
+        return found._replace(coefficients=None), info
+
+    found, info = jax.lax.map(one, actives)
+    return found, jax.tree.map(lambda x: x[-1], info)
 
 
 def _compact(
-    features: Int32[np.ndarray, "K lanes S t"], valid: Bool[np.ndarray, "K lanes S"], max_order: int
+    features: Int32[np.ndarray, "K lanes S t"],
+    valid: Bool[np.ndarray, "K lanes S"],
+    max_order: int,
+    least: int,
 ) -> Int32[np.ndarray, "K lanes S t"]:
-    """Keeps the sets of degree 2 to ``max_order``, in the smallest bucket that holds them."""
+    """Keeps the sets of degree 2 to ``max_order``, in the smallest bucket from ``least`` on."""
     degree = np.where(valid, np.sum(features >= 0, axis=-1), 0)
     wanted = (degree >= 2) & (degree <= max_order)
-    size = spectrum.bucket(int(wanted.sum(axis=-1).max()))
+    size = spectrum.bucket(max(least, int(wanted.sum(axis=-1).max())))
     order = np.argsort(~wanted, axis=-1, kind="stable")[..., :size]
     kept = np.take_along_axis(wanted, order, axis=-1)
     members = np.take_along_axis(features, order[..., None], axis=-2)

@@ -7,7 +7,7 @@ The constants were chosen by ``python -m spexjax.experiments.bench_budget --budg
 """
 
 import numpy as np
-from jaxtyping import Float, Int32
+from jaxtyping import Float
 
 from spexjax.surrogates.proposals import Proposal
 
@@ -17,9 +17,7 @@ SCHEMES = ("plain", "trees", "heredity", "linear")
 _UNKNOWN = 3.0
 
 
-def penalties(
-    members: Int32[np.ndarray, "L S t"], proposal: Proposal
-) -> dict[str, Float[np.ndarray, "L columns"]]:
+def penalties(proposal: Proposal) -> dict[str, Float[np.ndarray, "L columns"]]:
     """For each scheme the weights in the L1 penalty of the columns (∅, single inputs, sets).
 
     * plain: 1;
@@ -32,6 +30,7 @@ def penalties(
     In all but the first, sets of which the trees know nothing weigh three times as much. ∅ has no
     penalty.
     """
+    members = proposal.members
     L, n_pad = proposal.single.shape
     degree = np.maximum((members >= 0).sum(axis=-1), 1)
     sizes = np.concatenate([np.ones((L, n_pad)), degree], axis=1)

@@ -21,9 +21,6 @@ from spexjax.regression import matmul
 from spexjax.spectra import transforms
 from spexjax.typing import Array
 
-# Gram matrices of more columns are not formed.
-_DENSE_COLUMNS = 4096
-
 
 class Rows(NamedTuple):
     """Uniform masks and values; rows of weight 0 do not count."""
@@ -105,16 +102,6 @@ def problem(
     return Problem(columns(rows.bits, features), rows, coded, allowed)
 
 
-def leading(p: Problem, count: int) -> Problem:
-    """The problem of the first ``count`` columns alone."""
-    coded = p.coded
-    if coded is not None:
-        coded = coded._replace(
-            bins=coded.bins[:, :count], shifts=coded.shifts[:, :count], signs=coded.signs[:count]
-        )
-    return Problem(p.columns[:, :count], p.rows, coded, p.allowed[:count])
-
-
 def total_weight(p: Problem) -> Float[Array, ""]:
     """The number of masks that count."""
     total = jnp.sum(p.rows.weights)
@@ -147,21 +134,20 @@ def gram(p: Problem) -> Float[Array, "T T"]:
     out = matmul(p.columns.T, p.rows.weights[:, None] * p.columns)
     if p.coded is not None:
         c = p.coded
-        _, B, _ = c.values.shape
-        for g in range(c.bins.shape[0]):
+        C, B, _ = c.values.shape
+
+        def group(g: Array, total: Array) -> Array:
             same = c.bins[g][:, None] == c.bins[g][None, :]
             signs = c.shifts[g][:, None] * c.signs
-            out = out + jnp.where(same, matmul(B * c.weights[g] * signs, signs.T), 0.0)
+            return total + jnp.where(same, matmul(B * c.weights[g] * signs, signs.T), 0.0)
+
+        out = jax.lax.fori_loop(0, C, group, out)
     allowed = p.allowed[:, None] & p.allowed[None, :]
     return jnp.where(allowed, out, 0.0) / total_weight(p)
 
 
 def operator(p: Problem) -> Callable[[Array], Array]:
-    """w ↦ G w for the Gram matrix of a problem, without forming it where T is large."""
-    if p.allowed.shape[0] <= _DENSE_COLUMNS:
-        dense = gram(p)
-        return lambda w: matmul(w, dense)
-
+    """w ↦ G w for the Gram matrix of a problem, without forming it."""
     total = total_weight(p)
 
     def apply(w: Array) -> Array:
@@ -179,25 +165,26 @@ def operator(p: Problem) -> Callable[[Array], Array]:
 
 def _forward(c: Coded, w: Float[Array, "T L"]) -> Float[Array, "C B D L"]:
     """The bins, without the factor 2^(b/2), that coefficients w produce."""
-    C, B, D = c.values.shape
+    _, B, D = c.values.shape
 
-    def one(bins: Array, shifts: Array) -> Array:
+    def one(group: tuple[Array, Array]) -> Array:
+        bins, shifts = group
         terms = c.signs[:, :, None] * (shifts[:, None] * w)[:, None, :]
         return jnp.zeros((B, D, w.shape[1]), jnp.float32).at[bins].add(terms)
 
-    return jnp.stack([one(c.bins[g], c.shifts[g]) for g in range(C)])
+    return jax.lax.map(one, (c.bins, c.shifts))
 
 
 def _adjoint(c: Coded, bins: Float[Array, "C B D L"]) -> Float[Array, "T L"]:
     """The weighted sum over groups and delays of each column's signs times its bin."""
 
-    def one(place: Array, shifts: Array, weights: Array, values: Array) -> Array:
-        return shifts[:, None] * jnp.einsum(
-            "td,tdl->tl", c.signs * weights, values[place], precision="highest"
-        )
+    def add(total: Array, group: tuple[Array, ...]) -> tuple[Array, None]:
+        place, shifts, weights, values = group
+        seen = jnp.einsum("td,tdl->tl", c.signs * weights, values[place], precision="highest")
+        return total + shifts[:, None] * seen, None
 
-    groups = [one(c.bins[g], c.shifts[g], c.weights[g], bins[g]) for g in range(len(c.bins))]
-    return functools.reduce(jnp.add, groups)
+    zero = jnp.zeros((c.signs.shape[0], bins.shape[-1]), jnp.float32)
+    return jax.lax.scan(add, zero, (c.bins, c.shifts, c.weights, bins))[0]
 
 
 def residual_products(p: Problem, w: Float[Array, "L T"]) -> Float[Array, "L L"]:

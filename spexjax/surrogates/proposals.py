@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float, Int, Int32
 
+from spexjax.compiler_options import QUICKLY
 from spexjax.regression import matmul, ridge_solve
 from spexjax.trees import ensemble, fourier
 from spexjax.trees.boosting import BoostConfig, Trees
@@ -58,16 +59,18 @@ class Wider:
 
 
 class Proposal(NamedTuple):
-    """Sets proposed in each lane and how much speaks for them.
+    """Sets for every lane and how much speaks for them.
 
     Attributes:
       members: int32 (lanes, Q, t), padded with −1; all −1 is no set.
-      strength: float32 (lanes, given + Q), |coefficient| in the trees, of the given sets too.
+      given: bool (lanes, Q), those that were given.
+      strength: float32 (lanes, Q), |coefficient| in the trees.
       single: float32 (lanes, n_pad), the same of each input, or that of the linear fit if larger.
     """
 
     members: Int32[np.ndarray, "L Q t"]
-    strength: Float[np.ndarray, "L given_plus_Q"]
+    given: Bool[np.ndarray, "L Q"]
+    strength: Float[np.ndarray, "L Q"]
     single: Float[np.ndarray, "L n_pad"]
 
 
@@ -82,7 +85,9 @@ def propose(
     max_order: int,
     key: Key,
 ) -> Proposal:
-    """Proposes sets of 2 to ``max_order`` inputs in each of the folds + 1 lanes.
+    """Sets of 2 to ``max_order`` inputs for each of the folds + 1 lanes, those given first.
+
+    How many follows from the masks alone, unless more are given.
 
     Args:
       masks: bool (N, n_pad), padded features False.
@@ -95,29 +100,35 @@ def propose(
       max_order: largest set.
       key: of the trees.
     """
-    L, S, t = given.shape
-    signs = jnp.where(jnp.asarray(masks), jnp.float32(-1.0), jnp.float32(1.0))
-    linear, residual = _linear(signs, jnp.asarray(values), jnp.asarray(fold), folds)
-    asked = _SETS_PER_ROW * np.count_nonzero(fold >= 0)
-    most = min(config.sets, _SETS_BUCKET * math.ceil(asked / _SETS_BUCKET))
-    pairs = np.zeros((L, 0, 2), np.int32)
-    if config.pairs and max_order >= 2 and n >= 2:
-        count = min(most, n * (n - 1) // 2)
-        pairs = np.asarray(_screen(signs, residual, linear, jnp.int32(n), count))
+    L, _, t = given.shape
+    most = room(fold, config, int(np.any(given >= 0, axis=-1).sum(axis=-1).max()))
+    found = linear(masks, values, fold, np.int32(n), folds, room(fold, config))
+    weights, found = (np.asarray(x) for x in found)
+    if not config.pairs or max_order < 2:
+        found = found[:, :0]
     trees = None
     if config.boosts:
         trees = grow(masks, values, fold, folds, config, n, max_order, key)
     members = np.full((L, most, t), -1, np.int32)
-    strength = np.zeros((L, S + most), np.float32)
-    single = np.abs(np.asarray(linear))
+    strength, single = np.zeros((L, most), np.float32), np.abs(weights)
+    fixed = np.zeros((L, most), bool)
     for lane in range(L):
         sets, sizes = _from_trees(trees, lane, n, t, max_order)
         alone = (sets >= 0).sum(axis=1) == 1
         np.maximum.at(single[lane], sets[alone, -1], sizes[alone])
-        members[lane], strength[lane] = rank(
-            given[lane], sets[~alone], sizes[~alone], pairs[lane], most
-        )
-    return Proposal(members, strength, single)
+        pairs = found[lane][found[lane, :, 0] >= 0]
+        known = given[lane][np.any(given[lane] >= 0, axis=-1)]
+        fixed[lane, : len(known)] = True
+        left = most - len(known)
+        fresh, strength[lane] = rank(known, sets[~alone], sizes[~alone], pairs, left)
+        members[lane] = np.concatenate([known, fresh])
+    return Proposal(members, fixed, strength, single)
+
+
+def room(fold: Int[np.ndarray, "N"], config: Wider, given: int = 0) -> int:
+    """How many sets a lane has room for: it follows from the masks, unless more are given."""
+    asked = min(config.sets, _SETS_PER_ROW * np.count_nonzero(fold >= 0))
+    return _SETS_BUCKET * math.ceil(max(asked, given) / _SETS_BUCKET)
 
 
 def grow(
@@ -136,25 +147,35 @@ def grow(
     """
     if n <= config.most_features:
         return ensemble.grow(masks, values, fold, folds, config.boosts, max_order, key)
-    signs = jnp.where(jnp.asarray(masks), jnp.float32(-1.0), jnp.float32(1.0))
-    linear, _ = _linear(signs, jnp.asarray(values), jnp.asarray(fold), folds)
-    rank = np.abs(np.asarray(linear))[:, :n].max(axis=0)
+    weights, _ = linear(masks, values, fold, np.int32(n), folds, room(fold, config))
+    rank = np.abs(np.asarray(weights))[:, :n].max(axis=0)
     chosen = np.sort(np.argsort(-rank, kind="stable")[: config.most_features])
     trees = ensemble.grow(
-        jnp.asarray(masks)[:, chosen], values, fold, folds, config.boosts, max_order, key
+        np.asarray(masks)[:, chosen], values, fold, folds, config.boosts, max_order, key
     )
     features = np.asarray(trees.features)
     return trees._replace(features=jnp.asarray(np.where(features >= 0, chosen[features], -1)))
 
 
-@partial(jax.jit, static_argnames="folds")
-def _linear(
-    signs: Float[Array, "N n_pad"], values: Float[Array, "N"], fold: Int[Array, "N"], folds: int
-) -> tuple[Float[Array, "L n_pad"], Float[Array, "L N"]]:
-    """Ridge regression on the single inputs in each lane: coefficients, weighted residuals."""
+@partial(jax.jit, static_argnames=("folds", "count"), compiler_options=QUICKLY)
+def linear(
+    masks: Bool[Array, "N n_pad"],
+    values: Float[Array, "N"],
+    fold: Int[Array, "N"],
+    n: Int[Array, ""],
+    folds: int,
+    count: int,
+) -> tuple[Float[Array, "L n_pad"], Int32[Array, "L count 2"]]:
+    """Ridge regression on the single inputs, and the pairs that its residuals speak for.
+
+    Returns:
+      The coefficients in each lane, and its pairs of largest |Σ r s_i s_j|, the largest first,
+      −1 where there are no more.
+    """
+    signs = jnp.where(masks, jnp.float32(-1.0), jnp.float32(1.0))
     counts = (fold >= 0).astype(jnp.float32)
-    held_out = (fold == jnp.arange(folds, dtype=fold.dtype)[:, None]).astype(jnp.float32)
-    train = jnp.concatenate([counts - held_out, counts[None]])
+    out = (fold == jnp.arange(folds, dtype=fold.dtype)[:, None]).astype(jnp.float32)
+    train = jnp.concatenate([counts - out, counts[None]])
     size = jnp.maximum(jnp.sum(train, axis=1, keepdims=True), 1.0)
     values = jnp.where(fold >= 0, values, 0.0)
     centred = train * (values - matmul(train, values)[:, None] / size)
@@ -172,10 +193,9 @@ def _linear(
     )
     residual = train * (centred - matmul(w, signs.T))
     residual = residual - train * jnp.sum(residual, axis=1, keepdims=True) / size
-    return w, residual / size
+    return w, _screen(signs, residual / size, w, n, count)
 
 
-@partial(jax.jit, static_argnames="count")
 def _screen(
     signs: Float[Array, "N n_pad"],
     residual: Float[Array, "L N"],
@@ -183,23 +203,24 @@ def _screen(
     n: Int[Array, ""],
     count: int,
 ) -> Int32[Array, "L count 2"]:
-    """The pairs of largest |Σ r s_i s_j| in each lane, the largest first."""
     n_pad = signs.shape[1]
     width = min(n_pad, SCREENED_FEATURES)
-    place = jnp.arange(width)
+    place = jnp.arange(width, dtype=jnp.int32)
 
     def lane(args: tuple[Array, Array]) -> Array:
         r, w = args
         # Inputs in order, padding last; only the strongest where there are very many.
         rank = jnp.where(jnp.arange(n_pad) < n, jnp.abs(w) if n_pad > width else 1.0, -1.0)
-        chosen = jnp.sort(jnp.argsort(-rank, stable=True)[:width])
+        chosen = jnp.sort(jnp.argsort(-rank, stable=True)[:width]).astype(jnp.int32)
         columns = signs[:, chosen]
         meet = jnp.abs(matmul((columns * r[:, None]).T, columns))
         upper = (place[:, None] < place) & (chosen < n)
-        _, best = jax.lax.top_k(jnp.where(upper, meet, -1.0).ravel(), count)
-        return jnp.stack([chosen[best // width], chosen[best % width]], axis=1)
+        size, best = jax.lax.top_k(jnp.where(upper, meet, -1.0).ravel(), min(count, width**2))
+        best = best.astype(jnp.int32)
+        pairs = jnp.stack([chosen[best // width], chosen[best % width]], axis=1)
+        return jnp.where(size[:, None] >= 0, pairs, -1)
 
-    return jax.lax.map(lane, (residual, linear)).astype(jnp.int32)
+    return jax.lax.map(lane, (residual, linear))
 
 
 def _from_trees(
@@ -233,8 +254,10 @@ def rank(
     ranks = [np.full(len(given), -1), np.arange(len(sets)), _SETS_PER_PAIR * np.arange(len(padded))]
     rank = np.concatenate(ranks)
     known = np.concatenate([np.zeros(len(given)), sizes, np.zeros(len(padded))])
-    distinct, place = np.unique(rows, axis=0, return_inverse=True)
-    place = place.reshape(-1)
+    # As strings of bytes they are sorted far faster than by np.unique(…, axis=0).
+    whole = np.ascontiguousarray(rows, np.int32).view(np.dtype((np.void, 4 * t)))[:, 0]
+    _, at, place = np.unique(whole, return_index=True, return_inverse=True)
+    distinct = rows[at]
     first = np.full(len(distinct), len(rows))
     np.minimum.at(first, place, rank)
     strength = np.zeros(len(distinct))

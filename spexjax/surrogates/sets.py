@@ -1,6 +1,7 @@
 """Sets found and fitted: for each output by itself, or one support for all."""
 
 import warnings
+from collections.abc import Iterator
 
 import jax
 
@@ -9,6 +10,8 @@ from spexjax.decoding.spex import JOINT_OUTPUTS
 from spexjax.masks.design import Design
 from spexjax.surrogates import cross_validation
 from spexjax.surrogates.fitted import Fit, Standardised
+from spexjax.surrogates.programs import Program
+from spexjax.surrogates.programs import programs as of_outputs
 from spexjax.surrogates.proposals import TREES, Wider
 from spexjax.surrogates.shared_support import fit as fit_shared
 from spexjax.typing import Key
@@ -39,3 +42,10 @@ def fit(
             warnings.warn("max_order=1 leaves no sets to find: the fit is linear.", stacklevel=5)
         return fit_shared(design, values, peel, wider, stream)
     return cross_validation.fit(design, values.values, peel, wider, stream)
+
+
+def programs(
+    design: Design, key: Key, peel: PeelConfig, wider: Wider | None = None
+) -> Iterator[Program]:
+    """What :func:`fit` will compile, each output with a support of its own."""
+    return of_outputs(design, peel, wider, jax.random.fold_in(key, TREES))

@@ -126,7 +126,14 @@ class _State(NamedTuple):
     errors: Array  # (T + 1, R)
 
 
-def boost(data: Data, key: Key, settings: Settings, deepest: int, most_trees: int) -> Boosted:
+def boost(
+    data: Data,
+    key: Key,
+    settings: Settings,
+    deepest: int,
+    most_trees: int,
+    most_rows: int | None = None,
+) -> Boosted:
     """:func:`fit` with settings that are data.
 
     Args:
@@ -136,6 +143,8 @@ def boost(data: Data, key: Key, settings: Settings, deepest: int, most_trees: in
         ``most_trees``.
       deepest: D (static), the trees returned have 2^D leaves.
       most_trees: T (static).
+      most_rows: rows that a tree is grown on at most (static), consecutive ones from a random one
+        on (stochastic gradient boosting: Friedman 2002); all if None. Their order must be random.
 
     Returns:
       :class:`Boosted`, its errors divided by 4^exponent, so that no scale overflows them.
@@ -144,6 +153,9 @@ def boost(data: Data, key: Key, settings: Settings, deepest: int, most_trees: in
     N, n = X.shape[0], X.shape[1] - 1
     F, L = held_out.shape[0], train.shape[0]
     T, R = most_trees, settings.rates.shape[0]
+    M = min(N, most_rows or N)
+    # The window of a tree may go over the end.
+    wide = X if M == N else jnp.concatenate([X, X[:M]])
     rate = jnp.asarray(settings.rates)[:, None, None]
     base = jnp.matmul(train, values, precision="highest") / jnp.maximum(jnp.sum(train, axis=1), 1.0)
     tested = jnp.maximum(jnp.sum(held_out), 1.0)
@@ -162,11 +174,10 @@ def boost(data: Data, key: Key, settings: Settings, deepest: int, most_trees: in
         return train, jnp.arange(n + 1, dtype=jnp.int32) < n
 
     def sample(t: Array) -> tuple[Array, Array]:
-        row_key, column_key = jax.random.split(jax.random.fold_in(key, t))
-        drawn = jax.random.uniform(row_key, (N,), jnp.float32) < settings.rows
-        order = jnp.argsort(jax.random.uniform(column_key, (n,), jnp.float32))
-        rank = jnp.argsort(order).astype(jnp.int32)
-        return train * drawn.astype(jnp.float32), jnp.append(rank < settings.columns, False)
+        draws = jax.random.uniform(jax.random.fold_in(key, t), (N + n,), jnp.float32)
+        fewest = jnp.sort(draws[N:])[settings.columns - 1]
+        columns = jnp.append(draws[N:] <= fewest, False)
+        return train * (draws[:N] < settings.rows).astype(jnp.float32), columns
 
     def one_tree(state: _State) -> _State:
         weights, allowed = jax.lax.cond(
@@ -174,9 +185,20 @@ def boost(data: Data, key: Key, settings: Settings, deepest: int, most_trees: in
         )
         residual = (values - state.predictions).reshape(R * L, N)
         weights = jnp.broadcast_to(weights, (R, L, N)).reshape(R * L, N)
-        tree = growing.grow(X, residual, weights, allowed, settings.limits, deepest)
+        if M == N:
+            tree = growing.grow(X, residual, weights, allowed, settings.limits, deepest)
+            leaf = tree.leaf
+        else:
+            first = jax.random.randint(jax.random.fold_in(key, -1 - state.t), (), 0, N, jnp.int32)
+
+            def window(x: Array, axis: int) -> Array:
+                return jax.lax.dynamic_slice_in_dim(x, first, M, axis)
+
+            seen = [window(jnp.concatenate([x, x[:, :M]], 1), 1) for x in (residual, weights)]
+            tree = growing.grow(window(wide, 0), *seen, allowed, settings.limits, deepest)
+            leaf = _ends(tree.features, X, deepest)
         leaves = tree.leaves.reshape(R, L, -1) * rate
-        step = jnp.take_along_axis(leaves, tree.leaf.reshape(R, L, N), axis=-1)
+        step = jnp.take_along_axis(leaves, leaf.reshape(R, L, N), axis=-1)
         predictions = state.predictions + step
         return _State(
             t=state.t + 1,
@@ -203,6 +225,22 @@ def boost(data: Data, key: Key, settings: Settings, deepest: int, most_trees: in
         jnp.broadcast_to(size[:, None], (R, L)),
     )
     return Boosted(trees, state.errors.T, state.t)
+
+
+def _ends(
+    features: Int[Array, "L nodes"], X: Float[Array, "N columns"], depth: int
+) -> Int[Array, "L N"]:
+    """The leaf in which every row ends."""
+    N, columns = X.shape
+    kept, row = X.ravel() > 0.5, columns * jnp.arange(N, dtype=jnp.int32)
+
+    def down(_: Array, node: Array) -> Array:
+        tested = jnp.take_along_axis(features, node, axis=1)
+        right = kept[row + jnp.maximum(tested, 0)] & (tested >= 0)
+        return 2 * node + 1 + right.astype(jnp.int32)
+
+    node = jnp.zeros((len(features), N), jnp.int32)
+    return jax.lax.fori_loop(0, depth, down, node) - features.shape[1]
 
 
 def fit(

@@ -13,10 +13,14 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from spexjax.compiler_options import QUICKLY
 from spexjax.trees import boosting
 from spexjax.trees.boosting import Trees
 from spexjax.trees.settings import BoostConfig, Settings, as_data
 from spexjax.typing import Array, ArrayLike, Key
+
+# Of more rows each tree sees a part: the time of a tree is in proportion to them.
+MOST_ROWS = 2048
 
 
 def grow(
@@ -47,6 +51,29 @@ def grow(
       ValueError: if the shapes do not fit together, without configurations, or if ``max_depth``
         is less than 1.
     """
+    cut, args = _arguments(masks, values, fold, folds, configs, max_depth, key)
+    grown = jax.device_get(_grow(*args))
+    return mean(
+        [_shallow(Trees(*(x[i] for x in grown)), config.depth) for i, config in enumerate(cut)]
+    )
+
+
+def program(
+    masks: Bool[ArrayLike, "N n"],
+    values: Float[ArrayLike, "N"],
+    fold: Int[ArrayLike, "N"],
+    folds: int,
+    configs: Sequence[BoostConfig],
+    max_depth: int,
+    key: Key,
+) -> jax.stages.Lowered:
+    """What :func:`grow` will run for arguments of these shapes, to be compiled before."""
+    _, args = _arguments(masks, values, fold, folds, configs, max_depth, key)
+    return _grow.lower(*args)
+
+
+def _arguments(masks, values, fold, folds, configs, max_depth, key) -> tuple[list, tuple]:
+    """The configurations that are left after cutting, and the arguments of :func:`_grow`."""
     if not configs:
         raise ValueError("configs must hold at least one configuration.")
     count = np.count_nonzero(jax.device_get(fold) >= 0)
@@ -54,6 +81,9 @@ def grow(
     cut = dict.fromkeys(c.cut(min(max_depth, d)) for c, d in zip(configs, enough, strict=True))
     if jnp.ndim(masks) != 2:
         raise ValueError(f"masks must have shape (N, n), got {jnp.shape(masks)}.")
+    if len(masks) > MOST_ROWS:  # trees are grown on windows of rows
+        order = np.random.default_rng(0).permutation(len(masks))
+        masks, values, fold = masks[order], values[order], fold[order]
     rates = max(len(c.rates) for c in configs)
     given = [as_data(config, jnp.shape(masks)[1], rates) for config in cut]
     # As many settings as configurations, or a repeated one would be another program.
@@ -61,13 +91,10 @@ def grow(
     settings = jax.device_put(jax.tree.map(lambda *x: np.stack(x), *given))
     deepest = min(max_depth, max(c.depth for c in configs))
     most_trees = max(c.trees for c in configs)
-    grown = jax.device_get(_grow(masks, values, fold, key, settings, folds, deepest, most_trees))
-    return mean(
-        [_shallow(Trees(*(x[i] for x in grown)), config.depth) for i, config in enumerate(cut)]
-    )
+    return list(cut), (masks, values, fold, key, settings, folds, deepest, most_trees)
 
 
-@partial(jax.jit, static_argnames=("folds", "deepest", "most_trees"))
+@partial(jax.jit, static_argnames=("folds", "deepest", "most_trees"), compiler_options=QUICKLY)
 def _grow(
     masks: Bool[Array, "N n"],
     values: Float[Array, "N"],
@@ -82,7 +109,7 @@ def _grow(
     data = boosting.prepare(masks, values, fold, folds)
 
     def one(setting: Settings) -> Trees:
-        found = boosting.boost(data, key, setting, deepest, most_trees)
+        found = boosting.boost(data, key, setting, deepest, most_trees, MOST_ROWS)
         rate = jnp.argmin(jnp.min(found.errors, axis=1))
         return Trees(*(x[rate] for x in found.trees))
 

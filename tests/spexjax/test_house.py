@@ -19,6 +19,7 @@ ORDER = (
     ("bridges",),
     ("preview", "approximator"),
     ("explain",),
+    ("ahead",),
     ("steps",),
     ("explanation",),
     ("explanation_json",),
@@ -39,7 +40,7 @@ ORDER = (
     ("spectra",),
     ("regression",),
     ("codes",),
-    ("typing",),
+    ("compiler_options", "typing"),
 )
 """The rooms from the top; those on one line do not know each other."""
 ROOMS_OF_MODELS = (

@@ -157,9 +157,9 @@ def test_screening_ranks_pairs_by_correlation():
     rng = np.random.default_rng(0)
     bits = rng.random((300, 6)) < 0.5
     signs, residual = 1.0 - 2.0 * bits, rng.standard_normal((2, 300))
-    found = proposals._screen(
+    found = jax.jit(proposals._screen, static_argnums=4)(
         signs.astype(np.float32), residual.astype(np.float32), np.ones((2, 6), np.float32),
-        np.int32(5), 10,
+        np.int32(5), 12,
     )  # fmt: skip
     for lane in range(2):
         size = {
@@ -168,7 +168,7 @@ def test_screening_ranks_pairs_by_correlation():
             for j in range(i + 1, 5)
         }
         expected = sorted(size, key=lambda pair: -size[pair])
-        assert [tuple(p) for p in np.asarray(found)[lane].tolist()] == expected
+        assert [tuple(p) for p in np.asarray(found)[lane].tolist()] == expected + 2 * [(-1, -1)]
 
 
 def test_sets_take_turns_and_occur_once():
@@ -187,8 +187,9 @@ def test_sets_take_turns_and_occur_once():
 
 def test_penalties_are_those_of_their_definitions():
     members = np.array([[[-1, 0, 1], [0, 1, 2]]], np.int32)
-    proposal = Proposal(members, np.array([[0.0, 4.0]]), np.array([[1.0, 2.0, 4.0, 0.0]]))
-    found = {s: w[0] for s, w in penalties.penalties(members, proposal).items()}
+    given, single = np.zeros((1, 2), bool), np.array([[1.0, 2.0, 4.0, 0.0]])
+    proposal = Proposal(members, given, np.array([[0.0, 4.0]]), single)
+    found = {s: w[0] for s, w in penalties.penalties(proposal).items()}
     assert all(row[0] == 0 for row in found.values())
     np.testing.assert_allclose(found["plain"][1:], 1)
     # The median of 1, 2, 4 and 4 is 3.

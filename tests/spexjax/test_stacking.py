@@ -10,21 +10,26 @@ import pytest
 from spexjax import masks
 from spexjax.decoding import spex
 from spexjax.decoding.peeling import PeelConfig
-from spexjax.surrogates import fits, problem, stacking
+from spexjax.surrogates import fits, normal, problem, proposals, stacking
 from spexjax.surrogates import folds as folds_
+from spexjax.surrogates.normal import LANES, Lanes
 from spexjax.surrogates.penalties import SCHEMES
 from spexjax.surrogates.problem import Rows
+from spexjax.trees import boosting
+from spexjax.trees.settings import as_data
 
 N, B = 12, 2
+SPECS = (fits.MEAN, *itertools.chain(*fits.fit_blocks(proposed=True)))
 
 
 def test_every_family_is_tried_at_every_strength():
-    specs = fits.fit_specs(proposed=True)
-    assert len(set(specs)) == len(specs) == 1 + 8 + 8 + 7 + 7 + 2 * 12 * len(SCHEMES)
-    assert specs.count(fits.MEAN) == 1
-    for spec in specs:
+    assert len(set(SPECS)) == len(SPECS) == 1 + 8 + 8 + 7 + 7 + 2 * 12 * len(SCHEMES)
+    assert SPECS.count(fits.MEAN) == 1
+    for spec in SPECS:
         assert spec.l1 is not None or spec.ridge is not None
-    assert fits.fit_specs(proposed=False) == specs[: 1 + 8 + 8 + 7 + 7]
+    assert fits.fit_blocks(proposed=False) == fits.fit_blocks(proposed=True)[:4]
+    for block in fits.fit_blocks(proposed=True):
+        assert len(block) <= LANES and len({spec.columns for spec in block}) == 1
 
 
 def test_each_candidate_is_what_its_row_says(key):
@@ -36,14 +41,17 @@ def test_each_candidate_is_what_its_row_says(key):
     y = rng.standard_normal(200) + X[:, 0] * X[:, 3] + X[:, 1]
     rows = Rows(bits, jnp.asarray(y - y.mean(), jnp.float32), jnp.ones(200))
     allowed = jnp.asarray(np.r_[np.ones(1 + N), np.zeros(32 - N), 1, 1, 1] > 0)
-    p = problem.problem(None, None, None, rows, jnp.asarray(members), allowed)
+    equations = normal.normal(None, None, None, rows, members, allowed)
     T, decoded = 1 + 32 + 3, 1 + 32 + 2
-    weights = {s: jnp.asarray(rng.uniform(0.5, 2, T), jnp.float32).at[0].set(0.0) for s in SCHEMES}
-    specs = fits.fit_specs(proposed=True)[::-1]  # in any order
-    sets = jnp.arange(decoded) >= 1 + 32
-    found = np.asarray(fits.solve(p, specs, weights, decoded, sets), float)
-    G, b = np.asarray(problem.gram(p), float), np.asarray(problem.correlations(p), float)
-    for spec, w in zip(specs, found, strict=True):
+    weights = {s: rng.uniform(0.5, 2, T).astype(np.float32) * (np.arange(T) > 0) for s in SCHEMES}
+    blocks = fits.fit_blocks(proposed=True)
+    place = np.arange(T)
+    every = np.ones(len(blocks), bool)
+    solved = fits.solve(equations, blocks, weights, place < 1 + 32, place < decoded, every)
+    mean = np.eye(1, T) * np.asarray(equations.correlations)[0]
+    found = np.concatenate([mean, *solved])[fits.places(blocks)]
+    G, b = np.asarray(equations.gram, float), np.asarray(equations.correlations, float)
+    for spec, w in zip(SPECS, found, strict=True):
         columns = np.asarray(allowed).copy()
         columns[{"mean": 1, "singles": 1 + N, "decoded": decoded, "all": T}[spec.columns] :] = False
         assert not w[~columns].any()
@@ -71,7 +79,6 @@ def test_shares_are_the_best_on_a_grid(seed):
     assert best * (1 - 0.01) <= s @ R @ s <= best + 1e-9
 
 
-SPECS = fits.fit_specs(proposed=True)
 MEAN = SPECS.index(fits.MEAN)
 
 
@@ -174,15 +181,22 @@ def test_products_that_feed_a_fit_are_of_full_precision():
     members = jnp.asarray([[-1, 0, 3], [1, 4, 7]], jnp.int32)
     rows = Rows(jnp.zeros((20, 32), bool), jnp.zeros(20), jnp.ones(20))
     weights = jnp.ones((design.groups, design.num_delays))
-    specs = fits.fit_specs(proposed=True)
-    penalty = {s: jnp.ones(35) for s in SCHEMES}
+    some = jnp.zeros((LANES, 35))
+    lanes = Lanes(some[:, 0], some > 0, jnp.float32(0), jnp.int32(9))
+    boosts = tuple(as_data(c, 32, 1) for c in proposals.BOOSTS)
 
     def everything(values):
-        p = problem.problem(design, values, weights, rows, members, jnp.ones(35, bool))
-        w = fits.solve(p, specs, penalty, 35, jnp.arange(35) > 32)
-        again = fits.refit(p, w[:2], jnp.ones(2), jnp.ones(2), jnp.ones((2, 35)))
+        equations = normal.normal(design, values, weights, rows, members, jnp.ones(35, bool))
+        w = normal.ridge(equations, lanes, some, jnp.bool_(True))
+        w = normal.lasso(equations, lanes, some, w, jnp.zeros(LANES, jnp.int32), some[0])
+        tested = normal.held_out(equations, rows.weights, weights, (w,))
         search = spex.search(design, values[:, None], PeelConfig())
-        return problem.residual_products(p, w), problem.residual_energies(p, w), again, search
+        fold = jnp.zeros(20, jnp.int32)
+        linear = proposals.linear(rows.bits, rows.values, fold, jnp.int32(12), 5, 8)
+        data = boosting.prepare(rows.bits, rows.values, fold, 5)
+        trees = [boosting.boost(data, jax.random.key(0), s, 5, 9) for s in boosts]
+        energies = problem.residual_energies(equations.problem, w)
+        return tested, energies, search, linear, trees
 
     jaxpr = jax.make_jaxpr(everything)(jnp.zeros(design.num_masks)).jaxpr
     found = list(products_in(jaxpr))

@@ -1,0 +1,48 @@
+"""Compiling what a fit will run while the function that it explains is at work.
+
+Shapes follow from the design, so nothing need wait for values. A program that is needed before it
+is ready is waited for, not compiled twice: JAX sees to that.
+"""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+from spexjax.masks.design import Design
+from spexjax.methods import registry
+from spexjax.metrics import r2_programs
+from spexjax.steps import seed_key
+
+_WORKERS = 2
+_started: set[tuple] = set()
+
+
+@contextmanager
+def compiling(design: Design) -> Iterator[None]:
+    """Compiles the programs of the design's fit in the background, until the block is left."""
+    programs = registry.METHODS[design.method].programs
+    coded = design.coded
+    shapes = (
+        design.method, design.settings, design.max_order, design.packed.shape,
+        int(design.held_out.sum()), coded and (coded.groups, coded.num_delays, coded.b),
+    )  # fmt: skip
+    if programs is None or design.exhaustive or shapes in _started:
+        yield
+        return
+    _started.add(shapes)
+    config = registry.from_json(design.method, design.settings)
+    pool = ThreadPoolExecutor(_WORKERS, "spexjax-compile")
+
+    def start() -> None:
+        # What fails here fails again, and is told, where the program is run.
+        for program in programs(config, design, seed_key(design.seed)):
+            pool.submit(program)
+        for program in r2_programs(int(design.held_out.sum())):
+            pool.submit(program)
+
+    first = pool.submit(start)
+    try:
+        yield
+    finally:
+        first.cancel()
+        pool.shutdown(wait=False, cancel_futures=True)

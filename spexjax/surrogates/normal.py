@@ -1,0 +1,185 @@
+"""The normal equations of a problem, and the three programs that work on them.
+
+Cross-validation, the refit and every kind of fit share these programs: what they differ in is data.
+Fits are solved ``LANES`` at a time, whatever there are of them, so that no count of candidates or
+outputs is part of a shape.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Bool, Float, Int, Int32
+
+from spexjax.compiler_options import QUICKLY
+from spexjax.masks.coded import CodedDesign
+from spexjax.regression import lasso_solve, lipschitz, matmul, ridge_solve
+from spexjax.surrogates.problem import (
+    Problem,
+    Rows,
+    correlations,
+    gram,
+    operator,
+    per_mask,
+    problem,
+    residual_products,
+)
+from spexjax.typing import Array, ArrayLike
+
+LANES = 12
+# Gram matrices of more columns are not formed.
+_DENSE_COLUMNS = 4096
+
+
+class Normal(NamedTuple):
+    """G w = b for the fits of a problem of T columns.
+
+    Attributes:
+      problem: masks, values and columns.
+      gram: float32 (T, T), G, a mean over masks; None where T is large.
+      correlations: float32 (T,), b.
+      steepness: float32, about the largest eigenvalue of G.
+      ridge: float32, a relative ridge strength of 1 in the units of G.
+    """
+
+    problem: Problem
+    gram: Float[Array, "T T"] | None
+    correlations: Float[Array, "T"]
+    steepness: Float[Array, ""]
+    ridge: Float[Array, ""]
+
+    def product(self) -> Callable[[Array], Array]:
+        """w ↦ G w."""
+        dense = self.gram
+        return operator(self.problem) if dense is None else lambda w: matmul(w, dense)
+
+
+class Lanes(NamedTuple):
+    """Fits to be made at once; those without a column in ``mask`` fill up.
+
+    Attributes:
+      strength: float32 (LANES,), relative: of ridge to the mean square of a column, of L1 to the
+        strength at which every coefficient vanishes.
+      mask: bool (LANES, T), the columns that may be used.
+      tol, steps: when to stop; see :func:`spexjax.regression.lasso_solve`.
+    """
+
+    strength: Float[ArrayLike, "LANES"]
+    mask: Bool[ArrayLike, "LANES T"]
+    tol: Float[ArrayLike, ""]
+    steps: Int[ArrayLike, ""]
+
+
+@partial(jax.jit, compiler_options=QUICKLY)
+def normal(
+    coded: CodedDesign | None,
+    coded_values: Float[ArrayLike, "N"] | None,
+    coded_weights: Float[ArrayLike, "C D"] | None,
+    rows: Rows,
+    members: Int32[ArrayLike, "S t"],
+    allowed: Bool[ArrayLike, "T"],
+) -> Normal:
+    """The normal equations of one output on the masks that have weight."""
+    p = problem(coded, coded_values, coded_weights, rows, members, allowed)
+    dense = gram(p) if allowed.shape[0] <= _DENSE_COLUMNS else None
+    b = correlations(p)
+    found = Normal(p, dense, b, jnp.float32(0), per_mask(p, jnp.float32(1)))
+    return found._replace(steepness=lipschitz(found.product(), b))
+
+
+@partial(jax.jit, compiler_options=QUICKLY)
+def ridge(
+    equations: Normal,
+    lanes: Lanes,
+    start: Float[ArrayLike, "LANES T"],
+    relaxed: Bool[ArrayLike, ""],
+) -> Float[Array, "LANES T"]:
+    """Ridge regression in every lane, ∅ not penalised.
+
+    Args:
+      equations: see :class:`Normal`.
+      lanes: see :class:`Lanes`.
+      start: where to start.
+      relaxed: whether only columns with a coefficient in ``start``, and ∅, may be used.
+    """
+    b = equations.correlations
+    first = jnp.arange(b.shape[0], dtype=jnp.int32) == 0
+    w, _ = ridge_solve(
+        equations.product(),
+        jnp.broadcast_to(b, start.shape),
+        equations.ridge * lanes.strength,
+        penalty=1.0 - first.astype(jnp.float32),
+        mask=lanes.mask & (~relaxed | (start != 0.0) | first) & equations.problem.allowed,
+        w0=start,
+        tol=lanes.tol,
+        max_iter=lanes.steps,
+    )
+    return w
+
+
+@partial(jax.jit, compiler_options=QUICKLY)
+def lasso(
+    equations: Normal,
+    lanes: Lanes,
+    penalty: Float[ArrayLike, "LANES T"],
+    start: Float[ArrayLike, "LANES T"],
+    place: Int32[ArrayLike, "LANES"],
+    reference: Float[ArrayLike, "T"],
+) -> Float[Array, "LANES T"]:
+    """L1 regression in every lane.
+
+    Args:
+      equations: see :class:`Normal`.
+      lanes: see :class:`Lanes`.
+      penalty: the weights of the columns in the penalty, > 0 but for ∅.
+      start, place: lane i starts at ``start[place[i]]``.
+      reference: Xᵀy, which says where every coefficient vanishes.
+    """
+    b = equations.correlations
+    mask = lanes.mask & equations.problem.allowed
+    penalised = mask & (penalty > 0)
+    ratio = jnp.abs(reference) / jnp.where(penalised, penalty, 1.0)
+    vanishing = jnp.max(jnp.where(penalised, ratio, 0.0), axis=-1)
+    w, _ = lasso_solve(
+        equations.product(),
+        jnp.broadcast_to(b, penalty.shape),
+        lanes.strength * vanishing,
+        equations.steepness,
+        penalty=penalty,
+        mask=mask,
+        w0=start[place],
+        tol=lanes.tol,
+        max_iter=lanes.steps,
+    )
+    return w
+
+
+@partial(jax.jit, compiler_options=QUICKLY)
+def held_out(
+    equations: Normal,
+    row_weights: Float[ArrayLike, "rows"],
+    coded_weights: Float[ArrayLike, "C D"] | None,
+    blocks: Sequence[Float[Array, "LANES T"]],
+) -> Float[Array, "L L"]:
+    """Σ r_a r_b over masks of these weights, r_a the residuals of the fits of the blocks.
+
+    The first is the mean of the values, the fits follow in order: L = 1 + LANES · len(blocks).
+    """
+    p = equations.problem
+    p = p._replace(rows=p.rows._replace(weights=row_weights))
+    if p.coded is not None:
+        p = p._replace(coded=p.coded._replace(weights=coded_weights))
+    mean = jnp.zeros_like(equations.correlations).at[0].set(equations.correlations[0])
+    return residual_products(p, jnp.concatenate([mean[None], *blocks]))
+
+
+def filled(rows: Sequence[ArrayLike], like: ArrayLike) -> np.ndarray:
+    """The rows as the first of LANES; the others are zero (False), and of the shape of ``like``."""
+    like = np.asarray(like)
+    out = np.zeros((LANES, *like.shape), like.dtype)
+    for place, row in enumerate(rows):
+        out[place] = row
+    return out

@@ -1,0 +1,67 @@
+"""What fitting sets will run, known from the design alone, so that it can be compiled early.
+
+The shapes here are those of one output; with more of them nothing but the numbers of calls changes.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+import numpy as np
+
+from spexjax.codes import gf2
+from spexjax.decoding.peeling import PeelConfig
+from spexjax.masks.design import Design
+from spexjax.surrogates import fits, folds, normal, proposals
+from spexjax.surrogates.normal import LANES, Lanes
+from spexjax.surrogates.problem import Rows
+from spexjax.surrogates.proposals import Wider
+from spexjax.trees import ensemble
+
+Program = Callable[[], Any]
+"""Compiles one program."""
+
+
+def programs(
+    design: Design, peel: PeelConfig, wider: Wider | None, key: jax.Array
+) -> Iterator[Program]:
+    """The programs of :func:`spexjax.surrogates.cross_validation.fit`, in order of use."""
+    coded, n_pad = design.coded, gf2.num_words(design.n) * gf2.WORD
+    data = folds.data_of(design, np.zeros((len(design), 1), np.float32))
+    order = min(design.max_order, design.n)
+    lanes, width, sets = folds.ROW_FOLDS + 1, 1, 8
+    if coded is not None and data.coded is not None:
+        values, actives = data.coded.T, folds.actives(coded)
+        yield lambda: folds.search_each.lower(coded, values, actives, peel).compile()
+        lanes, width = folds.num_folds(coded) + 1, coded.code.t
+        sets = folds.least_sets(coded)
+    if wider is not None:
+        table = folds.table_of(coded, data)
+        width, sets = max(width, order), proposals.room(table.fold, wider)
+        masks, y = table.masks, table.values[0]
+        yield lambda: proposals.linear.lower(
+            masks, y, table.fold, np.int32(design.n), lanes - 1, sets
+        ).compile()
+        if wider.boosts and design.n <= wider.most_features:
+            yield lambda: ensemble.program(
+                masks, y, table.fold, lanes - 1, wider.boosts, order, key
+            ).compile()
+    T = 1 + n_pad + sets
+    equations = (
+        coded,
+        None if data.coded is None else data.coded[0],
+        None if data.inside is None else data.inside[0],
+        Rows(data.bits, data.values[0], data.real),
+        np.zeros((sets, width), np.int32),
+        np.zeros(T, bool),
+    )
+    yield lambda: normal.normal.lower(*equations).compile()
+    shape = jax.eval_shape(normal.normal, *equations)
+    some = np.zeros((LANES, T), np.float32)
+    block = Lanes(some[:, 0], some > 0, np.float32(0), np.int32(0))
+    place = np.zeros(LANES, np.int32)
+    yield lambda: normal.ridge.lower(shape, block, some, np.bool_(False)).compile()
+    yield lambda: normal.lasso.lower(shape, block, some, some, place, some[0]).compile()
+    blocks = (some,) * len(fits.fit_blocks(proposed=wider is not None))
+    rest = None if data.inside is None else data.inside[0]
+    yield lambda: normal.held_out.lower(shape, data.real, rest, blocks).compile()
