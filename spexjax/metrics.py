@@ -1,7 +1,6 @@
 """How well a surrogate follows the function that it explains, and finds what it depends on."""
 
 from collections.abc import Callable, Collection
-from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -11,6 +10,7 @@ from jaxtyping import Bool, Float
 
 from spexjax import indices, selection
 from spexjax.codes import gf2
+from spexjax.compiler_options import QUICKLY
 from spexjax.selection import Mode
 from spexjax.spectra.spectrum import Spectrum
 from spexjax.typing import Array, ArrayLike, Key
@@ -122,7 +122,9 @@ def r2_interval(
     """
     f, error, _ = _standardise(values, predictions)
     miss = 1 - level if isinstance(level, jax.Array) else np.float32(1 - level)
-    return _intervals(key, f, error, _score(f, error), miss, resamples)
+    traced = any(isinstance(x, jax.core.Tracer) for x in (key, f, error, miss))
+    intervals = _intervals if traced else _interval_program
+    return intervals(key, f, error, _score(f, error), miss, resamples)
 
 
 def r2_programs(count: int) -> tuple[Callable[[], Any], ...]:
@@ -132,11 +134,10 @@ def r2_programs(count: int) -> tuple[Callable[[], Any], ...]:
     number = jax.ShapeDtypeStruct((), np.float32)
     return (
         lambda: _score.lower(table, table).compile(),
-        lambda: _intervals.lower(key, table, table, one, number, _RESAMPLES).compile(),
+        lambda: _interval_program.lower(key, table, table, one, number, _RESAMPLES).compile(),
     )
 
 
-@partial(jax.jit, static_argnames="resamples")
 def _intervals(
     key: Key, f: Array, error: Array, score: Array, miss: Array, resamples: int
 ) -> tuple[Array, Array]:
@@ -200,14 +201,19 @@ def _interval(f: Array, e: Array, counts: Array, miss: Array) -> tuple[Array, Ar
     again = _parts(counts, f, e)
     # A resample of nearly equal masks must not divide by nothing (logarithms have no units).
     error = jnp.maximum(again.ratio_error, 0.1 * found.ratio_error) + 1e-9
-    t = jnp.quantile(jnp.abs(again.ratio - found.ratio) / error, 1.0 - miss)
-    low = jnp.minimum(found.ratio - t * found.ratio_error, jnp.quantile(again.ratio, miss / 2))
-    high = jnp.maximum(found.ratio + t * found.ratio_error, jnp.quantile(again.ratio, 1 - miss / 2))
+    symmetric = jnp.abs(again.ratio - found.ratio) / error
+    studentised = again.shift / jnp.maximum(again.shift_error, 0.1 * found.shift_error)
+    tails = jnp.stack([1.0 - miss / 2, miss / 2])
+    # At once, since every sort is a kernel to compile.
+    (t, _), (above, below), tail = jax.vmap(jnp.quantile)(
+        jnp.stack([symmetric, again.ratio, studentised]),
+        jnp.stack([jnp.full(2, 1.0 - miss), tails, tails]),
+    )
+    low = jnp.minimum(found.ratio - t * found.ratio_error, below)
+    high = jnp.maximum(found.ratio + t * found.ratio_error, above)
     a = 1.0 - jnp.exp(jnp.stack([found.ratio, high, low]) + 2 * jnp.log(unit))
 
-    t = again.shift / jnp.maximum(again.shift_error, 0.1 * found.shift_error)
-    tails = jnp.stack([1.0 - miss / 2, miss / 2])
-    ends = (shift - jnp.quantile(t, tails) * found.shift_error) * unit
+    ends = (shift - tail * found.shift_error) * unit
     most = jnp.max(jnp.abs(ends)) ** 2
     least = jnp.where(ends[0] * ends[1] < 0, 0.0, jnp.min(jnp.abs(ends)) ** 2)
     b = jnp.stack([(shift * unit) ** 2, least, most]) * (N - 1) / N
@@ -215,6 +221,9 @@ def _interval(f: Array, e: Array, counts: Array, miss: Array) -> tuple[Array, Ar
     down = jnp.sqrt((a[0] - a[1]) ** 2 + (b[2] - b[0]) ** 2)
     up = jnp.sqrt((a[2] - a[0]) ** 2 + (b[0] - b[1]) ** 2)
     return a[0] - b[0] - down, jnp.minimum(a[0] - b[0] + up, 1.0)
+
+
+_interval_program = jax.jit(_intervals, static_argnames="resamples", compiler_options=QUICKLY)
 
 
 def sparsity_curve(

@@ -1,21 +1,26 @@
 """``method="linear"``: ridge regression on uniform masks."""
 
 import dataclasses
+from functools import partial
 
+import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Bool, Float
 
 from spexjax import regression
 from spexjax.codes import gf2
+from spexjax.compiler_options import QUICKLY
 from spexjax.masks import sampling
 from spexjax.masks.budget import held_out_size
 from spexjax.masks.design import Design
 from spexjax.spectra import spectrum
 from spexjax.spectra.spectrum import Spectrum
 from spexjax.surrogates.fitted import Fit, Standardised
-from spexjax.typing import Key
+from spexjax.typing import Array, ArrayLike, Key
 
 FOLDS = 5  # scikit-learn's default
+Line = tuple[ArrayLike, ArrayLike]  # intercepts (K,), coefficients (n_pad, K)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,20 +40,32 @@ def fit(config: Linear, design: Design, values: Standardised, key: Key) -> Fit:
     n_pad = gf2.num_words(n) * gf2.WORD
     signs = np.zeros((rows, n_pad), np.float32)
     signs[:count, :n] = 1 - 2 * design.masks().astype(np.float32)
-    y = jnp.pad(jnp.asarray(values.values, jnp.float32), ((0, rows - count), (0, 0)))
+    xp = jnp if isinstance(values.values, jax.Array) else np
+    y = xp.pad(xp.asarray(values.values, np.float32), ((0, rows - count), (0, 0)))
     real = np.arange(rows) < count
     training = real & ~np.pad(design.held_out, (0, rows - count))
-    X, valid = jnp.asarray(signs), np.arange(n_pad) < n
-    chosen = regression.ridge_cv(
-        X, y, folds=FOLDS, weights=training.astype(np.float32), valid=valid
+    fits = _fits(
+        signs, y, training.astype(np.float32), real.astype(np.float32), np.arange(n_pad) < n
     )
-    again = regression.ridge(
-        X, y, chosen.strength, weights=real.astype(np.float32), valid=valid
-    )  # fmt: skip
-    return Fit(_spectrum(chosen, n), _spectrum(again, n))
+    return Fit(*(_spectrum(found, n) for found in jax.device_get(fits)))
 
 
-def _spectrum(fit: regression.Fit | regression.CVFit, n: int) -> Spectrum:
+@partial(jax.jit, compiler_options=QUICKLY)
+def _fits(
+    X: Float[Array, "rows n_pad"],
+    y: Float[Array, "rows K"],
+    training: Float[Array, "rows"],
+    real: Float[Array, "rows"],
+    valid: Bool[Array, "n_pad"],
+) -> tuple[Line, Line]:
+    """The fit to the training rows, and that at the same strength to all."""
+    chosen = regression.ridge_cv(X, y, folds=FOLDS, weights=training, valid=valid)
+    again = regression.ridge(X, y, chosen.strength, weights=real, valid=valid)
+    return (chosen.intercept, chosen.coefficients), (again.intercept, again.coefficients)
+
+
+def _spectrum(line: Line, n: int) -> Spectrum:
+    intercept, coefficients = line
     supports = gf2.pack_numpy(np.eye(n + 1, n, -1, dtype=bool), gf2.num_words(n))
-    w = np.concatenate([fit.intercept[None], np.asarray(fit.coefficients)[:n]])
+    w = np.concatenate([intercept[None], coefficients[:n]])
     return spectrum.from_terms(supports, w.T, n)

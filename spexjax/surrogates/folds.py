@@ -163,8 +163,8 @@ def decoded_sets(
 ) -> tuple[Int32[np.ndarray, "K lanes S t"], Info | None]:
     """The sets of 2 to ``max_order`` inputs decoded in every lane, one list for all if shared.
 
-    Padded with −1 to half as many sets as there are bins, or a power of two times that where more
-    are decoded; a row of −1 is no set. And diagnostics of the search on all groups.
+    Padded with −1 to as many sets as there are bins, or a power of two times that where more are
+    decoded; a row of −1 is no set. And diagnostics of the search on all groups.
     """
     K = 1 if shared else data.values.shape[0]
     if coded is None or data.coded is None:
@@ -186,8 +186,8 @@ def actives(coded: CodedDesign) -> Bool[np.ndarray, "searches C"]:
 
 
 def least_sets(coded: CodedDesign) -> int:
-    """Room for decoded sets: half as many as there are bins, more only where more are decoded."""
-    return spectrum.bucket(coded.groups * 2**coded.b // 2)
+    """Room for decoded sets: as many as there are bins, more only where more are decoded."""
+    return spectrum.bucket(coded.groups * 2**coded.b)
 
 
 @functools.partial(jax.jit, static_argnames="config", compiler_options=QUICKLY)
