@@ -3,6 +3,7 @@
 import dataclasses
 from functools import partial
 from importlib import resources
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -157,6 +158,17 @@ def test_training_learns_and_keeps_positions_fixed(key):
         atol=1e-6,
     )
     assert jax.tree.all(jax.tree.map(lambda x: np.isfinite(x).all(), params))
+
+
+def test_the_command_sets_what_it_is_told(capsys, monkeypatch, tmp_path):
+    monkeypatch.setattr(train_sentiment, "train", lambda *asked: {"asked": str(asked)})
+    options = ["--data", str(tmp_path), "--dim", "64", "--peak-rate", "1e-4", "--out", "there"]
+    train_sentiment.main(options)
+    want = train_sentiment.Settings(dim=64, peak_rate=1e-4)
+    assert str((tmp_path, Path("there"), want)) in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        train_sentiment.main([*options, "--dim", "wide"])
+    assert "dim" in capsys.readouterr().err
 
 
 def test_the_command_needs_data(capsys, monkeypatch):

@@ -205,6 +205,18 @@ def test_training_learns_and_goes_on(tmp_path, monkeypatch):
         np.testing.assert_array_equal(x, y)
 
 
+def test_the_command_sets_what_it_is_told(monkeypatch, tmp_path, capsys):
+    asked = []
+    monkeypatch.setattr(train_two_hop, "fit", lambda *given: asked.append(given))
+    monkeypatch.setattr(train_two_hop, "accuracy", lambda *given: 0.25)
+    train_two_hop.main(["--stages", "3:3:4:2", "5:4:8:1", "--decay", "0.5",
+                        "--checkpoint", str(tmp_path / "c.npz")])  # fmt: skip
+    config, settings, checkpoint, seconds, *_ = asked[0]
+    assert settings == Settings(stages=(Stage(3, 3, 4, 2), Stage(5, 4, 8, 1)), decay=0.5)
+    assert (config, checkpoint, seconds) == (geometry(settings), tmp_path / "c.npz", 180)
+    assert '"32 sentences, 2 hops": 0.25' in capsys.readouterr().out
+
+
 @pytest.mark.filterwarnings("ignore")
 def test_transformers_gives_the_same_logits(model):
     with warnings.catch_warnings():

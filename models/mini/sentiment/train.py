@@ -8,9 +8,9 @@ Checkpoints are averages of the weights over the last steps, chosen on held-out 
 training file; the dev sentences are read once, at the end.
 """
 
-import argparse
 import json
 import os
+import sys
 import time
 from dataclasses import dataclass
 from functools import partial
@@ -21,6 +21,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import tyro
 
 from spexjax.models.bert import weights
 from spexjax.models.bert.classifier import load_classifier
@@ -219,28 +220,37 @@ def figures(out: Path, sets: dict[str, data.Examples]) -> dict[str, Any]:
     return found
 
 
+@dataclass(frozen=True)
+class Run:
+    """What the command is asked for."""
+
+    settings: Settings
+    data: str | None
+    """folder with sst2/ and imdb/ (default: $SPEXJAX_DATA)"""
+    out: Path = Path(__file__).parent
+    """folder of the model"""
+    test: bool = False
+    """do not train: score the model in --out at last"""
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Reads the command line, trains, prints the figures."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--data", default=os.environ.get("SPEXJAX_DATA"), metavar="DIR",
-                        help="folder with sst2/ and imdb/ (default: $SPEXJAX_DATA)")  # fmt: skip
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent)
-    parser.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE",
-                        help="settings other than the defaults")  # fmt: skip
-    parser.add_argument("--test", action="store_true",
-                        help="do not train: score the model in --out at last")  # fmt: skip
-    given = parser.parse_args(arguments)
+    given = tyro.cli(
+        Run,
+        default=Run(Settings(), os.environ.get("SPEXJAX_DATA")),
+        args=arguments,
+        prog="python -m spexjax.models.mini.sentiment.train",
+        description=__doc__.split("\n")[0],
+        config=(tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff),
+    )
     if given.data is None:
-        parser.error("--data DIR is needed (or the variable SPEXJAX_DATA)")
-    types = {k: type(v) for k, v in vars(Settings()).items()}
-    pairs = dict(item.split("=", 1) for item in given.set)
-    settings = Settings(**{k: types[k](v) for k, v in pairs.items()})
-    folder = Path(given.data)
+        print("--data DIR is needed (or the variable SPEXJAX_DATA)", file=sys.stderr)
+        raise SystemExit(2)
     if given.test:
-        found = test(folder, given.out)
+        found = test(Path(given.data), given.out)
     else:
-        print(settings)
-        found = train(folder, given.out, settings)
+        print(given.settings)
+        found = train(Path(given.data), given.out, given.settings)
     print(json.dumps(found, indent=2))
 
 

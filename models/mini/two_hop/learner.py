@@ -2,11 +2,12 @@
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from tyro.constructors import PrimitiveConstructorSpec
 
 from spexjax.models.llama.config import LlamaConfig
 from spexjax.models.llama.model import Llama, init_params, unembed
@@ -25,11 +26,21 @@ class Stage(NamedTuple):
     rows: int
 
 
+_OF_STAGES = PrimitiveConstructorSpec(
+    nargs=1,
+    metavar="STEPS:LEAST:MOST:ROWS",
+    instance_from_str=lambda parts: Stage(*map(int, parts[0].split(":"))),
+    is_instance=lambda value: isinstance(value, Stage),
+    str_from_instance=lambda stage: [":".join(map(str, stage))],
+)
+"""How a stage is written on the command line."""
+
+
 @dataclass(frozen=True)
 class Settings:
     """Everything that a run depends on."""
 
-    stages: tuple[Stage, ...] = (
+    stages: tuple[Annotated[Stage, _OF_STAGES], ...] = (
         Stage(240, 4, 8, 32),
         Stage(220, 4, 12, 16),
         Stage(400, 6, 20, 16),

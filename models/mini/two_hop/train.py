@@ -19,11 +19,10 @@ log-probability. So f(m) = log p(answer | context masked by m) is nearly an AND 
 sentences.
 """
 
-import argparse
 import json
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
@@ -32,6 +31,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import tyro
 
 from spexjax.models.llama.config import LlamaConfig
 from spexjax.models.llama.weights import save_llama
@@ -39,7 +39,6 @@ from spexjax.models.mini.two_hop.batches import Batch, context_length, draw_batc
 from spexjax.models.mini.two_hop.evaluate import accuracy
 from spexjax.models.mini.two_hop.learner import (
     Settings,
-    Stage,
     first_weights,
     geometry,
     loss,
@@ -168,25 +167,32 @@ def _summary(recent: list[tuple]) -> str:
     return ", ".join([f"loss {values.mean():.3f}", *parts])
 
 
+@dataclass(frozen=True)
+class Run:
+    """What the command is asked for."""
+
+    settings: Settings
+    out: Path = Path(__file__).parent
+    """folder of the model"""
+    checkpoint: Path = Path("two_hop.npz")
+    """the state, to go on from"""
+    keep_every: float = 180
+    """seconds from one checkpoint to the next"""
+    count: int = 500
+    """questions to test with, each kind"""
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Reads the command line, trains, prints the figures."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent)
-    parser.add_argument("--checkpoint", type=Path, default=Path("two_hop.npz"),
-                        help="the state, to go on from (default: two_hop.npz)")  # fmt: skip
-    parser.add_argument("--keep-every", type=float, default=180, metavar="SECONDS")
-    parser.add_argument("--stages", metavar="STEPS:LEAST:MOST:ROWS,…",
-                        help="the curriculum: steps, sentences, worlds per step")  # fmt: skip
-    parser.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE",
-                        help="other settings than the defaults")  # fmt: skip
-    parser.add_argument("--count", type=int, default=500, help="questions to test with, each kind")
-    given = parser.parse_args(arguments)
-    s = Settings()
-    types = {k: type(v) for k, v in vars(s).items()}
-    s = replace(s, **{k: types[k](v) for k, v in (item.split("=", 1) for item in given.set)})
-    if given.stages:
-        stages = (Stage(*map(int, part.split(":"))) for part in given.stages.split(","))
-        s = replace(s, stages=tuple(stages))
+    given = tyro.cli(
+        Run,
+        default=Run(Settings()),
+        args=arguments,
+        prog="python -m spexjax.models.mini.two_hop.train",
+        description=__doc__.split("\n")[0],
+        config=(tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff),
+    )
+    s = given.settings
     config = geometry(s)
 
     def save(params: Any) -> None:
