@@ -36,9 +36,9 @@ def compiling(design: Design) -> Iterator[None]:
     def start() -> None:
         # What fails here fails again, and is told, where the program is run.
         for program in programs(config, design, seed_key(design.seed)):
-            pool.submit(program)
+            pool.submit(program.compile)
         for program in r2_programs(int(design.held_out.sum())):
-            pool.submit(program)
+            pool.submit(program.compile)
 
     first = pool.submit(start)
     try:

@@ -1,7 +1,7 @@
 """How well a surrogate follows the function that it explains, and finds what it depends on."""
 
 from collections.abc import Callable, Collection
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float
 
 from spexjax import indices, selection
 from spexjax.codes import gf2
-from spexjax.compiler_options import QUICKLY
+from spexjax.compiling import QUICKLY, Program
 from spexjax.selection import Mode
 from spexjax.spectra.spectrum import Spectrum
 from spexjax.typing import Array, ArrayLike, Key
@@ -127,14 +127,14 @@ def r2_interval(
     return intervals(key, f, error, _score(f, error), miss, resamples)
 
 
-def r2_programs(count: int) -> tuple[Callable[[], Any], ...]:
-    """What compiles the programs of R² and its interval, for ``count`` masks and one output."""
+def r2_programs(count: int) -> tuple[Program, ...]:
+    """The programs of R² and its interval, for ``count`` masks and one output."""
     table, one = (jax.ShapeDtypeStruct(s, np.float32) for s in ((count, 1), (1,)))
     key = jax.eval_shape(lambda: jax.random.key(0, impl="threefry2x32"))
     number = jax.ShapeDtypeStruct((), np.float32)
     return (
-        lambda: _score.lower(table, table).compile(),
-        lambda: _interval_program.lower(key, table, table, one, number, _RESAMPLES).compile(),
+        Program(_score, (table, table)),
+        Program(_interval_program, (key, table, table, one, number, _RESAMPLES)),
     )
 
 

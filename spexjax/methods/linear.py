@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float
 
 from spexjax import regression
 from spexjax.codes import gf2
-from spexjax.compiler_options import QUICKLY
+from spexjax.compiling import QUICKLY
 from spexjax.masks import sampling
 from spexjax.masks.budget import held_out_size
 from spexjax.masks.design import Design

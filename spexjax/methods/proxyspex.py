@@ -11,13 +11,13 @@ import dataclasses
 from collections.abc import Iterator
 from typing import Literal, get_args
 
+from spexjax.compiling import Program
 from spexjax.decoding.peeling import PeelConfig
 from spexjax.masks import sampling
 from spexjax.masks.design import Design
 from spexjax.methods import exact, proxyspex_paper
 from spexjax.surrogates import sets
 from spexjax.surrogates.fitted import Fit, Standardised
-from spexjax.surrogates.programs import Program
 from spexjax.surrogates.proposals import BOOSTS, Wider
 from spexjax.trees.boosting import BoostConfig
 from spexjax.typing import Key

@@ -8,6 +8,7 @@ import typing
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
+from spexjax.compiling import Program
 from spexjax.masks.design import Design
 from spexjax.methods import (
     auto,
@@ -36,15 +37,15 @@ class Method(NamedTuple):
       design: (config, n, budget, max_order, key) → the masks to ask for.
       fit: (config, design, standardised values, key) → :class:`~spexjax.surrogates.fitted.Fit`.
       joins: whether the design may be given further masks whose values are known.
-      programs: (config, design, key) → functions, each of which compiles a program that ``fit``
-        will run; they are called while the function that is explained is at work.
+      programs: (config, design, key) → what ``fit`` will run, to be compiled while the function
+        that is explained is at work.
     """
 
     config: type
     design: Callable[[Any, int, int, int, Key], Design]
     fit: Callable[[Any, Design, Standardised, Key], Fit]
     joins: bool = False
-    programs: Callable[[Any, Design, Key], Iterable[Callable[[], Any]]] | None = None
+    programs: Callable[[Any, Design, Key], Iterable[Program]] | None = None
 
 
 METHODS: dict[str, Method] = {}

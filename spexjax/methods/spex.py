@@ -8,6 +8,7 @@ import dataclasses
 from collections.abc import Iterator
 from typing import Literal
 
+from spexjax.compiling import Program
 from spexjax.decoding.peeling import PeelConfig
 from spexjax.masks import sampling
 from spexjax.masks.budget import BudgetError, affords_all, plan_budget
@@ -16,7 +17,6 @@ from spexjax.masks.design import Design
 from spexjax.methods import exact
 from spexjax.surrogates import sets
 from spexjax.surrogates.fitted import Fit, Standardised
-from spexjax.surrogates.programs import Program
 from spexjax.typing import Key
 
 

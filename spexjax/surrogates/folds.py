@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, Int32, UInt32
 
 from spexjax.codes import gf2
-from spexjax.compiler_options import QUICKLY
+from spexjax.compiling import QUICKLY
 from spexjax.decoding import spex
 from spexjax.decoding.peeling import Info, PeelConfig
 from spexjax.masks.coded import CodedDesign
@@ -27,6 +27,8 @@ from spexjax.typing import Array, ArrayLike
 # functions, worse on others, and took twice the time.
 ROW_FOLDS = 5
 _CODED_FOLDS = 6
+# Of so many a third less is no loss, and half the folds are half the time.
+_MANY_MASKS = 4096
 _ROW_BUCKET = 64
 
 
@@ -155,6 +157,8 @@ def row_bucket(count: int) -> int:
 def _coded_fold(coded: CodedDesign) -> Int[np.ndarray, "C D"]:
     """The fold in which each group's delays are tested."""
     parts = _CODED_FOLDS // coded.groups if coded.groups <= _CODED_FOLDS // 2 else 2
+    if coded.num_masks > _MANY_MASKS and coded.groups > 2:
+        parts = 1
     return np.arange(coded.groups)[:, None] * parts + np.arange(coded.num_delays) % parts
 
 

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float, Int, Int32
 
-from spexjax.compiler_options import QUICKLY
+from spexjax.compiling import QUICKLY
 from spexjax.masks.coded import CodedDesign
 from spexjax.regression import lasso_solve, lipschitz, matmul, ridge_solve
 from spexjax.surrogates.problem import (

@@ -3,13 +3,13 @@
 The shapes here are those of one output; with more of them nothing but the numbers of calls changes.
 """
 
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
 
 import jax
 import numpy as np
 
 from spexjax.codes import gf2
+from spexjax.compiling import Program
 from spexjax.decoding.peeling import PeelConfig
 from spexjax.masks.design import Design
 from spexjax.surrogates import fits, folds, normal, proposals
@@ -17,9 +17,6 @@ from spexjax.surrogates.normal import LANES, Lanes
 from spexjax.surrogates.problem import Rows
 from spexjax.surrogates.proposals import Wider
 from spexjax.trees import ensemble
-
-Program = Callable[[], Any]
-"""Compiles one program."""
 
 
 def programs(
@@ -32,20 +29,17 @@ def programs(
     lanes, width, sets = folds.ROW_FOLDS + 1, 1, 8
     if coded is not None and data.coded is not None:
         values, actives = data.coded.T, folds.actives(coded)
-        yield lambda: folds.search_each.lower(coded, values, actives, peel).compile()
+        yield Program(folds.search_each, (coded, values, actives, peel))
         lanes, width = folds.num_folds(coded) + 1, coded.code.t
         sets = folds.least_sets(coded)
     if wider is not None:
         table = folds.table_of(coded, data)
         width, sets = max(width, order), proposals.room(table.fold, wider)
         masks, y = table.masks, table.values[0]
-        yield lambda: proposals.linear.lower(
-            masks, y, table.fold, np.int32(design.n), lanes - 1, sets
-        ).compile()
+        asked = masks, y, table.fold, np.int32(design.n), lanes - 1, sets
+        yield Program(proposals.linear, asked)
         if wider.boosts and design.n <= wider.most_features:
-            yield lambda: ensemble.program(
-                masks, y, table.fold, lanes - 1, wider.boosts, order, key
-            ).compile()
+            yield ensemble.program(masks, y, table.fold, lanes - 1, wider.boosts, order, key)
     T = 1 + n_pad + sets
     equations = (
         coded,
@@ -55,13 +49,13 @@ def programs(
         np.zeros((sets, width), np.int32),
         np.zeros(T, bool),
     )
-    yield lambda: normal.normal.lower(*equations).compile()
+    yield Program(normal.normal, equations)
     shape = jax.eval_shape(normal.normal, *equations)
     some = np.zeros((LANES, T), np.float32)
     block = Lanes(some[:, 0], some > 0, np.float32(0), np.int32(0))
     place = np.zeros(LANES, np.int32)
-    yield lambda: normal.ridge.lower(shape, block, some, np.bool_(False)).compile()
-    yield lambda: normal.lasso.lower(shape, block, some, some, place, some[0]).compile()
+    yield Program(normal.ridge, (shape, block, some, np.bool_(False)))
+    yield Program(normal.lasso, (shape, block, some, some, place, some[0]))
     blocks = (some,) * len(fits.fit_blocks(proposed=wider is not None))
     rest = None if data.inside is None else data.inside[0]
-    yield lambda: normal.held_out.lower(shape, data.real, rest, blocks).compile()
+    yield Program(normal.held_out, (shape, data.real, rest, blocks))

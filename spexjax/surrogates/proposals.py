@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float, Int, Int32
 
-from spexjax.compiler_options import QUICKLY
+from spexjax.compiling import QUICKLY
 from spexjax.regression import matmul, ridge_solve
 from spexjax.trees import ensemble, fourier
 from spexjax.trees.boosting import BoostConfig, Trees

@@ -5,12 +5,12 @@ from collections.abc import Iterator
 
 import jax
 
+from spexjax.compiling import Program
 from spexjax.decoding.peeling import PeelConfig
 from spexjax.decoding.spex import JOINT_OUTPUTS
 from spexjax.masks.design import Design
 from spexjax.surrogates import cross_validation
 from spexjax.surrogates.fitted import Fit, Standardised
-from spexjax.surrogates.programs import Program
 from spexjax.surrogates.programs import programs as of_outputs
 from spexjax.surrogates.proposals import TREES, Wider
 from spexjax.surrogates.shared_support import fit as fit_shared

@@ -13,14 +13,15 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from spexjax.compiler_options import QUICKLY
+from spexjax.compiling import QUICKLY, Program
 from spexjax.trees import boosting
 from spexjax.trees.boosting import Trees
 from spexjax.trees.settings import BoostConfig, Settings, as_data
 from spexjax.typing import Array, ArrayLike, Key
 
-# Of more rows each tree sees a part: the time of a tree is in proportion to them.
-MOST_ROWS = 2048
+# Of very many rows each tree sees a part: its time is in proportion to them. Of a function without
+# noise all rows are worth having, so that few thousands are not divided.
+MANY_ROWS, WINDOW = 8192, 4096
 
 
 def grow(
@@ -66,10 +67,9 @@ def program(
     configs: Sequence[BoostConfig],
     max_depth: int,
     key: Key,
-) -> jax.stages.Lowered:
+) -> Program:
     """What :func:`grow` will run for arguments of these shapes, to be compiled before."""
-    _, args = _arguments(masks, values, fold, folds, configs, max_depth, key)
-    return _grow.lower(*args)
+    return Program(_grow, _arguments(masks, values, fold, folds, configs, max_depth, key)[1])
 
 
 def _arguments(masks, values, fold, folds, configs, max_depth, key) -> tuple[list, tuple]:
@@ -81,7 +81,7 @@ def _arguments(masks, values, fold, folds, configs, max_depth, key) -> tuple[lis
     cut = dict.fromkeys(c.cut(min(max_depth, d)) for c, d in zip(configs, enough, strict=True))
     if jnp.ndim(masks) != 2:
         raise ValueError(f"masks must have shape (N, n), got {jnp.shape(masks)}.")
-    if len(masks) > MOST_ROWS:  # trees are grown on windows of rows
+    if len(masks) > MANY_ROWS:  # windows need rows in random order
         order = np.random.default_rng(0).permutation(len(masks))
         masks, values, fold = masks[order], values[order], fold[order]
     rates = max(len(c.rates) for c in configs)
@@ -109,7 +109,8 @@ def _grow(
     data = boosting.prepare(masks, values, fold, folds)
 
     def one(setting: Settings) -> Trees:
-        found = boosting.boost(data, key, setting, deepest, most_trees, MOST_ROWS)
+        window = WINDOW if len(masks) > MANY_ROWS else None
+        found = boosting.boost(data, key, setting, deepest, most_trees, window)
         rate = jnp.argmin(jnp.min(found.errors, axis=1))
         return Trees(*(x[rate] for x in found.trees))
 

@@ -40,7 +40,7 @@ ORDER = (
     ("spectra",),
     ("regression",),
     ("codes",),
-    ("compiler_options", "typing"),
+    ("compiling", "typing"),
 )
 """The rooms from the top; those on one line do not know each other."""
 ROOMS_OF_MODELS = (

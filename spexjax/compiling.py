@@ -1,0 +1,28 @@
+"""How the programs of fits are compiled, which takes longer than to run them."""
+
+from typing import Any, NamedTuple
+
+import jax
+
+_VERSIONS = (0, 7) <= jax.__version_info__[:2] <= (0, 12)
+# Of XLA's two ways to compile a fusion for CPUs the older takes two thirds of the time, and what it
+# makes is as fast here. The option may go: only versions that were tried are asked for it.
+QUICKLY = {"xla_cpu_use_fusion_emitters": False} if _VERSIONS else {}
+"""``compiler_options`` of ``jax.jit``; not for functions that are called inside another's jit."""
+
+
+class Program(NamedTuple):
+    """A function made by ``jax.jit``, and arguments of the shapes that it will get."""
+
+    function: Any
+    arguments: tuple[Any, ...]
+
+    def compile(self) -> None:
+        """Compiles the program, so that calls with such arguments find it ready."""
+        self.function.lower(*self.arguments).compile()
+
+    def signature(self) -> tuple[Any, ...]:
+        """What it is compiled for: the function's name, shapes and types, static arguments."""
+        leaves, tree = jax.tree.flatten(self.arguments)
+        shapes = tuple((x.shape, str(x.dtype)) if hasattr(x, "shape") else x for x in leaves)
+        return self.function.__name__, str(tree), shapes
