@@ -8,25 +8,31 @@ answers stand beside it.
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from spexjax.experiments.data.records import Node, read_json
+import msgspec
+
+from spexjax.experiments.data.records import Filled, read_named
 
 Kind = Literal["number", "date", "span", "spans"]
 
 
-class Date(NamedTuple):
+class Date(msgspec.Struct, frozen=True):
     """A date of which parts may be unknown: blank here, blank or missing in the file."""
 
-    day: str
-    month: str
-    year: str
+    day: str = ""
+    month: str = ""
+    year: str = ""
 
 
-class Answer(NamedTuple):
+class Answer(msgspec.Struct, frozen=True):
     """What one person answered; one of the three is filled."""
 
     number: str
     date: Date
-    spans: tuple[str, ...]
+    spans: tuple[Filled, ...]
+
+    def __post_init__(self):
+        if not any(text.strip() for text in self.texts):
+            raise ValueError("An answer must have a number, a date or spans")
 
     @property
     def kind(self) -> Kind:
@@ -42,16 +48,17 @@ class Answer(NamedTuple):
         """The answer as text: one, or one per span."""
         if self.number:
             return (self.number,)
-        return self.spans or (" ".join(part for part in self.date if part),)
+        date = (self.date.day, self.date.month, self.date.year)
+        return self.spans or (" ".join(part for part in date if part),)
 
 
-class Question(NamedTuple):
+class Question(msgspec.Struct, frozen=True):
     """A question with its answer."""
 
-    id: str
-    question: str
+    id: Filled = msgspec.field(name="query_id")
+    question: Filled
     answer: Answer
-    validated: tuple[Answer, ...]
+    validated: tuple[Answer, ...] = msgspec.field(name="validated_answers", default=())
     """What others answered; may be empty."""
 
 
@@ -63,6 +70,11 @@ class Passage(NamedTuple):
     questions: tuple[Question, ...]
 
 
+class _Raw(msgspec.Struct):
+    passage: Filled
+    qa_pairs: tuple[Question, ...]
+
+
 def read_drop(path: str | Path) -> list[Passage]:
     """The passages of a file, in its order.
 
@@ -70,32 +82,5 @@ def read_drop(path: str | Path) -> list[Passage]:
       DataError: if the file is not in the format; it names the record and the field.
       OSError: if the file cannot be read.
     """
-    return [_passage(name, node) for name, node in read_json(path).fields()]
-
-
-def _passage(name: str, node: Node) -> Passage:
-    questions = tuple(_question(item) for item in node.field("qa_pairs").items())
-    return Passage(name, node.field("passage").filled(), questions)
-
-
-def _question(node: Node) -> Question:
-    others = node.optional("validated_answers")
-    return Question(
-        id=node.field("query_id").filled(),
-        question=node.field("question").filled(),
-        answer=_answer(node.field("answer")),
-        validated=() if others is None else tuple(_answer(item) for item in others.items()),
-    )
-
-
-def _answer(node: Node) -> Answer:
-    date = node.field("date")
-    parts = [date.optional(name) for name in Date._fields]
-    answer = Answer(
-        number=node.field("number").text(),
-        date=Date(*("" if part is None else part.text() for part in parts)),
-        spans=tuple(item.filled() for item in node.field("spans").items()),
-    )
-    if not any(text.strip() for text in answer.texts):
-        node.fail("an answer with a number, a date or spans")
-    return answer
+    found = read_named(path, _Raw)
+    return [Passage(name, raw.passage, raw.qa_pairs) for name, raw in found.items()]

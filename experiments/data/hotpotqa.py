@@ -5,9 +5,11 @@ HotpotQA, EMNLP): ten paragraphs, of which most have nothing to do with the ques
 """
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
-from spexjax.experiments.data.records import Node, read_json
+import msgspec
+
+from spexjax.experiments.data.records import Count, Filled, read_json
 
 KINDS = ("bridge", "comparison")
 LEVELS = ("easy", "medium", "hard")
@@ -51,6 +53,25 @@ class Example(NamedTuple):
         return tuple(sorted(starts[paragraph] + sentence for paragraph, sentence in self.facts))
 
 
+class _Raw(msgspec.Struct):
+    """An example as the file has it."""
+
+    id: Filled | Count = msgspec.field(name="_id")
+    question: Filled
+    answer: Filled
+    type: Literal["bridge", "comparison"]
+    level: Literal["easy", "medium", "hard"]
+    supporting_facts: list[tuple[str, Count]]
+    context: list[tuple[Filled, tuple[str, ...]]]
+
+    def __post_init__(self):
+        titles = [title for title, _ in self.context]
+        if not any(sentences for _, sentences in self.context):
+            raise ValueError("There must be paragraphs with sentences")
+        if len(set(titles)) < len(titles):
+            raise ValueError("Titles of paragraphs must differ")
+
+
 def read_hotpotqa(path: str | Path) -> list[Example]:
     """The examples of a file, in its order.
 
@@ -58,39 +79,21 @@ def read_hotpotqa(path: str | Path) -> list[Example]:
       DataError: if the file is not in the format; it names the record and the field.
       OSError: if the file cannot be read.
     """
-    return [_example(node) for node in read_json(path).items()]
+    return [_example(raw) for raw in read_json(path, list[_Raw])]
 
 
-def _example(node: Node) -> Example:
-    context = node.field("context")
-    paragraphs = tuple(_paragraph(item) for item in context.items())
-    titles = [paragraph.title for paragraph in paragraphs]
-    if not any(paragraph.sentences for paragraph in paragraphs):
-        context.fail("paragraphs with sentences")
-    if len(set(titles)) < len(titles):
-        context.fail("paragraphs with titles that differ")
+def _example(raw: _Raw) -> Example:
+    paragraphs = tuple(Paragraph(title, sentences) for title, sentences in raw.context)
+    places = {paragraph.title: i for i, paragraph in enumerate(paragraphs)}
     facts: dict[tuple[int, int], None] = {}
     astray: dict[tuple[str, int], None] = {}
-    for item in node.field("supporting_facts").items():
-        name, number = item.pair()
-        title, sentence = name.text(), number.number()
-        place = titles.index(title) if title in titles else -1
-        if place >= 0 and sentence < len(paragraphs[place].sentences):
+    for title, sentence in raw.supporting_facts:
+        place = places.get(title)
+        if place is not None and sentence < len(paragraphs[place].sentences):
             facts[place, sentence] = None
         else:
             astray[title, sentence] = None
     return Example(
-        id=node.field("_id").name(),
-        question=node.field("question").filled(),
-        answer=node.field("answer").filled(),
-        kind=node.field("type").one_of(KINDS),
-        level=node.field("level").one_of(LEVELS),
-        paragraphs=paragraphs,
-        facts=tuple(facts),
-        astray=tuple(astray),
-    )
-
-
-def _paragraph(node: Node) -> Paragraph:
-    title, sentences = node.pair()
-    return Paragraph(title.filled(), tuple(item.text() for item in sentences.items()))
+        str(raw.id), raw.question, raw.answer, raw.type, raw.level, paragraphs, tuple(facts),
+        tuple(astray),
+    )  # fmt: skip

@@ -193,23 +193,6 @@ def test_a_field_left_out(tmp_path, name, data):
     assert load(tmp_path / "x", name, json.dumps(raw).encode()) is None
 
 
-@every_json
-@quickly
-@given(data=st.data())
-def test_a_field_twice(tmp_path, name, data):
-    raw = json.loads(FORMATS[name][2])
-    node, key = descend(data, raw)
-    if not isinstance(node, dict):
-        return
-    node["*twice*"] = node[key]
-    text = json.dumps(raw).replace('"*twice*"', json.dumps(key))
-    path = tmp_path / "x"
-    path.write_text(text)
-    with pytest.raises(DataError, match="stands there twice") as error:
-        FORMATS[name][0](path)
-    assert str(error.value).startswith(f"{path}: the field {key!r} of $")
-
-
 @pytest.mark.parametrize("name", ["mmlu", "riddles"])
 @quickly
 @given(data=st.data())

@@ -49,8 +49,8 @@ ROOMS_OF_MODELS = (
 LEVEL = {room: level for level, rooms in enumerate(ORDER) for room in rooms}
 LEVEL |= {f"models/{room}": -len(ROOMS_OF_MODELS) + i for i, room in enumerate(ROOMS_OF_MODELS)}
 ROOMS_OF_EXPERIMENTS = (
-    ("__main__",), ("command",), ("papers", "bench"), ("peers",), ("reporting",), ("harness",), ("tasks",),
-    ("data", "functions"),
+    ("__main__",), ("command",), ("papers", "bench"), ("peers",), ("reporting",), ("harness",),
+    ("tasks",), ("data", "functions"),
 )  # fmt: skip
 LEVEL |= {
     f"experiments/{room}": -100 + level
