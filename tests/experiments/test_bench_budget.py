@@ -54,24 +54,30 @@ def test_the_verdict_compares_equal_seeds():
     assert "on 1 of 2 cases" in said.splitlines()[-1]
 
 
-SMALL = {"kinds": ("forest",), "budgets": (60,), "seeds": 1, "methods": ("linear", "auto")}
+SMALL = {
+    "kinds": ("forest",),
+    "cases": ("forest-cancer",),
+    "budgets": (60,),
+    "seeds": 1,
+    "methods": ("linear", "auto"),
+}
 
 
 def test_a_run_is_resumed(capsys, tmp_path, monkeypatch):
     quick = dataclasses.replace(METHODS["auto"], config="banzhaf")
     monkeypatch.setitem(METHODS, "auto", quick)
     first = budget.run(Config(out=tmp_path, **SMALL)).show()
-    assert [row[:4] for row in first][-1] == ("forest-diabetes", 60, 0, "auto")
+    assert [row[:4] for row in first][-1] == ("forest-cancer", 60, 0, "auto")
     assert "auto − best of the others" in capsys.readouterr().out
     with (tmp_path / "rows.jsonl").open("a") as file:
         file.write('{"kind": "forest", "ca')  # killed while it wrote
     again = budget.run(Config(out=tmp_path, redo=("auto",), **SMALL)).show()
-    assert [row[3] for row in again] == ["auto", "auto"]
+    assert [row[3] for row in again] == ["auto"]
     np.testing.assert_allclose([r[4] for r in again], [r[4] for r in first if r[3] == "auto"])
     lines = (tmp_path / "rows.jsonl").read_text().splitlines()
-    assert [json.loads(line)["method"] for line in lines] == ["linear", "linear", "auto", "auto"]
+    assert [json.loads(line)["method"] for line in lines] == ["linear", "auto"]
     summary = json.loads((tmp_path / "summary.json").read_text())
-    assert len(summary["means"]) == 4 and summary["auto_minus"]["60"]["linear"]
+    assert len(summary["means"]) == 2 and summary["auto_minus"]["60"]["linear"]
     assert "| forest-cancer | 30 | 60 |" in (tmp_path / "table.md").read_text()
 
 
