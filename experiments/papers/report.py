@@ -21,17 +21,15 @@ def parts(folder: Path) -> list[Part]:
         except ValueError:
             continue
         if result.experiment in PAPERS and result.cells:
-            found.append(result)
-    order = list(PAPERS)
-    return [part(result) for result in sorted(found, key=lambda r: order.index(r.experiment))]
+            found.append((list(PAPERS).index(result.experiment), path.stem, result))
+    return [part(name, result) for _, name, result in sorted(found, key=lambda f: f[:2])]
 
 
-def part(result: Result) -> Part:
-    """A result's tables and picture."""
+def part(name: str, result: Result) -> Part:
+    """A result's tables and picture; ``name`` is that of its file."""
     experiment = PAPERS[result.experiment]
     picture = io.BytesIO()
     experiment.draw(result).savefig(picture, dpi=150, format="png")
-    name = result.path.stem
     return Part(name, experiment.section(result), picture.getvalue(), how(result))
 
 

@@ -12,10 +12,16 @@ def test_table(monkeypatch):
         bench_inference.GEOMETRIES, "small", {"dim": 16, "n_layers": 1, "n_heads": 2}
     )
     monkeypatch.setattr(bench_inference, "find_spec", lambda name: None)
+    monkeypatch.setattr(bench_inference, "matrix_rate", lambda dtype, size: 1e6)
+    monkeypatch.setattr(
+        bench_inference, "after_one", lambda calls, repeats: np.array([[3.0], [2.0], [1.0]])
+    )
     rows = list(bench_inference.run(bench_inference.Config(20, 9, "small")).rows)
     assert [row[0].split(",")[0] for row in rows] == ["float32"] * 2 + ["bfloat16"] * 2
-    same, by_length = (rate for _, _, rate in rows[:2])
-    assert same > 0 and by_length > 0
+    assert [row[1] for row in rows] == [10.0] * 4  # 20 masks in two seconds
+    weights = 4 * 16**2 + 2 * 16 * 3072
+    assert rows[0][2] == pytest.approx(2 * weights * 20 * 32 / 2.0 / 1e6)  # rows of 32 tokens
+    assert rows[1][2] < rows[0][2]  # shorter texts are fewer tokens
 
 
 def test_like_for_like_gives_the_same_values():
