@@ -20,7 +20,7 @@ def test_table(monkeypatch):
     assert [row[0].split(",")[0] for row in rows] == ["float32"] * 2 + ["bfloat16"] * 2
     assert [row[1] for row in rows] == [10.0] * 4  # 20 masks in two seconds
     weights = 4 * 16**2 + 2 * 16 * 3072
-    assert rows[0][2] == pytest.approx(2 * weights * 20 * 32 / 2.0 / 1e6)  # rows of 32 tokens
+    assert rows[0][2] == pytest.approx(2 * weights * 20 * 12 / 2.0 / 1e6)  # rows of 12 tokens
     assert rows[1][2] < rows[0][2]  # shorter texts are fewer tokens
 
 
