@@ -29,7 +29,7 @@ from spexjax.experiments.bench.budget_cases import forest_cases, synthetic_cases
 from spexjax.experiments.bench.budget_report import Row
 from spexjax.experiments.harness.case import Case, Subject
 from spexjax.experiments.harness.journal import Journal
-from spexjax.experiments.harness.methods import METHODS
+from spexjax.experiments.harness.methods import EXPLAINERS, METHODS
 from spexjax.experiments.harness.timing import timed
 from spexjax.experiments.peers import shapiq as shapiq_peers
 from spexjax.experiments.reporting.rows import Rows
@@ -84,9 +84,16 @@ class Config:
 
 
 def run(config: Config) -> Rows:
-    """A row for every function, budget, seed and method; earlier ones are read."""
+    """A row for every function, budget, seed and method; earlier ones are read.
+
+    Raises:
+      ValueError: if a method is unknown.
+      ImportError: if one needs what is not installed.
+    """
     for name in config.compared:
-        known("method", name, (*OWN, *PEERS, *METHODS))
+        if not METHODS[known("method", name, (*EXPLAINERS, *SHAPIQ))].installed():
+            needed = ", ".join(METHODS[name].needs)
+            raise ImportError(f"{name} needs {needed}: pip install 'spexjax[peers]'.")
     rows: list[Row] = []
     return Rows(
         f"{len(config.compared)} methods, {TEST_MASKS} test masks",

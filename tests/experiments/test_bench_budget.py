@@ -98,6 +98,15 @@ def test_rows_of_earlier_versions_load(tmp_path):
     assert "lasso-2" in (tmp_path / "table.md").read_text() or found.notes([])
 
 
+def test_methods_are_checked(monkeypatch):
+    with pytest.raises(ValueError, match="method must be one of"):
+        budget.run(Config(methods=("random",)))
+    absent = dataclasses.replace(METHODS["shapiq SPEX"], needs=("no_such_package",))
+    monkeypatch.setitem(METHODS, "shapiq SPEX", absent)
+    with pytest.raises(ImportError, match="shapiq SPEX needs no_such_package"):
+        budget.run(Config(methods=("shapiq SPEX",)))
+
+
 def test_what_the_budget_does_not_afford_is_left_out():
     item = budget_cases.Item("i", "g", 30, lambda masks: masks.sum(axis=1).astype(float))
     case = budget.Case(budget.Subject(item, 50), "spex", 60, 0)
