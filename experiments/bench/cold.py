@@ -26,6 +26,7 @@ import numpy as np
 from spexjax.experiments.harness.timing import own
 from spexjax.experiments.peers import shapiq as peers
 from spexjax.experiments.reporting.rows import Rows
+from spexjax.experiments.tasks.item import known
 from spexjax.explain import explain
 from spexjax.typing import ValueFunction
 
@@ -79,12 +80,12 @@ def run(config: Config) -> Rows:
 
     Raises:
       ImportError: if shapiq is wanted but not installed.
-      KeyError: if there is no such case.
+      ValueError: if there is no such case.
     """
     if config.peers and not peers.available():
         raise ImportError("shapiq is not installed: pip install 'spexjax[peers]'.")
     every = CASES | (PEERS if config.peers else {})
-    chosen = {name: every[name] for name in config.cases or every}
+    chosen = {name: every[known("case", name, every)] for name in config.cases or every}
     columns = {
         "case": "<20s", "n": ">6d", "masks": ">7d", "seconds": ">8.2f", "import": ">7.2f",
         "R2": ">7.4f", "programs": ">9.0f", "large": ">6.0f", "compiling": ">10.2f",
@@ -124,9 +125,9 @@ def child(runs: str, imported: float) -> None:
     """Makes the calls one after the other and prints the numbers of each as JSON."""
     compiled: list[float] = []
 
-    def hear(event: str, seconds: float, **_: Any) -> None:
+    def hear(event: str, duration_secs: float, **_: str | int) -> None:
         if event == _COMPILED:
-            compiled.append(seconds)
+            compiled.append(duration_secs)
 
     jax.monitoring.register_event_duration_secs_listener(hear)
     rows = []
@@ -158,7 +159,7 @@ def _function(one: Run) -> ValueFunction:
     def f(masks: np.ndarray) -> np.ndarray:
         time.sleep(one.wait * len(masks))
         smooth = 0.1 * np.sin(masks @ direction)
-        parts = (masks[:, s].all(axis=1)[:, None] * w for s, w in zip(sets, weights, strict=True))
+        parts = (np.outer(masks[:, s].all(axis=1), w) for s, w in zip(sets, weights, strict=True))
         values = sum(parts, np.repeat(smooth[:, None], one.outputs, axis=1))
         return values[:, 0] if one.outputs == 1 else values
 
