@@ -19,6 +19,7 @@ from spexjax.store import Journal, Store, opened
 from spexjax.typing import ArrayLike, ValueFunction
 from spexjax.values import OnDevice
 from spexjax.values.games import unwrapped
+from spexjax.values.progress import fit_bar
 
 
 def explain(
@@ -57,8 +58,9 @@ def explain(
       seed: an int or a JAX key; the same seed gives the same masks and the same answer.
       features: n labels.
       chunk_size: masks per call of f at most; f's own ``chunk_size``, or else 512, if None.
-      progress: show a bar while f works; where stderr is no terminal, one line after the first
-        chunk that says how long the rest will take.
+      progress: show a bar while f works, and one for the fit that follows; where stderr is no
+        terminal, a line before and after the first chunk, which says how long the rest will take,
+        and of a long fit what it is at.
       store: a file (:mod:`spexjax.store`) that is asked before f is, and in which every chunk of
         values is kept as soon as f returns it: what was paid for in an earlier run, by another
         method, budget or process, is not paid for again. ``calls`` counts all masks used.
@@ -87,7 +89,8 @@ def explain(
             values = ask(f, asked, chunk_size, progress, journal)
             if store_join and journal is not None and registry.METHODS[asked.method].joins:
                 asked, values = _joined(asked, values, journal)
-        return fit(asked, values, features=features)
+        with fit_bar(progress):
+            return fit(asked, values, features=features)
 
 
 def _joined(

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int32
 
+from spexjax import phases
 from spexjax.codes import gf2
 from spexjax.decoding.peeling import PeelConfig
 from spexjax.masks.design import Design
@@ -29,6 +30,8 @@ from spexjax.typing import ArrayLike, Key
 
 # Candidates that err more than so many times the best in the first fold are not tried in others.
 _HOPELESS = 2.0
+# Shares of the time, about: what decoding has of all, and proposing of an output's rest.
+_DECODED, _PROPOSED = 0.1, 0.6
 Weights = dict[str, Float[np.ndarray, "lanes T"]]
 
 
@@ -72,14 +75,19 @@ def fit(
       key: of the trees.
     """
     data = folds.data_of(design, np.asarray(values, np.float32))
+    phases.tell("decoding", 0.0)
     members, info = folds.decoded_sets(design.coded, data, peel, design.max_order, shared=False)
     table = folds.table_of(design.coded, data)
     chosen = []
+    each = (1.0 - _DECODED) / len(members)
     for output, decoded in enumerate(members):
         sets = Sets(decoded, np.any(decoded >= 0, axis=-1), {})
-        if wider is not None:
-            sets = _proposed(design, table, output, decoded, wider, key)
-        chosen.append(_fit_output(design, data, output, sets))
+        with phases.part(_DECODED + each * output, _DECODED + each * (output + 1)):
+            if wider is not None:
+                with phases.part(0.0, _PROPOSED):
+                    sets = _proposed(design, table, output, decoded, wider, key)
+            with phases.part(_PROPOSED if wider is not None else 0.0, 1.0):
+                chosen.append(_fit_output(design, data, output, sets))
 
     def assemble(weights: Sequence[Float[np.ndarray, "T"]]) -> Spectrum:
         kept = [(c.tested != 0) | (np.arange(len(c.tested)) == 0) for c in chosen]
@@ -105,6 +113,7 @@ def _fit_output(design: Design, data: Data, output: int, sets: Sets) -> Chosen:
     wanted = np.ones(len(blocks), bool)
     last = len(sets.members) - 1
     for lane in range(last):
+        phases.tell("fitting", lane / len(sets.members))
         equations = _equations(design, data, output, sets, allowed, data.rows_of(lane), lane)
         solved = _solve(equations, blocks, sets, lane, n_pad, wanted)
         rest = None if data.inside is None else 1.0 - data.inside[lane]

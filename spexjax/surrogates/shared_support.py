@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float, Int32
 
+from spexjax import phases
 from spexjax.codes import gf2
 from spexjax.decoding import spex
 from spexjax.decoding.peeling import PeelConfig
@@ -56,6 +57,7 @@ def fit(
     largest = max(values.spread.max(), np.finfo(float).tiny)
     weight = np.clip(values.spread / largest, _LEAST_WEIGHT, 1.0).astype(np.float32)
     data = folds.data_of(design, jnp.asarray(values.values, jnp.float32) * weight)
+    phases.tell("decoding", 0.0)
     given, info = folds.decoded_sets(coded, data, peel, design.max_order, shared=True)
     basis = _directions(data)
     directions = _projected(data, basis)
@@ -65,6 +67,7 @@ def fit(
         trees = propose(table, members, wider, design, folds.num_folds(coded), key)
         pad = (0, 0), (0, 0), (trees.shape[2] - members.shape[2], 0)
         members = np.concatenate([np.pad(members, pad, constant_values=-1), trees], axis=1)
+    phases.tell("fitting", 0.7)
     allowed = _nested(members, given.shape[2], n, n_pad)
     errors = np.asarray(_errors(coded, directions, jnp.asarray(members), jnp.asarray(allowed)))
     best, strength = np.unravel_index(np.argmin(errors), errors.shape)
@@ -128,10 +131,12 @@ def propose(
     if not config.boosts or order < 2:
         return members
     # Directions are in proportion to the outputs' energy, so that squares of coefficients add up.
-    grown = [
-        proposals.grow(table.masks, values, table.fold, num_folds, config, n, order, key)
-        for values in table.values
-    ]
+    grown = []
+    for place, values in enumerate(table.values):
+        with phases.part(0.1 + 0.6 * place / len(table.values), 0.7):
+            grown.append(
+                proposals.grow(table.masks, values, table.fold, num_folds, config, n, order, key)
+            )
     pad, no_pairs = ((0, 0), (t - given.shape[2], 0)), np.zeros((0, 2), np.int32)
     for lane in range(num_folds + 1):
         sets = _strongest([Trees(*(x[lane] for x in trees)) for trees in grown], n, t)

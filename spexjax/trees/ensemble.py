@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from spexjax import phases
 from spexjax.compiling import QUICKLY, Program
 from spexjax.trees import boosting
 from spexjax.trees.boosting import Trees
@@ -36,8 +37,8 @@ def grow(
     """The mean of an ensemble for each configuration, each at its best rate, in every lane.
 
     No tree is deeper than there are masks for: 2^depth times ``min_child`` is at most N. Neither
-    that nor the settings recompile anything: a program is for shapes, and for the largest depth,
-    the most trees and the number of rates of all configurations.
+    that nor the settings recompile anything: the one program is for shapes, and for the largest
+    depth, the most trees and the number of rates of all configurations.
 
     Args:
       masks, values, fold, folds, key: as in :func:`spexjax.trees.boosting.fit`. Values on a device
@@ -52,11 +53,13 @@ def grow(
       ValueError: if the shapes do not fit together, without configurations, or if ``max_depth``
         is less than 1.
     """
-    cut, args = _arguments(masks, values, fold, folds, configs, max_depth, key)
-    grown = jax.device_get(_grow(*args))
-    return mean(
-        [_shallow(Trees(*(x[i] for x in grown)), config.depth) for i, config in enumerate(cut)]
-    )
+    cut, settings, args = _arguments(masks, values, fold, folds, configs, max_depth, key)
+    grown = []
+    for place, (config, setting) in enumerate(zip(cut, settings, strict=True)):
+        phases.tell("growing trees", place / len(cut))
+        found = jax.device_get(_grow(setting, *args))
+        grown.append(_shallow(Trees(*found), config.depth))
+    return mean(grown)
 
 
 def program(
@@ -69,11 +72,12 @@ def program(
     key: Key,
 ) -> Program:
     """What :func:`grow` will run for arguments of these shapes, to be compiled before."""
-    return Program(_grow, _arguments(masks, values, fold, folds, configs, max_depth, key)[1])
+    _, settings, args = _arguments(masks, values, fold, folds, configs, max_depth, key)
+    return Program(_grow, (settings[0], *args))
 
 
-def _arguments(masks, values, fold, folds, configs, max_depth, key) -> tuple[list, tuple]:
-    """The configurations that are left after cutting, and the arguments of :func:`_grow`."""
+def _arguments(masks, values, fold, folds, configs, max_depth, key):
+    """The configurations left after cutting, each as data, and what else :func:`_grow` gets."""
     if not configs:
         raise ValueError("configs must hold at least one configuration.")
     count = np.count_nonzero(jax.device_get(fold) >= 0)
@@ -85,36 +89,29 @@ def _arguments(masks, values, fold, folds, configs, max_depth, key) -> tuple[lis
         order = np.random.default_rng(0).permutation(len(masks))
         masks, values, fold = masks[order], values[order], fold[order]
     rates = max(len(c.rates) for c in configs)
-    given = [as_data(config, jnp.shape(masks)[1], rates) for config in cut]
-    # As many settings as configurations, or a repeated one would be another program.
-    given += [given[0]._replace(trees=np.zeros((), np.int32))] * (len(configs) - len(cut))
-    settings = jax.device_put(jax.tree.map(lambda *x: np.stack(x), *given))
+    settings = [jax.device_put(as_data(c, jnp.shape(masks)[1], rates)) for c in cut]
     deepest = min(max_depth, max(c.depth for c in configs))
     most_trees = max(c.trees for c in configs)
-    return list(cut), (masks, values, fold, key, settings, folds, deepest, most_trees)
+    return list(cut), settings, (masks, values, fold, key, folds, deepest, most_trees)
 
 
 @partial(jax.jit, static_argnames=("folds", "deepest", "most_trees"), compiler_options=QUICKLY)
 def _grow(
+    setting: Settings,
     masks: Bool[Array, "N n"],
     values: Float[Array, "N"],
     fold: Int[Array, "N"],
     key: Key,
-    settings: Settings,
     folds: int,
     deepest: int,
     most_trees: int,
 ) -> Trees:
-    """The trees of every setting at its best rate, (settings, lanes, …)."""
+    """The trees of a setting at its best rate, with a leading axis of lanes."""
     data = boosting.prepare(masks, values, fold, folds)
-
-    def one(setting: Settings) -> Trees:
-        window = WINDOW if len(masks) > MANY_ROWS else None
-        found = boosting.boost(data, key, setting, deepest, most_trees, window)
-        rate = jnp.argmin(jnp.min(found.errors, axis=1))
-        return Trees(*(x[rate] for x in found.trees))
-
-    return jax.lax.map(one, settings)
+    window = WINDOW if len(masks) > MANY_ROWS else None
+    found = boosting.boost(data, key, setting, deepest, most_trees, window)
+    rate = jnp.argmin(jnp.min(found.errors, axis=1))
+    return Trees(*(x[rate] for x in found.trees))
 
 
 def _shallow(trees: Trees, depth: int) -> Trees:

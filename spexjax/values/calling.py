@@ -82,8 +82,8 @@ def evaluate(
       n: number of features.
       chunk_size: masks per call of f at most; None for f's own ``chunk_size``, else 512. How a
         streaming function divides its masks where it is None is its own affair.
-      progress: show a bar while f works; where stderr is no terminal, one line after the first
-        chunk that says how long the rest will take.
+      progress: show a bar while f works; where stderr is no terminal, a line before and after the
+        first chunk, which says how long the rest will take.
       journal: is asked first; only masks without a value reach f, and every chunk is committed
         before the next is asked for, or of a stream before the next is taken.
 
@@ -102,7 +102,7 @@ def evaluate(
     rows = chunk_size_of(f, chunk_size)
     calls = _Calls(f, n, min(rows, len(packed)), journal)
     missing = packed if journal is None else packed[~journal.known(packed)]
-    with progress_bar(len(missing), progress) as advance:
+    with progress_bar(len(missing), progress, rows) as advance:
         while len(missing):
             with nullcontext() if journal is None else journal.exclusive():
                 if journal is not None and journal.refresh():  # another process paid for some

@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import re
 import subprocess
 import sys
 
@@ -15,6 +16,7 @@ import spexjax as sx
 from spexjax import Explanation, PeelConfig, ProxySpex, Spex, masks, values
 from spexjax.explain import explain
 from spexjax.trees.boosting import BoostConfig
+from spexjax.values import progress
 
 N_FEATURES = 48
 pytestmark = pytest.mark.loose_promotion
@@ -365,3 +367,15 @@ def test_trees_grow_above_2048_inputs():
 
     e = explain(f, 2100, budget=200, method=config, max_order=2)
     assert e.method == "proxyspex" and (7, 2090) in e.spectrum.to_dict()
+
+
+def test_progress_says_what_a_fit_is_at(capsys, monkeypatch):
+    monkeypatch.setattr(progress, "_PATIENCE", -1.0)
+    explain(lambda m: m[:, 0] * 1.0, 20, budget=500, progress=True)
+    lines = [s for s in capsys.readouterr().err.splitlines() if s.startswith("fit: ")]
+    told = [re.fullmatch(r"fit: ([a-z ]+), (\d+)% done", line).groups() for line in lines]
+    assert list(dict.fromkeys(phase for phase, _ in told)) == [
+        "decoding", "growing trees", "fitting"
+    ]  # fmt: skip
+    shares = [int(share) for _, share in told]
+    assert shares == sorted(shares) and shares[0] == 0 and 50 < shares[-1] < 100

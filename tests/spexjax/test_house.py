@@ -40,7 +40,7 @@ ORDER = (
     ("spectra",),
     ("regression",),
     ("codes",),
-    ("compiling", "typing"),
+    ("compiling", "phases", "typing"),
 )
 """The rooms from the top; those on one line do not know each other."""
 ROOMS_OF_MODELS = (

@@ -286,10 +286,12 @@ def test_a_game_keeps_its_precision_and_is_real():
         f(np.zeros((2, 3), bool))
 
 
-def test_progress_tells_the_time_after_the_first_chunk(packed, capsys):
+def test_progress_tells_the_time_before_and_after_the_first_chunk(packed, capsys):
     values.evaluate(linear, packed, N_FEATURES, chunk_size=10, progress=True)
-    error = capsys.readouterr().err
-    assert error.startswith("10 of 25 calls in 0.0 s; about 0 s to go") and error.count("\n") == 1
+    assert capsys.readouterr().err.splitlines() == [
+        "25 calls, 10 at a time",
+        "10 of 25 calls in 0.0 s; about 0 s to go",
+    ]
     values.evaluate(linear, packed, N_FEATURES, chunk_size=25, progress=True)
     values.evaluate(linear, packed, N_FEATURES, chunk_size=10)
     assert capsys.readouterr().err == ""
