@@ -117,7 +117,7 @@ def _process(runs: tuple[Run, ...], cache: str | None) -> list[list[float]]:
     code += "took = time.perf_counter() - start; from spexjax.experiments.bench import cold; "
     code += "import sys; cold.child(sys.argv[1], took)"
     command = [sys.executable, "-c", code, json.dumps([one._asdict() for one in runs])]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
     return json.loads(done.stdout.splitlines()[-1])
 
 
