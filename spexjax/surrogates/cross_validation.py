@@ -11,10 +11,9 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float, Int32
+from jaxtyping import Bool, Float, Int, Int32
 
 from spexjax import phases
-from spexjax.codes import gf2
 from spexjax.decoding.peeling import PeelConfig
 from spexjax.masks.design import Design
 from spexjax.spectra import spectrum
@@ -26,6 +25,7 @@ from spexjax.surrogates.folds import Data, Table
 from spexjax.surrogates.normal import Normal
 from spexjax.surrogates.problem import Rows
 from spexjax.surrogates.proposals import Wider
+from spexjax.surrogates.stacking import Stack
 from spexjax.typing import ArrayLike, Key
 
 # Candidates that err more than so many times the best in the first fold are not tried in others.
@@ -101,94 +101,102 @@ def fit(
     return Fit(assemble(tested), assemble(final), _done(used, design), info)
 
 
-def _fit_output(design: Design, data: Data, output: int, sets: Sets) -> Chosen:
-    """Cross-validates every candidate, and fits the best stack to all masks."""
-    n, n_pad = design.n, gf2.num_words(design.n) * gf2.WORD
-    blocks = fits.fit_blocks(proposed=bool(sets.weights))
-    places = fits.places(blocks)
-    specs = (fits.MEAN, *(spec for block in blocks for spec in block))
-    allowed = folds.allowed_columns(sets.members, n, n_pad)
-    block_of = np.repeat(np.arange(len(blocks)), [len(block) for block in blocks])
-    total = np.zeros((len(specs), len(specs)))
-    wanted = np.ones(len(blocks), bool)
-    last = len(sets.members) - 1
-    for lane in range(last):
-        phases.tell("fitting", lane / len(sets.members))
-        equations = _equations(design, data, output, sets, allowed, data.rows_of(lane), lane)
-        solved = _solve(equations, blocks, sets, lane, n_pad, wanted)
-        rest = None if data.inside is None else 1.0 - data.inside[lane]
-        rows = data.training - data.rows_of(lane)
-        products = normal.held_out(equations, rows, rest, tuple(solved))
-        total += np.asarray(products, float)[np.ix_(places, places)]
-        if lane == 0:
-            errors = np.diagonal(total)[1:]
-            hopeful = errors <= _HOPELESS * errors.min()
-            wanted = np.bincount(block_of, hopeful) > 0
-    tried = np.append(True, wanted[block_of])
-    count = float(data.training.sum()) + (0 if data.coded is None else data.coded.shape[1])
-    stack = stacking.stack(
-        total[np.ix_(tried, tried)], count, [s for s, t in zip(specs, tried, strict=True) if t]
-    )
-    stack = stack._replace(places=np.flatnonzero(tried)[stack.places])
+class _Output(NamedTuple):
+    """What the fits of one output need."""
 
-    equations = _equations(design, data, output, sets, allowed, data.training, last)
-    wanted = np.isin(np.arange(len(blocks)), block_of[stack.places[stack.places > 0] - 1])
-    solved = _solve(equations, blocks, sets, last, n_pad, wanted)
-    everything = _equations(design, data, output, sets, allowed, data.real, last)
-    mean = np.zeros((1, allowed.shape[1]), np.float32)
+    design: Design
+    data: Data
+    place: int
+    sets: Sets
+    blocks: tuple[Block, ...]
+
+    @property
+    def specs(self) -> tuple[FitSpec, ...]:
+        """The candidates, the mean first."""
+        return (fits.MEAN, *(spec for block in self.blocks for spec in block))
+
+    @property
+    def block_of(self) -> Int[np.ndarray, "candidates"]:
+        """The block of every candidate but the mean."""
+        return np.repeat(np.arange(len(self.blocks)), [len(block) for block in self.blocks])
+
+    def equations(self, lane: int, weights: Float[np.ndarray, "rows"]) -> Normal:
+        """Those of the rows with weight and the coded masks of a lane."""
+        data, members = self.data, self.sets.members[lane]
+        n_pad = data.bits.shape[1]
+        return normal.normal(
+            self.design.coded,
+            None if data.coded is None else data.coded[self.place],
+            None if data.inside is None else data.inside[lane],
+            Rows(data.bits, data.values[self.place], weights),
+            members,
+            folds.allowed_columns(members, self.design.n, n_pad),
+        )
+
+    def solve(
+        self, equations: Normal, lane: int, wanted: Bool[np.ndarray, "blocks"]
+    ) -> list[Float[ArrayLike, "LANES T"]]:
+        """The candidates of a lane."""
+        decoded, single = self.sets.decoded[lane], np.ones(1 + self.data.bits.shape[1], bool)
+        return fits.solve(
+            equations,
+            self.blocks,
+            {scheme: w[lane] for scheme, w in self.sets.weights.items()},
+            singles=np.concatenate([single, np.zeros_like(decoded)]),
+            decoded=np.concatenate([single, decoded]),
+            wanted=wanted,
+        )
+
+
+def _fit_output(design: Design, data: Data, place: int, sets: Sets) -> Chosen:
+    """Fits the stack that cross-validation finds best, and its members once more to all masks."""
+    blocks = fits.fit_blocks(proposed=bool(sets.weights))
+    output, last = _Output(design, data, place, sets, blocks), len(sets.members) - 1
+    stack = _stacked(output)
+    equations = output.equations(last, data.training)
+    used = output.block_of[stack.places[stack.places > 0] - 1]
+    solved = output.solve(equations, last, np.isin(np.arange(len(blocks)), used))
+    mean = np.zeros((1, equations.correlations.shape[0]), np.float32)
     mean[0, 0] = np.asarray(equations.correlations)[0]
-    parts = np.concatenate([mean, *solved])[places][stack.places]
+    parts = np.concatenate([mean, *solved])[fits.places(blocks)][stack.places]
     again = fits.refit(
-        everything,
+        output.equations(last, data.real),
         parts,
-        [specs[p] for p in stack.places],
+        [output.specs[p] for p in stack.places],
         {scheme: w[-1] for scheme, w in sets.weights.items()},
         equations.correlations,
     )
     return Chosen(
-        supports=folds.column_supports(sets.members[-1], n_pad),
+        supports=folds.column_supports(sets.members[-1], data.bits.shape[1]),
         tested=stack.shares @ parts,
         final=stack.shares @ again,
-        specs={specs[p] for p in stack.places[stack.shares > 0]},
+        specs={output.specs[p] for p in stack.places[stack.shares > 0]},
     )
 
 
-def _equations(
-    design: Design,
-    data: Data,
-    output: int,
-    sets: Sets,
-    allowed: Bool[np.ndarray, "lanes T"],
-    weights: Float[np.ndarray, "rows"],
-    lane: int,
-) -> Normal:
-    return normal.normal(
-        design.coded,
-        None if data.coded is None else data.coded[output],
-        None if data.inside is None else data.inside[lane],
-        Rows(data.bits, data.values[output], weights),
-        sets.members[lane],
-        allowed[lane],
-    )
-
-
-def _solve(
-    equations: Normal,
-    blocks: Sequence[Block],
-    sets: Sets,
-    lane: int,
-    n_pad: int,
-    wanted: Bool[np.ndarray, "blocks"],
-) -> list[Float[ArrayLike, "LANES T"]]:
-    single = np.ones(1 + n_pad, bool)
-    return fits.solve(
-        equations,
-        blocks,
-        {scheme: w[lane] for scheme, w in sets.weights.items()},
-        singles=np.concatenate([single, np.zeros_like(sets.decoded[lane])]),
-        decoded=np.concatenate([single, sets.decoded[lane]]),
-        wanted=wanted,
-    )
+def _stacked(output: _Output) -> Stack:
+    """The best stack by the residuals that the folds' fits leave in their folds."""
+    data, specs, block_of = output.data, output.specs, output.block_of
+    places = fits.places(output.blocks)
+    total = np.zeros((len(specs), len(specs)))
+    wanted = np.ones(len(output.blocks), bool)
+    for lane in range(len(output.sets.members) - 1):
+        phases.tell("fitting", lane / len(output.sets.members))
+        equations = output.equations(lane, data.rows_of(lane))
+        products = normal.held_out(
+            equations,
+            data.training - data.rows_of(lane),
+            None if data.inside is None else 1.0 - data.inside[lane],
+            tuple(output.solve(equations, lane, wanted)),
+        )
+        total += np.asarray(products, float)[np.ix_(places, places)]
+        if lane == 0:
+            errors = np.diagonal(total)[1:]
+            wanted = np.bincount(block_of, errors <= _HOPELESS * errors.min()) > 0
+    tried = np.flatnonzero(np.append(True, wanted[block_of]))
+    count = float(data.training.sum()) + (0 if data.coded is None else data.coded.shape[1])
+    stack = stacking.stack(total[np.ix_(tried, tried)], count, [specs[i] for i in tried])
+    return stack._replace(places=tried[stack.places])
 
 
 def _done(used: set[FitSpec], design: Design) -> Done:

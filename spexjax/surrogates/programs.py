@@ -12,7 +12,7 @@ from spexjax.codes import gf2
 from spexjax.compiling import Program
 from spexjax.decoding.peeling import PeelConfig
 from spexjax.masks.design import Design
-from spexjax.surrogates import fits, folds, normal, proposals
+from spexjax.surrogates import fits, folds, normal, proposals, screening
 from spexjax.surrogates.normal import LANES, Lanes
 from spexjax.surrogates.problem import Rows
 from spexjax.surrogates.proposals import Wider
@@ -37,7 +37,7 @@ def programs(
         width, sets = max(width, order), proposals.room(table.fold, wider)
         masks, y = table.masks, table.values[0]
         asked = masks, y, table.fold, np.int32(design.n), lanes - 1, sets
-        yield Program(proposals.linear, asked)
+        yield Program(screening.linear, asked)
         if wider.boosts and design.n <= wider.most_features:
             yield ensemble.program(masks, y, table.fold, lanes - 1, wider.boosts, order, key)
     T = 1 + n_pad + sets

@@ -9,21 +9,16 @@ The constants were chosen by ``python -m spexjax.experiments.bench_budget --budg
 
 import dataclasses
 import math
-from functools import partial
 from typing import NamedTuple
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float, Int, Int32
 
-from spexjax.compiling import QUICKLY
-from spexjax.regression import matmul, ridge_solve
+from spexjax.surrogates import screening
 from spexjax.trees import ensemble, fourier
 from spexjax.trees.boosting import BoostConfig, Trees
-from spexjax.typing import Array, ArrayLike, Key
+from spexjax.typing import ArrayLike, Key
 
-SCREENED_FEATURES = 2048
 _FROM_TREES = 4096
 # Screened pairs are many and few of them matter: as many as the trees' sets cost 0.02 of R².
 _SETS_PER_PAIR = 3
@@ -37,7 +32,6 @@ BOOSTS = (
 )
 """Trees of three depths, and some grown on samples."""
 TREES = 8  # the sub-stream of the user's key that trees draw from
-_RIDGE_ROWS = 1.0  # the penalty of the linear fit, in rows per feature
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,7 +96,7 @@ def propose(
     """
     L, _, t = given.shape
     most = room(fold, config, int(np.any(given >= 0, axis=-1).sum(axis=-1).max()))
-    found = linear(masks, values, fold, np.int32(n), folds, room(fold, config))
+    found = screening.linear(masks, values, fold, np.int32(n), folds, room(fold, config))
     weights, found = (np.asarray(x) for x in found)
     if not config.pairs or max_order < 2:
         found = found[:, :0]
@@ -147,7 +141,7 @@ def grow(
     """
     if n <= config.most_features:
         return ensemble.grow(masks, values, fold, folds, config.boosts, max_order, key)
-    weights, _ = linear(masks, values, fold, np.int32(n), folds, room(fold, config))
+    weights, _ = screening.linear(masks, values, fold, np.int32(n), folds, room(fold, config))
     rank = np.abs(np.asarray(weights))[:, :n].max(axis=0)
     chosen = np.sort(np.argsort(-rank, kind="stable")[: config.most_features])
     trees = ensemble.grow(
@@ -155,72 +149,6 @@ def grow(
     )
     features = np.asarray(trees.features)
     return trees._replace(features=jnp.asarray(np.where(features >= 0, chosen[features], -1)))
-
-
-@partial(jax.jit, static_argnames=("folds", "count"), compiler_options=QUICKLY)
-def linear(
-    masks: Bool[Array, "N n_pad"],
-    values: Float[Array, "N"],
-    fold: Int[Array, "N"],
-    n: Int[Array, ""],
-    folds: int,
-    count: int,
-) -> tuple[Float[Array, "L n_pad"], Int32[Array, "L count 2"]]:
-    """Ridge regression on the single inputs, and the pairs that its residuals speak for.
-
-    Returns:
-      The coefficients in each lane, and its pairs of largest |Σ r s_i s_j|, the largest first,
-      −1 where there are no more.
-    """
-    signs = jnp.where(masks, jnp.float32(-1.0), jnp.float32(1.0))
-    counts = (fold >= 0).astype(jnp.float32)
-    out = (fold == jnp.arange(folds, dtype=fold.dtype)[:, None]).astype(jnp.float32)
-    train = jnp.concatenate([counts - out, counts[None]])
-    size = jnp.maximum(jnp.sum(train, axis=1, keepdims=True), 1.0)
-    values = jnp.where(fold >= 0, values, 0.0)
-    centred = train * (values - matmul(train, values)[:, None] / size)
-    present = jnp.any((signs < 0) & (fold >= 0)[:, None], axis=0)
-
-    def product(w: Array) -> Array:
-        fitted = train * matmul(w, signs.T)
-        fitted = fitted - train * jnp.sum(fitted, axis=1, keepdims=True) / size
-        return matmul(fitted, signs) / size
-
-    features = jnp.maximum(jnp.sum(present, dtype=jnp.float32), 1.0)
-    strength = _RIDGE_ROWS * features / size[:, 0]
-    w, _ = ridge_solve(
-        product, matmul(centred, signs) / size, strength, mask=present, tol=1e-4, max_iter=50
-    )
-    residual = train * (centred - matmul(w, signs.T))
-    residual = residual - train * jnp.sum(residual, axis=1, keepdims=True) / size
-    return w, _screen(signs, residual / size, w, n, count)
-
-
-def _screen(
-    signs: Float[Array, "N n_pad"],
-    residual: Float[Array, "L N"],
-    linear: Float[Array, "L n_pad"],
-    n: Int[Array, ""],
-    count: int,
-) -> Int32[Array, "L count 2"]:
-    n_pad = signs.shape[1]
-    width = min(n_pad, SCREENED_FEATURES)
-    place = jnp.arange(width, dtype=jnp.int32)
-
-    def lane(args: tuple[Array, Array]) -> Array:
-        r, w = args
-        # Inputs in order, padding last; only the strongest where there are very many.
-        rank = jnp.where(jnp.arange(n_pad) < n, jnp.abs(w) if n_pad > width else 1.0, -1.0)
-        chosen = jnp.sort(jnp.argsort(-rank, stable=True)[:width]).astype(jnp.int32)
-        columns = signs[:, chosen]
-        meet = jnp.abs(matmul((columns * r[:, None]).T, columns))
-        upper = (place[:, None] < place) & (chosen < n)
-        size, best = jax.lax.top_k(jnp.where(upper, meet, -1.0).ravel(), min(count, width**2))
-        best = best.astype(jnp.int32)
-        pairs = jnp.stack([chosen[best // width], chosen[best % width]], axis=1)
-        return jnp.where(size[:, None] >= 0, pairs, -1)
-
-    return jax.lax.map(lane, (residual, linear))
 
 
 def _from_trees(

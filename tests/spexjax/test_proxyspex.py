@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import jax
 import numpy as np
 import oracles
 import pytest
@@ -13,7 +14,7 @@ from spexjax.masks import sampling
 from spexjax.methods import proxyspex_paper
 from spexjax.spectra import subsets
 from spexjax.spectra.subsets import Sets
-from spexjax.surrogates import fitted, penalties, proposals
+from spexjax.surrogates import fitted, penalties, proposals, screening
 from spexjax.surrogates.proposals import Proposal, Wider
 from spexjax.trees import fourier, lightgbm
 from spexjax.trees.boosting import BoostConfig
@@ -157,7 +158,7 @@ def test_screening_ranks_pairs_by_correlation():
     rng = np.random.default_rng(0)
     bits = rng.random((300, 6)) < 0.5
     signs, residual = 1.0 - 2.0 * bits, rng.standard_normal((2, 300))
-    found = jax.jit(proposals._screen, static_argnums=4)(
+    found = jax.jit(screening._screen, static_argnums=4)(
         signs.astype(np.float32), residual.astype(np.float32), np.ones((2, 6), np.float32),
         np.int32(5), 12,
     )  # fmt: skip

@@ -10,7 +10,7 @@ import pytest
 from spexjax import masks
 from spexjax.decoding import spex
 from spexjax.decoding.peeling import PeelConfig
-from spexjax.surrogates import fits, normal, problem, proposals, stacking
+from spexjax.surrogates import fits, normal, problem, proposals, screening, stacking
 from spexjax.surrogates import folds as folds_
 from spexjax.surrogates.normal import LANES, Lanes
 from spexjax.surrogates.penalties import SCHEMES
@@ -185,14 +185,19 @@ def test_products_that_feed_a_fit_are_of_full_precision():
     lanes = Lanes(some[:, 0], some > 0, jnp.float32(0), jnp.int32(9))
     boosts = tuple(as_data(c, 32, 1) for c in proposals.BOOSTS)
 
+    # Their compiler options are for programs of their own.
     def everything(values):
-        equations = normal.normal(design, values, weights, rows, members, jnp.ones(35, bool))
-        w = normal.ridge(equations, lanes, some, jnp.bool_(True))
-        w = normal.lasso(equations, lanes, some, w, jnp.zeros(LANES, jnp.int32), some[0])
-        tested = normal.held_out(equations, rows.weights, weights, (w,))
+        equations = normal.normal.__wrapped__(
+            design, values, weights, rows, members, jnp.ones(35, bool)
+        )
+        w = normal.ridge.__wrapped__(equations, lanes, some, jnp.bool_(True))
+        w = normal.lasso.__wrapped__(
+            equations, lanes, some, w, jnp.zeros(LANES, jnp.int32), some[0]
+        )
+        tested = normal.held_out.__wrapped__(equations, rows.weights, weights, (w,))
         search = spex.search(design, values[:, None], PeelConfig())
         fold = jnp.zeros(20, jnp.int32)
-        linear = proposals.linear(rows.bits, rows.values, fold, jnp.int32(12), 5, 8)
+        linear = screening.linear.__wrapped__(rows.bits, rows.values, fold, jnp.int32(12), 5, 8)
         data = boosting.prepare(rows.bits, rows.values, fold, 5)
         trees = [boosting.boost(data, jax.random.key(0), s, 5, 9) for s in boosts]
         energies = problem.residual_energies(equations.problem, w)
