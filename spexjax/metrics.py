@@ -121,7 +121,7 @@ def r2_interval(
       ValueError: if the shapes differ.
     """
     f, error, _ = _standardise(values, predictions)
-    miss = 1 - level if isinstance(level, jax.Array) else np.float32(1 - level)
+    miss = 1 - level if isinstance(level, jax.Array) else np.asarray(1 - level, np.float32)
     traced = any(isinstance(x, jax.core.Tracer) for x in (key, f, error, miss))
     intervals = _intervals if traced else _interval_program
     return intervals(key, f, error, _score(f, error), miss, resamples)
@@ -139,7 +139,7 @@ def r2_programs(count: int) -> tuple[Program, ...]:
 
 
 def _intervals(
-    key: Key, f: Array, error: Array, score: Array, miss: Array, resamples: int
+    key: Key, f: Array, error: Array, score: Array, miss: ArrayLike, resamples: int
 ) -> tuple[Array, Array]:
     """The intervals of all outputs, from what :func:`_standardise` returns and its R²."""
     N = f.shape[0]
@@ -187,7 +187,7 @@ def _parts(weights: Array, f: Array, e: Array) -> _Parts:
     return _Parts(me, jnp.sqrt(ve / (N - 1)), jnp.log(ve / vf), ratio_error)
 
 
-def _interval(f: Array, e: Array, counts: Array, miss: Array) -> tuple[Array, Array]:
+def _interval(f: Array, e: Array, counts: Array, miss: ArrayLike) -> tuple[Array, Array]:
     N = f.shape[0]
     spread = jnp.std(f)
     f, e = f / spread, e / spread

@@ -47,7 +47,8 @@ def fit(config: Linear, design: Design, values: Standardised, key: Key) -> Fit:
     fits = _fits(
         signs, y, training.astype(np.float32), real.astype(np.float32), np.arange(n_pad) < n
     )
-    return Fit(*(_spectrum(found, n) for found in jax.device_get(fits)))
+    tested, final = jax.device_get(fits)
+    return Fit(_spectrum(tested, n), _spectrum(final, n))
 
 
 @partial(jax.jit, compiler_options=QUICKLY)

@@ -46,7 +46,7 @@ def ridge_solve(
     diagonal: Float[ArrayLike, "*#lanes #S"] | None = None,
     w0: Float[ArrayLike, "*#lanes S"] | None = None,
     tol: Float[ArrayLike, "*#lanes"] | float = 1e-6,
-    max_iter: int = 1000,
+    max_iter: Int[ArrayLike, ""] | int = 1000,
 ) -> tuple[Float[Array, "*lanes S"], Info]:
     """Minimises ½ wᵀG w − rhsᵀw + ½ strength Σ_j penalty_j w_j² by conjugate gradients.
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import chex
 import jax
 import jax.numpy as jnp
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
 from spexjax.regression.conjugate_gradients import (
     Info,
@@ -60,7 +60,7 @@ def lasso_solve(
     mask: Bool[ArrayLike, "*#lanes #S"] | None = None,
     w0: Float[ArrayLike, "*#lanes S"] | None = None,
     tol: Float[ArrayLike, "*#lanes"] | float = 1e-6,
-    max_iter: int = 2000,
+    max_iter: Int[ArrayLike, ""] | int = 2000,
 ) -> tuple[Float[Array, "*lanes S"], Info]:
     """Minimises ½ wᵀG w − rhsᵀw + strength Σ_j penalty_j |w_j| by accelerated proximal gradient.
 

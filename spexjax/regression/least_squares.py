@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float, Int
 
 from spexjax.regression.conjugate_gradients import inner
 from spexjax.regression.scaling import divisor, unit
-from spexjax.typing import Array, Key
+from spexjax.typing import Array, ArrayLike, Key
 
 # Columns (and y) whose deviation is below this share of their largest value are constants: float32
 # rounds their mean to about 1e-7 of it.
@@ -209,7 +209,7 @@ def _grams(X, weights, rows, total, mean):
     return grams / divisor(total)[:, None, None] - mean[:, :, None] * mean[:, None]
 
 
-def matmul(a: Array, b: Array) -> Array:
+def matmul(a: ArrayLike, b: ArrayLike) -> Array:
     """a @ b in full float32 on every backend (a GPU's default would round to ten bits)."""
     return jnp.matmul(a, b, precision="highest")
 

@@ -107,38 +107,34 @@ def solve(
             out.append(nothing)
             continue
         columns = block[0].columns
-        mask = filled([masks[columns]] * len(block), singles)
-        l1 = tuple(s.l1 for s in block)
+        mask = masks[columns]
+        l1 = [s.l1 for s in block]
         if l1[0] is not None and path_of != (columns, l1):
             # From the weakest strength so far, where the block continues a path.
             follows = path_of is not None and path_of[0] == columns
             weights = [penalty.get(s.scheme, _all_but_empty(len(singles))) for s in block]
             path = normal.lasso(
                 equations,
-                Lanes(filled(l1, np.float32(0)), mask, *_ACCURACY[columns]),
-                filled(weights, nothing[0]),
+                Lanes.of(l1, mask, *_PATH_ENDS[columns]),
+                filled(np.stack(weights)),
                 path if follows else nothing,
                 _LAST_OF_SCHEME,
                 equations.correlations,
             )
             path_of = columns, l1
-        strengths = filled([s.ridge or 0.0 for s in block], np.float32(0))
         if block[0].ridge is None:
             out.append(path)
-        elif l1[0] is None:
-            lanes = Lanes(strengths, mask, np.float32(1e-6), np.int32(200))
-            out.append(normal.ridge(equations, lanes, nothing, np.bool_(False)))
-        else:
-            stop = (1e-6, 200) if columns == "decoded" else (1e-4, _REFIT_STEPS)
-            lanes = Lanes(strengths, mask, np.float32(stop[0]), np.int32(stop[1]))
-            out.append(normal.ridge(equations, lanes, path, np.bool_(True)))
+            continue
+        relaxed = l1[0] is not None
+        lanes = Lanes.of([s.ridge for s in block], mask, *_RIDGE_ENDS[columns])
+        start = path if relaxed else nothing
+        out.append(normal.ridge(equations, lanes, start, np.asarray(relaxed)))
     return out
 
 
-_ACCURACY = {
-    "decoded": (np.float32(1e-4), np.int32(300)),
-    "all": (np.float32(3e-4), np.int32(200)),
-}
+# Tolerance and most steps.
+_PATH_ENDS = {"decoded": (1e-4, 300), "all": (3e-4, 200)}
+_RIDGE_ENDS = {"singles": (1e-6, 200), "decoded": (1e-6, 200), "all": (1e-4, _REFIT_STEPS)}
 _LAST_OF_SCHEME = np.repeat(np.arange(1, len(SCHEMES) + 1) * _AT_ONCE - 1, _AT_ONCE).astype(
     np.int32
 )
@@ -160,36 +156,20 @@ def refit(
       penalty: as in :func:`solve`.
       reference: the correlations of the equations that ``w`` solves.
     """
-    T = w.shape[1]
-    start = filled(w, w[0])
+    T, start = w.shape[1], filled(w)
     support = (start != 0) | (np.arange(T) == 0)
     pure = np.array([s.ridge is None for s in specs])
-
-    def lanes(strengths: list[float], used: np.ndarray, tol: float, steps: int) -> Lanes:
-        chosen = np.zeros((LANES, 1), bool)
-        chosen[: len(used), 0] = used
-        mask = support & chosen
-        return Lanes(filled(strengths, np.float32(0)), mask, np.float32(tol), np.int32(steps))
-
-    again = np.zeros_like(w)
-    if not pure.all():
-        ridge = lanes([s.ridge or 0.0 for s in specs], ~pure, 1e-6, _REFIT_STEPS)
-        found = np.asarray(normal.ridge(equations, ridge, start, np.bool_(False)))
-        again = np.where(pure[:, None], again, found[: len(w)])
+    ridge = Lanes.of(
+        [s.ridge for s in specs], support & (filled(~pure[:, None]) > 0), 1e-6, _REFIT_STEPS
+    )
+    again = np.asarray(normal.ridge(equations, ridge, start, np.asarray(False)))
     if pure.any():
         weights = [penalty.get(s.scheme, _all_but_empty(T)) for s in specs]
-        found = np.asarray(
-            normal.lasso(
-                equations,
-                lanes([s.l1 or 0.0 for s in specs], pure, 1e-5, 200),
-                filled(weights, w[0]),
-                start,
-                np.arange(LANES, dtype=np.int32),
-                reference,
-            )
-        )
-        again = np.where(pure[:, None], found[: len(w)], again)
-    return again
+        lasso = Lanes.of([s.l1 for s in specs], support & (filled(pure[:, None]) > 0), 1e-5, 200)
+        every = np.arange(LANES, dtype=np.int32)
+        found = normal.lasso(equations, lasso, filled(np.stack(weights)), start, every, reference)
+        again = again + np.asarray(found)  # each is 0 in the other's lanes
+    return again[: len(w)]
 
 
 def _all_but_empty(T: int) -> Float[np.ndarray, "T"]:

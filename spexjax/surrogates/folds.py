@@ -176,8 +176,8 @@ def decoded_sets(
     C, groups = coded.groups, actives(coded)
     columns = [data.coded.T] if shared else [values[:, None] for values in data.coded]
     searched = [jax.device_get(search_each(coded, v, groups, config)) for v in columns]
-    found, info = jax.tree.map(lambda *x: np.stack(x), *searched)
-    sets = _compact(found.features, found.valid, max_order, least_sets(coded))
+    (features, valid), info = jax.tree.map(lambda *x: np.stack(x), *searched)
+    sets = _compact(features, valid, max_order, least_sets(coded))
     lanes = np.append(np.repeat(np.arange(C), num_folds(coded) // C), C) % len(groups)
     return sets[:, lanes], info
 
@@ -200,12 +200,12 @@ def search_each(
     values: Float[Array, "N K"],
     actives: Bool[Array, "searches C"],
     config: PeelConfig,
-) -> tuple[spex.Found, Info]:
-    """Searches with every choice of active groups; diagnostics of the last one."""
+) -> tuple[tuple[Int32[Array, "searches S t"], Bool[Array, "searches S"]], Info]:
+    """What is found with every choice of active groups; diagnostics of the last search."""
 
-    def one(active: Array) -> tuple[spex.Found, Info]:
+    def one(active: Array) -> tuple[tuple[Array, Array], Info]:
         found, info = spex.search(coded, values, config, active)
-        return found._replace(coefficients=None), info
+        return (found.features, found.valid), info
 
     found, info = jax.lax.map(one, actives)
     return found, jax.tree.map(lambda x: x[-1], info)

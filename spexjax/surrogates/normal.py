@@ -72,6 +72,16 @@ class Lanes(NamedTuple):
     tol: Float[ArrayLike, ""]
     steps: Int[ArrayLike, ""]
 
+    @classmethod
+    def of(
+        cls, strengths: Sequence[float | None], mask: ArrayLike, tol: float, steps: int
+    ) -> "Lanes":
+        """Fits of these strengths, as many as there are, each with the columns of ``mask``."""
+        strength = np.zeros(LANES, np.float32)
+        strength[: len(strengths)] = [s or 0.0 for s in strengths]
+        used = (np.arange(LANES) < len(strengths))[:, None] & mask
+        return cls(strength, used, np.asarray(tol, np.float32), np.asarray(steps, np.int32))
+
 
 @partial(jax.jit, compiler_options=QUICKLY)
 def normal(
@@ -170,16 +180,13 @@ def held_out(
     """
     p = equations.problem
     p = p._replace(rows=p.rows._replace(weights=row_weights))
-    if p.coded is not None:
+    if p.coded is not None and coded_weights is not None:
         p = p._replace(coded=p.coded._replace(weights=coded_weights))
     mean = jnp.zeros_like(equations.correlations).at[0].set(equations.correlations[0])
     return residual_products(p, jnp.concatenate([mean[None], *blocks]))
 
 
-def filled(rows: Sequence[ArrayLike], like: ArrayLike) -> np.ndarray:
-    """The rows as the first of LANES; the others are zero (False), and of the shape of ``like``."""
-    like = np.asarray(like)
-    out = np.zeros((LANES, *like.shape), like.dtype)
-    for place, row in enumerate(rows):
-        out[place] = row
-    return out
+def filled(rows: Float[ArrayLike, "M T"]) -> Float[np.ndarray, "LANES T"]:
+    """The rows as the first of LANES, then zeros."""
+    rows = np.asarray(rows, np.float32)
+    return np.pad(rows, ((0, LANES - len(rows)), (0, 0)))

@@ -19,15 +19,15 @@ from spexjax.decoding import bins
 from spexjax.masks.coded import CodedDesign
 from spexjax.regression import matmul
 from spexjax.spectra import transforms
-from spexjax.typing import Array
+from spexjax.typing import Array, ArrayLike
 
 
 class Rows(NamedTuple):
     """Uniform masks and values; rows of weight 0 do not count."""
 
-    bits: Bool[Array, "rows n_pad"]
-    values: Float[Array, "rows"]
-    weights: Float[Array, "rows"]
+    bits: Bool[ArrayLike, "rows n_pad"]
+    values: Float[ArrayLike, "rows"]
+    weights: Float[ArrayLike, "rows"]
 
 
 class Coded(NamedTuple):
@@ -38,7 +38,7 @@ class Coded(NamedTuple):
     signs: Float[Array, "T D"]
     values: Float[Array, "C B D"]
     """2^(b/2) U: the orthonormal transform of the values."""
-    weights: Float[Array, "C D"]
+    weights: Float[ArrayLike, "C D"]
 
 
 class Problem(NamedTuple):
@@ -47,10 +47,10 @@ class Problem(NamedTuple):
     columns: Float[Array, "rows T"]
     rows: Rows
     coded: Coded | None
-    allowed: Bool[Array, "T"]
+    allowed: Bool[ArrayLike, "T"]
 
 
-def columns(bits: Bool[Array, "rows n_pad"], features: Int32[Array, "S t"]) -> Array:
+def columns(bits: Bool[ArrayLike, "rows n_pad"], features: Int32[ArrayLike, "S t"]) -> Array:
     """(−1)^⟨x,k⟩ for the columns of a problem, float32 (rows, 1 + n_pad + S)."""
     single = 1.0 - 2.0 * bits.astype(jnp.float32)
     padded = jnp.pad(single, ((0, 0), (0, 1)), constant_values=1.0)
@@ -62,9 +62,9 @@ def columns(bits: Bool[Array, "rows n_pad"], features: Int32[Array, "S t"]) -> A
 
 def coded_part(
     design: CodedDesign,
-    values: Float[Array, "N"],
-    features: Int32[Array, "S t"],
-    weights: Float[Array, "C D"],
+    values: Float[ArrayLike, "N"],
+    features: Int32[ArrayLike, "S t"],
+    weights: Float[ArrayLike, "C D"],
 ) -> Coded:
     """The bins of a design as seen by the columns of a problem."""
     C, D, B = design.groups, design.num_delays, 2**design.b
@@ -89,11 +89,11 @@ def coded_part(
 
 def problem(
     design: CodedDesign | None,
-    coded_values: Float[Array, "N"] | None,
-    coded_weights: Float[Array, "C D"] | None,
+    coded_values: Float[ArrayLike, "N"] | None,
+    coded_weights: Float[ArrayLike, "C D"] | None,
     rows: Rows,
-    features: Int32[Array, "S t"],
-    allowed: Bool[Array, "T"],
+    features: Int32[ArrayLike, "S t"],
+    allowed: Bool[ArrayLike, "T"],
 ) -> Problem:
     """Puts a problem together; see :class:`Problem`."""
     coded = None
@@ -178,7 +178,7 @@ def _forward(c: Coded, w: Float[Array, "T L"]) -> Float[Array, "C B D L"]:
 def _adjoint(c: Coded, bins: Float[Array, "C B D L"]) -> Float[Array, "T L"]:
     """The weighted sum over groups and delays of each column's signs times its bin."""
 
-    def add(total: Array, group: tuple[Array, ...]) -> tuple[Array, None]:
+    def add(total: Array, group: tuple[ArrayLike, ...]) -> tuple[Array, None]:
         place, shifts, weights, values = group
         seen = jnp.einsum("td,tdl->tl", c.signs * weights, values[place], precision="highest")
         return total + shifts[:, None] * seen, None

@@ -52,9 +52,9 @@ def programs(
     yield Program(normal.normal, equations)
     shape = jax.eval_shape(normal.normal, *equations)
     some = np.zeros((LANES, T), np.float32)
-    block = Lanes(some[:, 0], some > 0, np.float32(0), np.int32(0))
+    block = Lanes.of((), some[0] > 0, 0.0, 0)
     place = np.zeros(LANES, np.int32)
-    yield Program(normal.ridge, (shape, block, some, np.bool_(False)))
+    yield Program(normal.ridge, (shape, block, some, np.asarray(False)))
     yield Program(normal.lasso, (shape, block, some, some, place, some[0]))
     blocks = (some,) * len(fits.fit_blocks(proposed=wider is not None))
     rest = None if data.inside is None else data.inside[0]

@@ -148,7 +148,7 @@ def grow(
         np.asarray(masks)[:, chosen], values, fold, folds, config.boosts, max_order, key
     )
     features = np.asarray(trees.features)
-    return trees._replace(features=jnp.asarray(np.where(features >= 0, chosen[features], -1)))
+    return Trees(np.where(features >= 0, chosen[features], -1), *trees[1:])
 
 
 def _from_trees(

@@ -30,7 +30,7 @@ from spexjax.surrogates.problem import correlations, operator, per_mask, residua
 from spexjax.surrogates.proposals import Wider
 from spexjax.trees import fourier
 from spexjax.trees.boosting import Trees
-from spexjax.typing import Array, Key
+from spexjax.typing import Array, ArrayLike, Key
 
 # Not tuned: trees are grown on each direction, so that their number sets the time.
 DIRECTIONS = 8
@@ -77,7 +77,7 @@ def fit(
     keep = allowed[-1, best]
     supports = folds.column_supports(members[-1], n_pad)[keep]
 
-    def assemble(weights: Array) -> Spectrum:
+    def assemble(weights: ArrayLike) -> Spectrum:
         w = np.asarray(_ridge(coded, data, weights, *support, level)) / weight[:, None]
         return spectrum.from_terms(supports, w[:, keep], n)
 

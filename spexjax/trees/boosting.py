@@ -44,10 +44,10 @@ class Trees(NamedTuple):
       size: int32 (...), the trees that count are the first ``size``.
     """
 
-    features: Int[Array, "*L T nodes"]
-    leaves: Float[Array, "*L T leaves"]
-    base: Float[Array, "*L"]
-    size: Int[Array, "*L"]
+    features: Int[ArrayLike, "*L T nodes"]
+    leaves: Float[ArrayLike, "*L T leaves"]
+    base: Float[ArrayLike, "*L"]
+    size: Int[ArrayLike, "*L"]
 
 
 class Boosted(NamedTuple):
@@ -194,8 +194,11 @@ def boost(
             def window(x: Array, axis: int) -> Array:
                 return jax.lax.dynamic_slice_in_dim(x, first, M, axis)
 
-            seen = [window(jnp.concatenate([x, x[:, :M]], 1), 1) for x in (residual, weights)]
-            tree = growing.grow(window(wide, 0), *seen, allowed, settings.limits, deepest)
+            seen = window(wide, 0)
+            left, weights = (
+                window(jnp.concatenate([x, x[:, :M]], axis=1), 1) for x in (residual, weights)
+            )
+            tree = growing.grow(seen, left, weights, allowed, settings.limits, deepest)
             leaf = _ends(tree.features, X, deepest)
         leaves = tree.leaves.reshape(R, L, -1) * rate
         step = jnp.take_along_axis(leaves, leaf.reshape(R, L, N), axis=-1)
