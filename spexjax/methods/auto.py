@@ -31,7 +31,7 @@ class Auto:
     Attributes:
       wider: what is proposed besides the decoded sets.
       fewest: with fewer masks to fit, nothing is proposed besides the decoded sets
-        (``python -m spexjax.experiments.bench_budget --budgets 60 100``).
+        (``python -m spexjax.experiments budget --budgets 60 100``).
     """
 
     wider: Wider = Wider()  # noqa: RUF009 (frozen)

@@ -24,7 +24,7 @@ from spexjax.regression.proximal import violation
 from spexjax.regression.scaling import divisor
 from spexjax.typing import Array
 
-# Speed only, measured by ``python -m spexjax.experiments.bench_regression``: strengths solved as
+# Speed only, measured by ``python -m spexjax.experiments regression``: strengths solved as
 # one batch, and the sizes of working sets.  A block whose check still fails after ROUNDS says so
 # in its Info.
 BLOCK = 8

@@ -7,7 +7,7 @@ each column its own weight in the L1 penalty (the adaptive lasso: Zou 2006).
 
 Strengths are relative: of ridge to the mean square of a column, which is 1; of L1 to the strength
 at which every coefficient vanishes. The grids were chosen by
-``python -m spexjax.experiments.bench_refit`` and ``bench_budget``.
+``python -m spexjax.experiments refit`` and ``budget``.
 """
 
 from collections.abc import Mapping, Sequence

@@ -23,7 +23,7 @@ from spexjax.surrogates.fitted import samples
 from spexjax.surrogates.problem import Problem, Rows, problem
 from spexjax.typing import Array, ArrayLike
 
-# ``python -m spexjax.experiments.bench_refit`` and ``bench_budget``: ten folds were better on some
+# ``python -m spexjax.experiments refit`` and ``budget``: ten folds were better on some
 # functions, worse on others, and took twice the time.
 ROW_FOLDS = 5
 _CODED_FOLDS = 6

@@ -3,7 +3,7 @@
 They make the L1 fits of :mod:`spexjax.surrogates.fits` favour single inputs, sets on which trees
 are strong, or sets of inputs that matter (heredity: Chipman 1996).
 
-The constants were chosen by ``python -m spexjax.experiments.bench_budget --budgets 250 1000``.
+The constants were chosen by ``python -m spexjax.experiments budget --budgets 250 1000``.
 """
 
 import numpy as np

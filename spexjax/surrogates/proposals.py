@@ -4,7 +4,7 @@ Boosted trees propose the supports of their Fourier transform, whatever their si
 proposes the pairs that correlate most with what a linear fit leaves (sure independence screening:
 Fan and Lv 2008).
 
-The constants were chosen by ``python -m spexjax.experiments.bench_budget --budgets 250 1000``.
+The constants were chosen by ``python -m spexjax.experiments budget --budgets 250 1000``.
 """
 
 import dataclasses

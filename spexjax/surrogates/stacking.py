@@ -14,7 +14,7 @@ from jaxtyping import Float, Int
 
 from spexjax.surrogates.fits import MEAN, FitSpec
 
-# Chosen by ``python -m spexjax.experiments.bench_budget --budgets 250 1000``.
+# Chosen by ``python -m spexjax.experiments budget --budgets 250 1000``.
 MOST = 4
 _LEAST_SHARE = 0.05
 # In standard errors: up to the first a gain is taken for chance, from the second on for real.

@@ -21,7 +21,7 @@ class BoostConfig:
     """Settings of :func:`spexjax.trees.boosting.fit`.
 
     The defaults are LightGBM's where it has them (rate, ``min_child``, no ``leaf_l2``, no
-    sampling); ``python -m spexjax.experiments.bench_boosting`` compares the two at equal settings.
+    sampling); ``python -m spexjax.experiments boosting`` compares the two at equal settings.
 
     Attributes:
       depth: levels of a tree, 1 to 6; a tree has at most 2^depth leaves.
