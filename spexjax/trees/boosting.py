@@ -174,10 +174,11 @@ def boost(
         return train, jnp.arange(n + 1, dtype=jnp.int32) < n
 
     def sample(t: Array) -> tuple[Array, Array]:
-        draws = jax.random.uniform(jax.random.fold_in(key, t), (N + n,), jnp.float32)
-        fewest = jnp.sort(draws[N:])[settings.columns - 1]
-        columns = jnp.append(draws[N:] <= fewest, False)
-        return train * (draws[:N] < settings.rows).astype(jnp.float32), columns
+        row_key, column_key = jax.random.split(jax.random.fold_in(key, t))
+        drawn = jax.random.uniform(row_key, (N,), jnp.float32) < settings.rows
+        draws = jax.random.uniform(column_key, (n,), jnp.float32)
+        columns = jnp.append(draws <= jnp.sort(draws)[settings.columns - 1], False)
+        return train * drawn.astype(jnp.float32), columns
 
     def one_tree(state: _State) -> _State:
         weights, allowed = jax.lax.cond(
