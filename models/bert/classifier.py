@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
@@ -16,6 +15,7 @@ from spexjax.models.bert import weights
 from spexjax.models.bert.config import Config
 from spexjax.models.bert.model import apply
 from spexjax.models.checkpoints.hub import located
+from spexjax.models.nn.devices import Devices
 from spexjax.models.text.masking import bucket
 from spexjax.models.text.tokenizing import load_tokenizer, truncation
 
@@ -40,11 +40,14 @@ class TextClassifier:
     name: str = "model"
 
     @cached_property
-    def replicated(self) -> Mapping[str, Any]:
-        """The parameters on every local device, with a leading device axis as ``pmap`` wants."""
-        devices = jax.local_devices()
-        copy = jax.pmap(lambda _, params: params, in_axes=(0, None), devices=devices)
-        return copy(jnp.arange(len(devices)), self.params)
+    def devices(self) -> Devices:
+        """All local ones."""
+        return Devices.here()
+
+    @cached_property
+    def placed(self) -> Mapping[str, Any]:
+        """The parameters on every device."""
+        return self.devices.put(self.params)
 
     @property
     def label_names(self) -> tuple[str, ...]:
@@ -69,7 +72,7 @@ class TextClassifier:
         fill = (0, min(bucket(len(ids)), positions) - len(ids))
         keep = np.arange(len(ids) + fill[1]) < len(ids)
         ids = np.pad(ids, fill, constant_values=self.config.pad_token_id)
-        return np.asarray(_logits(self.config, self.params, ids[None], keep[None]))[0]
+        return np.asarray(_logits(self.config, self.placed, ids[None], keep[None]))[0]
 
 
 def load_classifier(

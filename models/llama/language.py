@@ -18,6 +18,7 @@ from spexjax.models.llama.generate import greedy
 from spexjax.models.llama.model import LlamaConfig
 from spexjax.models.llama.sharding import placement
 from spexjax.models.llama.weights import load_llama, read_llama_config
+from spexjax.models.nn.devices import Devices
 from spexjax.models.text.tokenizing import load_tokenizer
 
 if TYPE_CHECKING:
@@ -51,17 +52,14 @@ class LanguageModel:
     mesh: jax.sharding.Mesh | None = None
 
     @cached_property
-    def replicated(self) -> Mapping[str, Any]:
-        """The parameters as programs over all local devices want them.
+    def devices(self) -> Devices:
+        """Those of the mesh; without one all local ones."""
+        return Devices.here(self.mesh)
 
-        On every device, with a leading axis of devices for ``pmap``; if there is a mesh, as they
-        lie.
-        """
-        if self.mesh is not None:
-            return self.params
-        devices = jax.local_devices()
-        copy = jax.pmap(lambda _, params: params, in_axes=(0, None), devices=devices)
-        return copy(jnp.arange(len(devices)), self.params)
+    @cached_property
+    def placed(self) -> Mapping[str, Any]:
+        """The parameters on every device, or as they lie on the mesh."""
+        return self.devices.put(self.params)
 
     def encode(self, text: str, marked: bool = False) -> list[int]:
         """The tokens of a text, those that the tokenizer adds by itself (such as BOS) included.
@@ -89,7 +87,7 @@ class LanguageModel:
         Raises:
           ValueError: as for :func:`~spexjax.models.llama.generate.greedy`.
         """
-        new = greedy(self.config, self.params, [self.encode(prompt, marked)], max_new_tokens)[0]
+        new = greedy(self.config, self.placed, [self.encode(prompt, marked)], max_new_tokens)[0]
         return self.tokenizer.decode(new)
 
 

@@ -12,7 +12,6 @@ are divided.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from typing import Any
 
 import jax
@@ -23,9 +22,7 @@ from jax.sharding import PartitionSpec as P
 from spexjax.models.llama.config import LlamaConfig
 from spexjax.models.llama.model import init_params
 from spexjax.models.llama.quantize import Int8Kernel, Int8Table
-from spexjax.typing import Array
-
-DATA, TENSOR = "data", "tensor"
+from spexjax.models.nn.devices import DATA, TENSOR
 
 
 def device_mesh(tensor: int | None = None, devices: Sequence[jax.Device] | None = None) -> Mesh:
@@ -92,33 +89,6 @@ def shard(params: Mapping[str, Any], config: LlamaConfig, mesh: Mesh) -> dict[st
 
     quantised = (Int8Kernel, Int8Table)
     return jax.tree.map_with_path(put, dict(params), is_leaf=lambda x: isinstance(x, quantised))
-
-
-def on_mesh(
-    run: Callable[..., Array], mesh: Mesh, masks_at: int, static_argnums: int | tuple[int, ...] = ()
-) -> Callable[..., Array]:
-    """One program over the mesh that is called as ``pmap`` over its devices would be.
-
-    Args:
-      run: takes masks (rows, n) among its arguments and gives (rows,) or (rows, K).
-      mesh: from :func:`device_mesh`.
-      masks_at: which argument the masks are.
-      static_argnums: as of ``jax.jit``.
-
-    Returns:
-      The same with masks (devices, rows, n), giving (devices, rows) or (devices, rows, K);
-      parameters lie as :func:`placement` has them, without an axis of devices.
-    """
-    by_rows = NamedSharding(mesh, P(DATA))
-
-    @partial(jax.jit, static_argnums=static_argnums)
-    def whole(*arguments: Any) -> Array:
-        masks = arguments[masks_at]
-        flat = jax.lax.with_sharding_constraint(masks.reshape(-1, masks.shape[-1]), by_rows)
-        values = run(*arguments[:masks_at], flat, *arguments[masks_at + 1 :])
-        return values.reshape(*masks.shape[:2], *values.shape[1:])
-
-    return whole
 
 
 def _spec(config: LlamaConfig, size: int, path: tuple[str, ...]) -> P:

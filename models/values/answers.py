@@ -76,7 +76,7 @@ def chosen_answer(
         return answer, answer_tokens(model, asked.text, asked.marked, answer), ()
     room = model.config.max_position_embeddings
     seen = fitting(source, max_new_tokens, room, truncate)
-    ids = tuple(greedy(model.config, model.params, [seen.ids.tolist()], max_new_tokens)[0])
+    ids = tuple(greedy(model.config, model.placed, [seen.ids.tolist()], max_new_tokens)[0])
     if not ids:
         raise ValueError(f"{model.name} ends without an answer; give one.")
     return model.tokenizer.decode(list(ids)).strip(), ids, ()
@@ -86,7 +86,7 @@ def _next(model: LanguageModel, ids: np.ndarray) -> np.ndarray:
     """Log-probabilities, up to a constant, of the token that follows."""
     padded = np.zeros((1, bucket(len(ids))), np.int32)
     padded[0, : len(ids)] = ids
-    return np.asarray(_logits_at(model.config, model.params, padded, len(ids) - 1))
+    return np.asarray(_logits_at(model.config, model.placed, padded, len(ids) - 1))
 
 
 @partial(jax.jit, static_argnums=0)

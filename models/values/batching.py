@@ -1,12 +1,13 @@
-"""Masks in, values out, over all local devices: what value functions of models share.
+"""Masks in, values out, over all devices of a model: what value functions of models share.
 
-Masks are cut into batches of one fixed size and split over the devices. Lengths of rows and numbers
-of features are rounded up to a ladder, so that short rows do not pay for long ones and inputs of
-similar size share compiled programs. A batch that a device has no memory for is halved.
+Masks are cut into batches of few fixed sizes and split evenly over the devices. Lengths of rows
+and numbers of features are rounded up to a ladder, so that short rows do not pay for long ones and
+inputs of similar size share compiled programs. A batch that a device has no memory for is halved.
 """
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import jax
 import numpy as np
@@ -14,20 +15,27 @@ from jaxtyping import Bool, Float, Int
 
 from spexjax.codes import gf2
 from spexjax.masks import unique_rows
+from spexjax.models.nn.devices import Devices
 from spexjax.models.text.masking import MaskableText, Template, bucket, row_lengths
+from spexjax.models.values.devices import plan
 from spexjax.typing import Array
 
 _SHORTEST, _STEPS = 32, 4  # of the ladder of row lengths: a finer one costs more programs
+_LEAST = 512
 
 
 class BatchedValue:
     """f(m) of one input under one model; a subclass says what a batch of masks is worth.
 
     Attributes:
+      model: has ``devices``.
       rows: masks per device and batch; halved when a device runs out of memory.
+      program: one batch, from :meth:`~spexjax.models.nn.devices.Devices.compile`.
     """
 
+    model: Any
     rows: int
+    program: Callable[..., Array]
 
     @property
     def n(self) -> int:
@@ -43,9 +51,36 @@ class BatchedValue:
         """Tokens of each masked input."""
         raise NotImplementedError
 
-    def batch(self, length: int, masks: Bool[np.ndarray, "devices rows n_pad"]) -> Array:
-        """Values (devices, rows) or (devices, rows, K) of rows of at most ``length`` tokens."""
+    @property
+    def shared(self) -> tuple:
+        """What the program needs beside masks, on the devices."""
         raise NotImplementedError
+
+    def batch(self, length: int, masks: Array) -> Array:
+        """Values (width, rows) or (width, rows, K) of masks (width, rows, n_pad) on the devices.
+
+        The rows have at most ``length`` tokens.
+        """
+        return self.program(length, self.shared, masks)
+
+    def trimmed(self, values: Float[np.ndarray, "rows *K"]) -> Float[np.ndarray, "rows *K"]:
+        """Values without what stands for padding."""
+        return values
+
+    @property
+    def devices(self) -> Devices:
+        """Where it is evaluated."""
+        return self.model.devices
+
+    @property
+    def batch_size(self) -> int:
+        """Masks that the devices evaluate at once."""
+        return self.devices.data_width * self.rows
+
+    @property
+    def chunk_size(self) -> int:
+        """Masks that it is best asked for at once: full batches of several lengths."""
+        return -(-_LEAST // self.batch_size) * self.batch_size
 
     def __call__(self, masks: Bool[np.ndarray, "N n"], /) -> Float[np.ndarray, "N *K"]:
         """Values, float32, (N,) or (N, K), of masks, bool, (N, n); True keeps a feature.
@@ -79,7 +114,7 @@ class BatchedValue:
         What does not fill a batch at its own length joins the next longer one, so that rows
         of padding are few and no program is compiled for a handful of masks.
         """
-        size = jax.local_device_count() * self.rows
+        size = self.batch_size
         tokens = self.lengths(masks)
         lengths = np.array(
             [min(bucket(t, _SHORTEST, _STEPS), self.longest) for t in tokens.tolist()]
@@ -109,13 +144,22 @@ class BatchedValue:
             )
 
     def _in_batches(self, masks: Bool[np.ndarray, "N n"], length: int) -> np.ndarray:
-        devices = jax.local_device_count()
-        fill = (-len(masks) % (devices * self.rows), bucket(self.n) - self.n)
-        padded = np.pad(masks, ((0, fill[0]), (0, fill[1])))
-        padded = padded.reshape(-1, devices, self.rows, padded.shape[1])
-        parts = [self.batch(length, m) for m in padded]
-        values = [np.asarray(part, np.float32).reshape(-1, *part.shape[2:]) for part in parts]
-        return np.concatenate(values)[: len(masks)]
+        width = self.devices.data_width
+        batches = plan(len(masks), width, self.rows)
+        parts = [self.batch(length, self._sent(masks[b.start : b.stop], b.rows)) for b in batches]
+        values = []
+        for batch, part in zip(batches, parts, strict=True):
+            found = self.devices.fetch(part).astype(np.float32, copy=False)
+            rows = found.swapaxes(0, 1).reshape(width * batch.rows, *found.shape[2:])
+            values.append(rows[: batch.stop - batch.start])
+        return self.trimmed(np.concatenate(values))
+
+    def _sent(self, masks: Bool[np.ndarray, "count n"], rows: int) -> Array:
+        """Masks on the devices, dealt out like cards: their numbers differ by one at most."""
+        width = self.devices.data_width
+        fill = (0, width * rows - len(masks)), (0, bucket(self.n) - self.n)
+        dealt = np.pad(masks, fill).reshape(rows, width, -1).swapaxes(0, 1)
+        return self.devices.put_rows(np.ascontiguousarray(dealt))
 
 
 class MaskedText(BatchedValue):

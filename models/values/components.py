@@ -13,15 +13,14 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Float, Int
 
 from spexjax.models.checkpoints.store_key import text_store_key
 from spexjax.models.llama.language import LanguageModel
 from spexjax.models.llama.model import LlamaConfig, head_factors
 from spexjax.models.llama.prompts import Prompt
-from spexjax.models.llama.sharding import on_mesh
 from spexjax.models.llama.teacher_forcing import Answer, AnswerScore, answer_values
+from spexjax.models.nn.devices import Devices
 from spexjax.models.text.masking import MaskedRows, TooLongError, bucket
 from spexjax.models.values.answers import answer_tokens, padded_answer
 from spexjax.models.values.batching import BatchedValue
@@ -103,28 +102,29 @@ class HeadValue(BatchedValue):
         """Tokens of the longest prompt, whatever the mask."""
         return np.full(len(masks), self.longest)
 
-    def batch(self, length: int, masks: Bool[np.ndarray, "devices rows n_pad"]) -> Array:
+    def batch(self, length: int, masks: Array) -> Array:
         """Values of a batch; see :class:`BatchedValue`."""
-        total: Any = 0.0
-        for ids, answer in zip(self._padded, self.answers, strict=True):
-            total = total + self.program(
-                self.model.replicated, ids, answer, masks[..., : self.n], self._place
-            )
-        return total / len(self.asked)
+        values = [self.program(None, shared, masks) for shared in self._shared]
+        return sum(values[1:], values[0])
+
+    def trimmed(self, values: Float[np.ndarray, "rows"]) -> Float[np.ndarray, "rows"]:
+        """The mean, from the sum."""
+        return values / np.float32(len(self.asked))
 
     @cached_property
-    def _padded(self) -> list[_Row]:
-        rows: list[_Row] = []
-        for tokens in self.tokens:
-            length = bucket(len(tokens))
-            there = np.arange(length) < len(tokens)
-            ids = np.pad(np.array(tokens, np.int32), (0, length - len(tokens)))
-            rows.append((ids, there, np.full(length, -1, np.int32)))
-        return rows
+    def _shared(self) -> list[tuple]:
+        """For each prompt what the program needs beside masks, on the devices."""
+        params, layers = self.model.placed, np.array(self.layers, np.int32)
+        asked = zip(map(_row, self.tokens), self.answers, strict=True)
+        return [(params, *self.devices.put((row, answer, layers))) for row, answer in asked]
 
-    @cached_property
-    def _place(self) -> Int[np.ndarray, "layers"]:
-        return np.array(self.layers, np.int32)
+
+def _row(tokens: Sequence[int]) -> _Row:
+    """A prompt, padded."""
+    length = bucket(len(tokens))
+    there = np.arange(length) < len(tokens)
+    ids = np.pad(np.array(tokens, np.int32), (0, length - len(tokens)))
+    return ids, there, np.full(length, -1, np.int32)
 
 
 def head_value(
@@ -178,28 +178,28 @@ def head_value(
         answers.append(padded_answer(ids, others))
     length = bucket(max(len(row) for row in tokens))
     if rows is None:
-        rows = default_rows(c, length, jax.local_devices()[0])
+        jax.block_until_ready(model.placed)  # before it is asked how much memory is free
+        rows = default_rows(c, length, model.devices.local)
     return HeadValue(
         model, tuple(asked), tuple(tokens), tuple(answers), score, chosen, rows,
-        jnp.dtype(dtype), _program(c, jnp.dtype(dtype), score, model.mesh),
+        jnp.dtype(dtype), _program(c, jnp.dtype(dtype), score, model.devices),
     )  # fmt: skip
 
 
 @lru_cache(maxsize=32)
 def _program(
-    config: LlamaConfig, dtype: Any, kind: AnswerScore, mesh: Mesh | None
+    config: LlamaConfig, dtype: Any, kind: AnswerScore, devices: Devices
 ) -> Callable[..., Array]:
-    """(params, one row, answer, masks (devices, rows, n), layers) to (devices, rows)."""
+    """(None, (params, one row, answer, layers), masks) to values."""
 
-    def run(params: Any, row: _Row, answer: Answer, masks: Array, layers: Array) -> Array:
+    def run(_: None, params: Any, row: _Row, answer: Answer, layers: Array, masks: Array) -> Array:
         count = masks.shape[0]
+        heads = masks[:, : layers.shape[0] * config.n_heads].reshape(count, -1, config.n_heads)
         kept = jnp.ones((count, config.n_layers, config.n_heads), bool)
-        kept = kept.at[:, layers].set(masks.reshape(count, -1, config.n_heads))
+        kept = kept.at[:, layers].set(heads)
         batch = MaskedRows(*(jnp.broadcast_to(a, (count, *jnp.shape(a))) for a in row))
         return answer_values(
             config, params, batch, answer, kind, 0, head_mask=head_factors(kept), dtype=dtype
         )
 
-    if mesh is not None:
-        return on_mesh(run, mesh, 3)
-    return jax.pmap(run, in_axes=(0, None, None, 0, None), devices=jax.local_devices())
+    return devices.compile(run)

@@ -1,4 +1,7 @@
-"""How much a device is given at once."""
+"""How much the devices are given at once."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import jax
 
@@ -9,18 +12,46 @@ from spexjax.models.llama.config import LlamaConfig
 _TOKENS = {"cpu": 1 << 11}
 _TOKENS_ELSEWHERE = 1 << 16
 _SHARE_OF_MEMORY = 0.5
+_FEWEST = 8
 
 
-def default_rows(config: Config | LlamaConfig, length: int, device: jax.Device) -> int:
+def default_rows(config: Config | LlamaConfig, length: int, devices: Sequence[jax.Device]) -> int:
     """Masks per device and batch for rows of ``length`` tokens: a power of two, 1 to 512.
 
-    As many as keep the device busy, if half of the memory that it says is free can hold the
-    states, the hidden layer and the attention weights of one layer, in float32.
+    As many as keep a device busy, if half of the memory that each says is free can hold the
+    states, the hidden layer and the attention weights of one layer, in float32. So the weights
+    should be on the devices before it is asked.
     """
-    rows = max(_TOKENS.get(device.platform, _TOKENS_ELSEWHERE) // length, 8)
-    memory = device.memory_stats() or {}
-    if "bytes_limit" in memory:
-        per_token = 4 * (8 * config.dim + 2 * config.hidden_dim + 2 * config.n_heads * length)
-        free = memory["bytes_limit"] - memory.get("bytes_in_use", 0)
-        rows = min(rows, int(_SHARE_OF_MEMORY * free) // (per_token * length))
+    rows = max(_TOKENS.get(devices[0].platform, _TOKENS_ELSEWHERE) // length, 8)
+    per_token = 4 * (8 * config.dim + 2 * config.hidden_dim + 2 * config.n_heads * length)
+    for device in devices:
+        memory = device.memory_stats() or {}
+        if "bytes_limit" in memory:
+            free = memory["bytes_limit"] - memory.get("bytes_in_use", 0)
+            rows = min(rows, int(_SHARE_OF_MEMORY * free) // (per_token * length))
     return min(1 << max(rows, 1).bit_length() - 1, 512)
+
+
+class Batch(NamedTuple):
+    """Masks ``start`` to ``stop``, evaluated as ``rows`` per device, padding among them."""
+
+    start: int
+    stop: int
+    rows: int
+
+
+def plan(count: int, width: int, rows: int) -> list[Batch]:
+    """How many masks each of ``width`` devices gets in each batch.
+
+    Full batches of ``rows`` per device, and one for the rest: so many rows, halved as often as all
+    devices together still hold it, that no device works while others have nothing but padding. Not
+    under 8, and on one device not under ``rows``: a further program costs more than the padding.
+    """
+    full = count // (width * rows)
+    batches = [Batch(i * width * rows, (i + 1) * width * rows, rows) for i in range(full)]
+    start = full * width * rows
+    if start < count:
+        while width > 1 and rows // 2 >= _FEWEST and width * (rows // 2) >= count - start:
+            rows //= 2
+        batches.append(Batch(start, count, rows))
+    return batches

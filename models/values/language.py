@@ -12,16 +12,15 @@ from typing import Any, get_args
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh
-from jaxtyping import Bool
+from jaxtyping import Float
 
 from spexjax.models.checkpoints.store_key import text_store_key
 from spexjax.models.llama.config import LlamaConfig
 from spexjax.models.llama.language import LanguageModel
 from spexjax.models.llama.model import Cache, Llama
 from spexjax.models.llama.prompts import PromptTemplate, prompt
-from spexjax.models.llama.sharding import on_mesh
 from spexjax.models.llama.teacher_forcing import Answer, AnswerScore, answer_values
+from spexjax.models.nn.devices import Devices
 from spexjax.models.text.masking import Features, MaskableText, Template, bucket, masked_rows
 from spexjax.models.text.spans import Span
 from spexjax.models.values.answers import chosen_answer, padded_answer
@@ -87,11 +86,14 @@ class LanguageValue(MaskedText):
             dtype=str(self.dtype),
         )
 
-    def batch(self, length: int, masks: Bool[np.ndarray, "devices rows n_pad"]) -> Array:
-        """Values of a batch; see :class:`~spexjax.models.values.batching.BatchedValue`."""
-        values = self.program(
-            length, self.model.replicated, self._prefix, self.template, self._answer, masks
-        )
+    @cached_property
+    def shared(self) -> tuple:
+        """What the program needs beside masks, on the devices."""
+        answer = padded_answer(self.answer_ids, self.others)
+        return (self.model.placed, self._prefix, *self.devices.put((self.template, answer)))
+
+    def trimmed(self, values: Float[np.ndarray, "rows *K"]) -> Float[np.ndarray, "rows *K"]:
+        """Values without what stands for padding."""
         if isinstance(self.kind, Attention):
             return values[..., : self.n]
         if self.kind == "token-log-probabilities":
@@ -99,19 +101,15 @@ class LanguageValue(MaskedText):
         return values
 
     @cached_property
-    def _answer(self) -> Answer:
-        return padded_answer(self.answer_ids, self.others)
-
-    @cached_property
     def _prefix(self) -> Cache | None:
-        """Keys and values of what comes before the first feature, on every device."""
+        """Keys and values of what comes before the first feature, on the devices."""
         if self.start == 0:
             return None
         ids = np.zeros((1, bucket(self.start)), np.int32)
         ids[0, : self.start] = self.source.ids[: self.start]
         valid = np.arange(ids.shape[1])[None] < self.start
-        program = _prefix_program(self.model.config, self.dtype, self.model.mesh)
-        return program(self.model.replicated, ids, valid)
+        program = _prefix_program(self.model.config, self.dtype, self.devices)
+        return program(self.model.placed, *self.devices.put((ids, valid)))
 
 
 def language_value(
@@ -181,19 +179,20 @@ def language_value(
     made = masked_template(model, source, ids[:-1], start, replacement)
     length = len(np.asarray(made.ids))
     if rows is None:
-        rows = default_rows(model.config, length + bucket(start), jax.local_devices()[0])
+        jax.block_until_ready(model.placed)  # before it is asked how much memory is free
+        rows = default_rows(model.config, length + bucket(start), model.devices.local)
     return LanguageValue(
         model=model, source=source, answer=text, answer_ids=ids, others=others, kind=score,
         start=start, template=made, rows=rows, dtype=jnp.dtype(dtype),
-        program=_program(model.config, jnp.dtype(dtype), score, model.mesh),
+        program=_program(model.config, jnp.dtype(dtype), score, model.devices),
     )  # fmt: skip
 
 
 @lru_cache(maxsize=32)
 def _program(
-    config: LlamaConfig, dtype: Any, kind: AnswerScore | Hidden | Attention, mesh: Mesh | None
+    config: LlamaConfig, dtype: Any, kind: AnswerScore | Hidden | Attention, devices: Devices
 ) -> Callable[..., Array]:
-    """One batch: (length, params, prefix, template, answer, masks) to values."""
+    """One batch: (length, (params, prefix, template, answer), masks) to values."""
 
     def run(
         length: int, params: Any, prefix: Cache | None, template: Template, answer: Answer,
@@ -204,23 +203,14 @@ def _program(
             config, params, rows, answer, kind, masks.shape[-1], prefix, dtype=dtype
         )
 
-    if mesh is not None:
-        return on_mesh(run, mesh, 5, 0)
-    return jax.pmap(
-        run,
-        in_axes=(None, 0, 0, None, None, 0),
-        static_broadcasted_argnums=0,
-        devices=jax.local_devices(),
-    )
+    return devices.compile(run)
 
 
 @lru_cache(maxsize=32)
-def _prefix_program(config: LlamaConfig, dtype: Any, mesh: Mesh | None) -> Callable[..., Cache]:
+def _prefix_program(config: LlamaConfig, dtype: Any, devices: Devices) -> Callable[..., Cache]:
     def run(params: Any, ids: Array, valid: Array) -> Cache:
         # flax types what ``apply`` returns as if collections could come with it.
         out: Any = Llama(config, dtype).apply({"params": params}, ids, valid=valid)
         return out[1]
 
-    if mesh is not None:
-        return jax.jit(run)
-    return jax.pmap(run, in_axes=(0, None, None), devices=jax.local_devices())
+    return devices.compile_once(run)

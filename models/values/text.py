@@ -1,22 +1,23 @@
 """Value functions of texts: masks in, values out, over all local devices.
 
-Masks are split over the devices by ``pmap``; the parameters are on every device. How batches are
-made is in :mod:`~spexjax.models.values.batching`.
+The parameters are on every device (:mod:`~spexjax.models.nn.devices`). How batches are made is in
+:mod:`~spexjax.models.values.batching`.
 """
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Float
 
 from spexjax.models.bert.classifier import TextClassifier
 from spexjax.models.bert.config import Config
 from spexjax.models.checkpoints.store_key import text_store_key
+from spexjax.models.nn.devices import Devices
 from spexjax.models.text.masking import (
     Features,
     MaskableText,
@@ -80,10 +81,13 @@ class TextValue(MaskedText):
             dtype=str(self.dtype),
         )
 
-    def batch(self, length: int, masks: Bool[np.ndarray, "devices rows n_pad"]) -> Array:
-        """Values of a batch; see :class:`~spexjax.models.values.batching.BatchedValue`."""
-        label = np.int32(self.label)
-        values = self.program(length, self.model.replicated, self.template, label, masks)
+    @cached_property
+    def shared(self) -> tuple:
+        """What the program needs beside masks, on the devices."""
+        return self.model.placed, *self.devices.put((self.template, np.int32(self.label)))
+
+    def trimmed(self, values: Float[np.ndarray, "rows *K"]) -> Float[np.ndarray, "rows *K"]:
+        """Values without what stands for padding."""
         return values[..., : self.n] if isinstance(self.kind, Attention) else values
 
 
@@ -126,7 +130,10 @@ def value_function(
     if not 0 <= label < model.config.num_labels:
         raise ValueError(f"label must be 0 to {model.config.num_labels - 1}, got {label}.")
     length = min(bucket(len(source.ids)), positions)
-    rows = default_rows(model.config, length, jax.local_devices()[0]) if rows is None else rows
+    devices = model.devices
+    if rows is None:
+        jax.block_until_ready(model.placed)  # before it is asked how much memory is free
+        rows = default_rows(model.config, length, devices.local)
     return TextValue(
         model=model,
         source=source,
@@ -135,25 +142,18 @@ def value_function(
         template=template(source, model.tokenizer, replacement, length),
         rows=rows,
         dtype=jnp.dtype(dtype),
-        program=_program(model.config, jnp.dtype(dtype), score),
+        program=_program(model.config, jnp.dtype(dtype), score, devices),
     )
 
 
 @lru_cache(maxsize=32)
-def _program(config: Config, dtype: Any, kind: Score | Hidden | Attention) -> Callable[..., Array]:
-    """One batch on every device.
-
-    (length, params, template, label, masks (devices, rows, n)) to (devices, rows) or
-    (devices, rows, K); the length is static.
-    """
+def _program(
+    config: Config, dtype: Any, kind: Score | Hidden | Attention, devices: Devices
+) -> Callable[..., Array]:
+    """One batch on every device: (length, (params, template, label), masks) to values."""
 
     def run(length: int, params: Any, template: Template, label: Array, masks: Array) -> Array:
         rows = masked_rows(template, masks, length)
         return outputs(config, params, rows, label, kind, masks.shape[-1], dtype)
 
-    return jax.pmap(
-        run,
-        in_axes=(None, 0, None, None, 0),
-        static_broadcasted_argnums=0,
-        devices=jax.local_devices(),
-    )
+    return devices.compile(run)

@@ -190,11 +190,11 @@ def test_rows_are_halved_when_memory_runs_out(model):
     want = f(MASKS)
     program, tried = f.program, []
 
-    def full(length, params, prefix, template, answer, masks):
+    def full(length, shared, masks):
         tried.append(masks.shape[1])
         if masks.shape[1] > 1:
             raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory")
-        return program(length, params, prefix, template, answer, masks)
+        return program(length, shared, masks)
 
     f.program = full
     with warnings.catch_warnings(record=True) as said:

@@ -1,4 +1,4 @@
-"""Value functions: the same numbers as single calls, on one device and on four."""
+"""Value functions: the same numbers as single calls, on one device and on eight."""
 
 import os
 import subprocess
@@ -12,8 +12,10 @@ import pytest
 from spexjax.explain import explain
 from spexjax.models.bert.inside import attention_of, hidden_states
 from spexjax.models.text.masking import bucket, masked_rows
+from spexjax.models.values.devices import default_rows, plan
 from spexjax.models.values.scores import Attention, Hidden
-from spexjax.models.values.text import default_rows, value_function
+from spexjax.models.values.text import value_function
+from spexjax.values.calling import chunk_size_of
 
 TEXT = "Her acting never fails to impress, and it isn't bad."
 
@@ -182,33 +184,86 @@ class Device:
 
 def test_rows_per_batch(classifier):
     config = classifier.config
-    assert default_rows(config, 16, Device("cpu")) == 128
-    assert default_rows(config, 4096, Device("cpu")) == 8
-    assert default_rows(config, 8, Device("gpu", {"bytes_limit": 80 << 30})) == 512
+    assert default_rows(config, 16, [Device("cpu")]) == 128
+    assert default_rows(config, 4096, [Device("cpu")]) == 8
+    assert default_rows(config, 8, [Device("gpu", {"bytes_limit": 80 << 30})]) == 512
     # 4·(8·24 + 2·40 + 2·3·256) B · 256 tokens ≈ 1.85 MB per row, half of 60 MB of 64 free
     small = {"bytes_limit": 64_000_000, "bytes_in_use": 4_000_000}
-    assert default_rows(config, 256, Device("gpu", small)) == 16
-    assert default_rows(config, 4096, Device("gpu", {"bytes_limit": 1000})) == 1
+    assert default_rows(config, 256, [Device("gpu", small)]) == 16
+    assert default_rows(config, 4096, [Device("gpu", {"bytes_limit": 1000})]) == 1
+    ample = Device("gpu", {"bytes_limit": 80 << 30})
+    assert default_rows(config, 256, [ample, Device("gpu", small)]) == 16  # the fullest decides
 
 
-FOUR = """
+def test_memory_is_looked_at_when_the_weights_are_there(classifier, monkeypatch):
+    from dataclasses import replace
+
+    from spexjax.models.values import text
+
+    fresh, seen = replace(classifier), []
+    monkeypatch.setattr(
+        text, "default_rows", lambda *_: seen.append("placed" in fresh.__dict__) or 8
+    )
+    value_function(fresh, TEXT)
+    assert seen == [True]
+
+
+def test_the_plan_of_batches():
+    assert plan(512, 4, 512) == [(0, 512, 128)]  # not 512 on the first device and nothing else
+    assert plan(700, 4, 128) == [(0, 512, 128), (512, 700, 64)]
+    assert plan(3, 4, 128) == [(0, 3, 8)]
+    assert plan(3, 1, 128) == [(0, 3, 128)]  # one device: one program
+    assert plan(0, 4, 128) == []
+    for width in (1, 2, 4, 8):
+        for count in range(1, 3000, 37):
+            batches = plan(count, width, 64)
+            stops = [batch.stop for batch in batches]
+            assert [batch.start for batch in batches] == [0, *stops[:-1]] and stops[-1] == count
+            padding = [width * b.rows - (b.stop - b.start) for b in batches]
+            assert min(padding) >= 0 and not any(padding[:-1])
+            if width > 1:  # less than half of the last batch, or as few as there can be
+                assert padding[-1] * 2 < width * batches[-1].rows or batches[-1].rows == 8
+
+
+def test_the_functions_own_chunks_are_full_batches(classifier):
+    for rows, want in ((8, 512), (48, 528), (512, 512), (1024, 1024)):
+        f = value_function(classifier, TEXT, rows=rows)
+        assert chunk_size_of(f) == want and want % f.batch_size == 0
+
+
+EIGHT = """
+from dataclasses import replace
 import jax, numpy as np, sys
 from spexjax.models.bert.classifier import load_classifier
 from spexjax.models.values.text import value_function
-assert jax.local_device_count() == 4
-f = value_function(load_classifier(), sys.argv[1])
+assert jax.local_device_count() == 8
+model = load_classifier()
+f = value_function(model, sys.argv[1])
 masks = np.random.default_rng(0).random((700, f.n)) < 0.6
-np.save(sys.argv[2], f(masks))
+f(masks)
+with jax.transfer_guard("disallow"):  # nothing but masks, which are sent explicitly
+    np.save(sys.argv[2], f(masks))
+on_one = replace(model, params=jax.device_put(model.params))  # as some are loaded
+held = {}
+for leaf in jax.tree.leaves((on_one.params, on_one.placed)):
+    for shard in leaf.addressable_shards:
+        held.setdefault(shard.device, {})[shard.data.unsafe_buffer_pointer()] = shard.data.nbytes
+size = sum(leaf.nbytes for leaf in jax.tree.leaves(model.params))
+assert [sum(held[device].values()) for device in jax.devices()] == [size] * 8  # nowhere twice
+batch = f._sent(masks[:130], 32)
+assert {shard.data.shape for shard in batch.addressable_shards} == {(1, 32, batch.shape[2])}
+counts = np.asarray(batch).any(axis=2).sum(axis=1)
+assert counts.max() - counts.min() <= 1 and counts.sum() == 130 - (~masks[:130].any(1)).sum()
 """
 
 
-def test_four_devices_agree_with_one(tmp_path):
+def test_eight_devices_agree_with_one(tmp_path):
     from spexjax.models.bert.classifier import load_classifier
 
-    out = tmp_path / "four.npy"
-    flags = "--xla_force_host_platform_device_count=4 --xla_backend_optimization_level=0"
+    out = tmp_path / "eight.npy"
+    flags = "--xla_force_host_platform_device_count=8 --xla_backend_optimization_level=0"
     subprocess.run(
-        [sys.executable, "-c", FOUR, TEXT, str(out)],
+        [sys.executable, "-c", EIGHT, TEXT, str(out)],
         env=os.environ | {"XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"},
         check=True, timeout=300, cwd=Path(__file__).parent,
     )  # fmt: skip

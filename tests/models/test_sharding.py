@@ -25,6 +25,7 @@ from spexjax.models.llama import sharding
 from spexjax.models.llama import Llama, LlamaConfig, init_params, unembed
 from spexjax.models.llama.weights import load_llama, save_llama
 from spexjax.models.llama.quantize import quantize
+from spexjax.models.nn.devices import Devices
 
 assert jax.local_device_count() == 8
 folder = Path(sys.argv[1])
@@ -88,11 +89,16 @@ def run(length, params, ids, masks):
     return unembed(config, params, hidden[:, -1])[:, :3]
 
 
-program = sharding.on_mesh(run, mesh, 3, 0)
-masks = np.random.default_rng(2).random((8, 2, 12)) < 0.5
-found = program(12, sharding.shard(params, config, mesh), ids[0], masks)
-want = run(12, params, ids[0], masks.reshape(16, 12)).reshape(8, 2, 3)
-assert found.shape == want.shape == (8, 2, 3)
+devices = Devices.here(mesh)
+assert devices.data_width == 4  # weights are over 2
+program = devices.compile(run)
+masks = np.random.default_rng(2).random((4, 4, 12)) < 0.5
+shared = devices.put((sharding.shard(params, config, mesh), ids[0]))
+with jax.transfer_guard("disallow"):
+    found = program(12, shared, devices.put_rows(masks))
+want = run(12, params, ids[0], masks.reshape(16, 12)).reshape(4, 4, 3)
+assert found.shape == want.shape == (4, 4, 3)
+assert {s.data.shape for s in found.addressable_shards} == {(1, 4, 3)}
 np.testing.assert_allclose(np.asarray(found), want, atol=2e-5, rtol=1e-4)
 print("same")
 """
