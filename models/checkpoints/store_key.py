@@ -35,10 +35,19 @@ def text_store_key(model: Any, description: str, **parts: Any) -> str:
 
 
 def weights_hash(params: Mapping[str, Any]) -> str:
-    """SHA-256 over all names, dtypes, shapes and bytes of parameters, in order of name."""
+    """SHA-256 over all names, dtypes, shapes and bytes of parameters, in order of name.
+
+    Raises:
+      ValueError: if a part of them lies on another host.
+    """
     digest = hashlib.sha256()
     leaves = jax.tree_util.tree_leaves_with_path(params)
     for path, leaf in sorted(leaves, key=lambda item: jax.tree_util.keystr(item[0])):
+        if isinstance(leaf, jax.Array) and not leaf.is_fully_addressable:
+            raise ValueError(
+                "weights that are spread over several hosts cannot be hashed on one: give a "
+                "store_key that names the model and the question."
+            )
         array = np.ascontiguousarray(leaf)
         head = f"{jax.tree_util.keystr(path)} {array.dtype} {array.shape};"
         digest.update(head.encode())

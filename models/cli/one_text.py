@@ -12,7 +12,6 @@ if TYPE_CHECKING:  # JAX takes seconds to import; a wrong argument should not wa
     from spexjax.models.values.language import LanguageValue
     from spexjax.models.values.text import TextValue
 
-_CHUNK = 512  # masks per call of a local model
 _ROUNDS = 4  # masks per request at once, of an endpoint: what a sudden end may lose
 
 
@@ -45,6 +44,6 @@ def explain_text(
     )  # fmt: skip
 
 
-def chunk_size(given: argparse.Namespace) -> int:
-    """Masks per call: of a local model, or of an endpoint that is asked several at once."""
-    return _ROUNDS * given.concurrency if api_arguments.wanted(given) else _CHUNK
+def chunk_size(given: argparse.Namespace) -> int | None:
+    """Masks per call of an endpoint that is asked several at once; a local model knows its own."""
+    return _ROUNDS * given.concurrency if api_arguments.wanted(given) else None

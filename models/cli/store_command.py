@@ -68,7 +68,9 @@ def add_arguments(parser: Any) -> None:
     parser.add_argument("--dry-run", action="store_true", help="say what it would cost, and stop")
 
 
-def announce(f: Any, given: argparse.Namespace, chunk_size: int, to: IO[str] | None = None) -> bool:
+def announce(
+    f: Any, given: argparse.Namespace, chunk_size: int | None, to: IO[str] | None = None
+) -> bool:
     """Prints what a run will cost, to stderr; whether to go on (not with ``--dry-run``).
 
     Args:

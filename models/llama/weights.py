@@ -2,11 +2,14 @@
 
 Files are memory-mapped and read one tensor at a time, which is converted and placed before the
 next is touched: beside the parameters themselves the host holds one tensor and a slab of a file.
+Of a tensor that is spread over devices, also those of several hosts, each host reads what its own
+devices hold.
 """
 
 import json
 import math
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -105,10 +108,14 @@ def load_llama(
         for part in row.path[:-1]:
             node, want = node.setdefault(part, {}), want[part]
         shape = want[row.path[-1]].shape
-        value = _read(where[name], row, shape[::-1] if row.transpose else shape, dtype)
         sharding = None if place is None else place(row.path)
-        # Waits, so that no two tensors are in flight.
-        node[row.path[-1]] = jax.device_put(value, sharding).block_until_ready()
+        part = partial(_read, where[name], row, shape, dtype)
+        value = (
+            jax.device_put(part((slice(None),) * len(shape)))
+            if sharding is None
+            else jax.make_array_from_callback(shape, sharding, part)
+        )
+        node[row.path[-1]] = value.block_until_ready()  # so that no two tensors are in flight
     return config, params
 
 
@@ -157,13 +164,27 @@ def save_llama(
     _write_json(folder / "config.json", raw)
 
 
-def _read(file: Path, row: Row, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
-    """A tensor of a file as a parameter; ``shape`` is what it should have there."""
+def _read(
+    file: Path, row: Row, shape: tuple[int, ...], dtype: Any, place: tuple[slice, ...]
+) -> np.ndarray:
+    """A part of a parameter, from the bytes of the file that hold it.
+
+    Args:
+      file, row: where the whole is stored.
+      shape: of the parameter.
+      dtype: of the result; as it is stored if None.
+      place: which part of the parameter.
+    """
     from safetensors import safe_open
 
+    turned = slice(None, None, -1 if row.transpose else 1)
+    shape, place = shape[turned], place[turned]  # as they are stored
+    bounds = [one.indices(size)[:2] for one, size in zip(place, shape, strict=True)]
+    (start, end), rest = bounds[0], tuple(slice(*bound) for bound in bounds[1:])
+    lengths = tuple(stop - first for first, stop in bounds)
+    step = max(_SLAB_BYTES // (4 * math.prod(lengths[1:])), 1)
     value: np.ndarray | None = None
-    start = 0
-    while value is None or start < shape[0]:
+    for at in range(start, end, step):
         # What was read of a mapped file counts as the process's memory until it is closed.
         with safe_open(file, "numpy") as stored:
             part = stored.get_slice(row.name)
@@ -171,15 +192,12 @@ def _read(file: Path, row: Row, shape: tuple[int, ...], dtype: Any) -> np.ndarra
                 raise ValueError(
                     f"Tensor {row.name!r} has shape {have}, the configuration says {shape}."
                 )
-            stop = start + max(_SLAB_BYTES // (4 * math.prod(shape[1:])), 1)
-            slab = part[start : min(stop, shape[0])]
+            slab = part[(slice(at, min(at + step, end)), *rest)]
         if value is None:
-            value = np.empty(
-                shape[::-1] if row.transpose else shape, slab.dtype if dtype is None else dtype
-            )
-        stop = start + len(slab)
-        (value.T if row.transpose else value)[start:stop] = slab
-        start = stop
+            value = np.empty(lengths[turned], slab.dtype if dtype is None else dtype)
+        first = at - start
+        (value.T if row.transpose else value)[first : first + len(slab)] = slab
+    assert value is not None  # no parameter is empty
     return value
 
 

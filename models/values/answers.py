@@ -86,7 +86,7 @@ def _next(model: LanguageModel, ids: np.ndarray) -> np.ndarray:
     """Log-probabilities, up to a constant, of the token that follows."""
     padded = np.zeros((1, bucket(len(ids))), np.int32)
     padded[0, : len(ids)] = ids
-    return np.asarray(_logits_at(model.config, model.placed, padded, len(ids) - 1))
+    return model.devices.fetch(_logits_at(model.config, model.placed, padded, len(ids) - 1))
 
 
 @partial(jax.jit, static_argnums=0)
