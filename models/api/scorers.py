@@ -167,6 +167,17 @@ class SampledShare:
         return content.strip(" \n\t\"'*`(").casefold().startswith(self.answer.casefold())
 
 
+def in_words(scorer: Scorer) -> str:
+    """What a scorer's value is."""
+    if isinstance(scorer, LogOdds):
+        return f"log-odds of {scorer.yes!r} over {scorer.no!r}"
+    if isinstance(scorer, AnswerLogprob):
+        return f"log-probability of {scorer.answer!r}"
+    if isinstance(scorer, SampledShare):
+        return f"share of {scorer.answer!r} in {scorer.samples} samples"
+    return type(scorer).__name__
+
+
 def tokens_used(reply: Mapping[str, Any]) -> int | None:
     """``usage.total_tokens``, or None if the endpoint does not tell."""
     usage = reply.get("usage")

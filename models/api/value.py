@@ -15,7 +15,7 @@ from spexjax.models.api.client import Meter, Session
 from spexjax.models.api.endpoint import ApiError, Endpoint, check_installed
 from spexjax.models.api.in_thread import LOOK_SECONDS, in_thread
 from spexjax.models.api.question import Question, spans_of
-from spexjax.models.api.scorers import AnswerLogprob, LogOdds, SampledShare, Scorer
+from spexjax.models.api.scorers import AnswerLogprob, LogOdds, SampledShare, Scorer, in_words
 from spexjax.models.text.spans import Span
 from spexjax.store.fingerprint import fingerprint
 from spexjax.values.calling import PartialValues
@@ -71,16 +71,8 @@ class ApiValue:
     @property
     def description(self) -> str:
         """The model and what its value is, in words."""
-        scorer = self.scorer
-        if isinstance(scorer, LogOdds):
-            what = f"log-odds of {scorer.yes!r} over {scorer.no!r}"
-        elif isinstance(scorer, AnswerLogprob):
-            what = f"log-probability of {scorer.answer!r}"
-        elif isinstance(scorer, SampledShare):
-            what = f"share of {scorer.answer!r} in {scorer.samples} samples"
-        else:
-            what = type(scorer).__name__
-        return f"{self.endpoint.model} at {urlsplit(self.endpoint.base_url).netloc}, {what}"
+        where = urlsplit(self.endpoint.base_url).netloc
+        return f"{self.endpoint.model} at {where}, {in_words(self.scorer)}"
 
     @property
     def store_key(self) -> str:

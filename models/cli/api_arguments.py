@@ -5,6 +5,8 @@ import json
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # JAX takes seconds to import; a wrong argument should not wait for it
+    from spexjax.models.api.batch_files import Batch
+    from spexjax.models.api.scorers import Scorer
     from spexjax.models.api.value import ApiValue
 
 _REPLACEMENTS = {"unk": "[UNK]", "mask": "[MASK]", "delete": ""}
@@ -36,8 +38,8 @@ def add_arguments(parser: Any) -> None:
 
 
 def wanted(given: argparse.Namespace) -> bool:
-    """Whether an endpoint is to be asked."""
-    return given.api_base is not None
+    """Whether an endpoint is to be asked, now or in a batch."""
+    return given.api_base is not None or _in_batch(given)
 
 
 def check(given: argparse.Namespace) -> None:
@@ -52,7 +54,8 @@ def check(given: argparse.Namespace) -> None:
                 raise ValueError(f"--{option.replace('_', '-')} needs --api-base URL")
         return
     if given.api_model is None or given.question is None:
-        raise ValueError("--api-base needs --api-model NAME and --question Q")
+        option = "--prompts" if _in_batch(given) else "--api-base"
+        raise ValueError(f"{option} needs --api-model NAME and --question Q")
     if given.continuation is not None and given.samples is not None:
         raise ValueError("give either --continuation or --samples")
     if len(_answers(given)) != 2 or not all(_answers(given)):
@@ -72,15 +75,8 @@ def check(given: argparse.Namespace) -> None:
 
 def value_of(given: argparse.Namespace, text: str) -> "ApiValue":
     """The value function of a text that the options describe."""
-    from spexjax.models.api.scorers import Scorer
-    from spexjax.models.api.value import AnswerLogprob, Endpoint, LogOdds, SampledShare, api_value
+    from spexjax.models.api.value import Endpoint, api_value
 
-    yes, no = _answers(given)
-    scorer: Scorer = LogOdds(yes, no)
-    if given.continuation is not None:
-        scorer = AnswerLogprob(given.continuation)
-    elif given.samples is not None:
-        scorer = SampledShare(yes, given.samples)
     endpoint = Endpoint(
         given.api_base,
         given.api_model,
@@ -92,8 +88,31 @@ def value_of(given: argparse.Namespace, text: str) -> "ApiValue":
     )
     replacement = _REPLACEMENTS[given.replacement]
     return api_value(
-        endpoint, text, given.question, given.features, scorer, replacement, _extra(given)
+        endpoint, text, given.question, given.features, _scorer(given), replacement, _extra(given)
     )
+
+
+def batch_of(given: argparse.Namespace, text: str) -> "Batch":
+    """What a batch service is to be asked about a text."""
+    from spexjax.models.api.batch_files import Batch
+    from spexjax.models.api.question import Question, spans_of
+
+    replacement = _REPLACEMENTS[given.replacement]
+    source = Question(text, spans_of(text, given.features), given.question, replacement)
+    return Batch(source, given.api_model, _scorer(given), _extra(given))
+
+
+def _in_batch(given: argparse.Namespace) -> bool:
+    return getattr(given, "prompts", None) is not None
+
+
+def _scorer(given: argparse.Namespace) -> "Scorer":
+    from spexjax.models.api.scorers import AnswerLogprob, LogOdds, SampledShare
+
+    yes, no = _answers(given)
+    if given.continuation is not None:
+        return AnswerLogprob(given.continuation)
+    return LogOdds(yes, no) if given.samples is None else SampledShare(yes, given.samples)
 
 
 def _answers(given: argparse.Namespace) -> list[str]:

@@ -7,17 +7,29 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 
-from spexjax.models.cli import explain_command, store_command
+from spexjax.models.cli import (
+    design_command,
+    explain_command,
+    fit_command,
+    store_command,
+    work_command,
+)
 from spexjax.models.cli.one_text import CommandError
 
 OK, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
+_COMMANDS = {
+    "explain": explain_command,
+    "design": design_command,
+    "work": work_command,
+    "fit": fit_command,
+}
 
 
 def build_parser() -> argparse.ArgumentParser:
     """The arguments of the command."""
     parser = argparse.ArgumentParser(prog="spexjax", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    for command in (explain_command, store_command):
+    for command in (*_COMMANDS.values(), store_command):
         command.add_parser(commands)
     return parser
 
@@ -28,11 +40,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if given.command == "store":
             return store_command.run(given)
-        explain_command.check(given)
+        command = _COMMANDS[given.command]
+        command.check(given)
         import jax
 
         use_compilation_cache(jax)
-        explain_command.run(given)
+        command.run(given)
         return OK
     except KeyboardInterrupt as stop:  # may say what was kept
         print(f"spexjax: {str(stop) or 'interrupted'}", file=sys.stderr)

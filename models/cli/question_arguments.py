@@ -46,7 +46,7 @@ def check(given: argparse.Namespace) -> None:
         if getattr(given, option) is not None:
             name = "a text" if option == "text" else f"--{option.replace('_', '-')}"
             raise ValueError(f"--task qa does not take {name}; the text is that of --context F")
-    if given.per_line:
+    if getattr(given, "per_line", False):
         raise ValueError("--task qa does not take --per-line")
     if given.features == "tokens":
         raise ValueError("--task qa takes --features sentences or words")

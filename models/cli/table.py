@@ -5,13 +5,14 @@ from collections.abc import Iterable, Sequence
 
 from spexjax.explanation import Explanation
 from spexjax.models.api.value import ApiValue
+from spexjax.models.cli.design_file import Asked
 from spexjax.models.values.language import LanguageValue
 from spexjax.models.values.text import TextValue
 
 
 def table(
     e: Explanation,
-    f: TextValue | LanguageValue | ApiValue,
+    f: TextValue | LanguageValue | ApiValue | Asked,
     terms: Iterable[tuple[tuple[int, ...], float]],
     index: str,
     top: int,

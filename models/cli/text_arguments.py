@@ -1,0 +1,145 @@
+"""The options that say which text, under which model, is masked; and how it is shown."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from spexjax.models.cli import api_arguments, question_arguments
+from spexjax.models.cli.one_text import CommandError
+
+PAGE = "explanation.html"
+_SCORES = ("logit", "log-odds", "probability", "margin")
+
+
+def add_arguments(parser: Any) -> Any:
+    """Adds all options that say what the value function is; returns the first group of them."""
+    group = parser.add_argument_group("what to explain")
+    what = group.add_argument
+    what("text", nargs="?", help="the text")
+    what("--file", metavar="F", help="read the text from this file (UTF-8)")
+    what("--model", metavar="DIR_OR_ID", help="folder or Hugging Face id of a DistilBERT or BERT "
+         "sequence classifier (default: the embedded sentiment classifier)")  # fmt: skip
+    what("--revision", metavar="REV", help="branch, tag or commit of a Hugging Face id")
+    what("--features", choices=("words", "sentences", "tokens"),
+         help="what is masked (default: words; of --task qa, sentences)")  # fmt: skip
+    what("--replacement", choices=("unk", "mask", "pad", "delete"), default="unk",
+         help="what a masked feature becomes (default: unk, the model's [UNK])")  # fmt: skip
+    what("--label", metavar="CLASS", help="class to explain, by name or number (default: positive)")
+    what("--score", choices=(*_SCORES, *question_arguments.SCORES),
+         help="the value (default: logit; of --task qa, log-probability)")  # fmt: skip
+    question_arguments.add_arguments(parser.add_argument_group("a question about a context"))
+    api_arguments.add_arguments(parser.add_argument_group("a model behind an API"))
+    return group
+
+
+def add_design_arguments(parser: Any) -> None:
+    """Adds the options that say which masks are asked for."""
+    how = parser.add_argument_group("how").add_argument
+    how("--budget", type=positive, default=2000, metavar="N", help="model calls (default: 2000)")
+    how("--method", default="auto", help="auto, exact, spex, proxyspex, … (default: auto)")
+    how("--seed", type=int, default=0)
+
+
+def add_show_arguments(parser: Any) -> None:
+    """Adds the options that say what is shown of an explanation."""
+    show = parser.add_argument_group("what to show").add_argument
+    show("--index", default="FBII", help="interaction index, such as FBII, FSII, SII, SV, Moebius")
+    show("--order", type=positive, metavar="L", help="order of the index (default: 5)")
+    show("--top", type=positive, default=15, metavar="K", help="rows of the table (default: 15)")
+    show("--html", metavar="OUT", default=PAGE, help=f"write the page here (default: {PAGE})")
+    show("--no-html", dest="html", action="store_const", const=None, help="write no page")
+    show("--json", metavar="OUT", help="write the explanation to this file")
+    show("--debug", action="store_true", help="show tracebacks")
+
+
+def check(given: argparse.Namespace) -> None:
+    """Finds what is wrong with the value function before anything slow is imported.
+
+    Raises:
+      CommandError: naming what the user can put right.
+    """
+    asked = question_arguments.wanted(given)
+    given.features = given.features or ("sentences" if asked else "words")
+    given.score = given.score or (question_arguments.SCORES if asked else _SCORES)[0]
+    if given.score not in (question_arguments.SCORES if asked else _SCORES):
+        raise CommandError(f"--score {given.score} is not one of --task {given.task}")
+    try:
+        question_arguments.check(given)
+        if not asked:
+            api_arguments.check(given)
+    except ValueError as error:
+        raise CommandError(str(error)) from error
+    if not asked and (given.text is None) == (given.file is None):
+        raise CommandError("give either a text or --file F")
+    if given.revision is not None and (given.model is None or api_arguments.wanted(given)):
+        raise CommandError("--revision needs --model with the id of a model of the hub")
+    given.content = _content(given)
+
+
+def check_show(given: argparse.Namespace) -> None:
+    """Finds files that cannot be written.
+
+    Raises:
+      CommandError: naming what the user can put right.
+    """
+    for option, path in (("--html", given.html), ("--json", given.json)):
+        if path and not Path(path).absolute().parent.is_dir():
+            raise CommandError(f"no folder to write {option} {path!r} into")
+
+
+def classifier(given: argparse.Namespace) -> tuple[Any, int | None]:
+    """The classifier and the class to explain, if the options mean one; else None, None."""
+    if api_arguments.wanted(given) or question_arguments.wanted(given):
+        return None, None
+    from spexjax.models.bert.classifier import load_classifier
+
+    model = load_classifier(given.model, given.revision)
+    return model, None if given.label is None else _label(given.label, model.label_names)
+
+
+def show(given: argparse.Namespace, e: Any, f: Any) -> None:
+    """Prints the table of an explanation of f and writes its files."""
+    from spexjax.models.cli.table import table
+
+    print(table(e, f, e.interactions(given.index, max_order=given.order), given.index, given.top))
+    if api_arguments.wanted(given):
+        print(f.report())
+    if given.json:
+        e.save(given.json)
+    if given.html:
+        e.to_html(
+            given.html, f.source.text, f.source.spans, f.description,
+            index=given.index, max_order=given.order,
+        )  # fmt: skip
+        print(f"page          {given.html}")
+
+
+def positive(text: str) -> int:
+    """A whole number from 1, of a command line."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number from 1, got {text!r}")
+    return int(text)
+
+
+def _content(given: argparse.Namespace) -> str:
+    text, file = given.text, given.file or given.context
+    if file is not None:
+        try:
+            text = Path(file).read_text(encoding="utf-8")
+        except UnicodeDecodeError as error:
+            raise CommandError(f"{file!r} is not UTF-8 text") from error
+        except OSError as error:
+            raise CommandError(f"cannot read {file!r}: {error.strerror}") from error
+    if not text.strip():
+        raise CommandError("the text is empty")
+    return text
+
+
+def _label(given: str, names: Sequence[str]) -> int:
+    lowered = [name.lower() for name in names]
+    if given.lower() in lowered:
+        return lowered.index(given.lower())
+    if given.isdecimal() and int(given) < len(names):
+        return int(given)
+    raise CommandError(f"--label must be one of {', '.join(names)} (or its number), got {given!r}")
