@@ -1,17 +1,28 @@
 """Every block of RECIPES.md runs, and explains what it says."""
 
+import json
+import os
 import re
+import shlex
 import socket
+import subprocess
+import sys
 import warnings
 from pathlib import Path
 
 import jax
 import numpy as np
 import pytest
-from fake_endpoint import WEIGHTS, FakeEndpoint
+from fake_endpoint import WEIGHTS, FakeEndpoint, default_reply
+
+from spexjax.explanation import Explanation
+from spexjax.models.cli.main import main
+from spexjax.store import Store
 
 ROOT = Path(__file__).parents[2]
-BLOCKS = re.findall(r"^```python\n(.*?)^```", (ROOT / "RECIPES.md").read_text(), re.M | re.S)
+RECIPES = (ROOT / "RECIPES.md").read_text()
+BLOCKS = re.findall(r"^```python\n(.*?)^```", RECIPES, re.M | re.S)
+SHELL = re.findall(r"^```sh\n(.*?)^```", RECIPES, re.M | re.S)
 
 
 def run(words, **names):
@@ -24,6 +35,10 @@ def run(words, **names):
 @pytest.fixture(autouse=True)
 def elsewhere(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    before = jax.config.jax_compilation_cache_dir
+    yield
+    jax.config.update("jax_compilation_cache_dir", before)
 
 
 def is_exact(names, n):
@@ -36,7 +51,7 @@ def is_exact(names, n):
 
 
 def test_all_blocks_are_tested():
-    assert len(BLOCKS) == 10
+    assert len(BLOCKS) == 12 and len(SHELL) == 5
 
 
 def test_values_from_elsewhere():
@@ -105,12 +120,82 @@ def test_paying_once():
     assert found == {(): 0.75, (0,): -1.0, (1,): 0.25, (2,): 0.25, (1, 2): -0.25}
 
 
-def test_several_hosts():
+def in_a_process(words, before, *arguments):
+    """Starts the block that contains ``words`` in a process of its own, after some lines."""
+    (block,) = [b for b in BLOCKS if words in b]
+    flags = "--xla_force_host_platform_device_count=2 --xla_backend_optimization_level=0"
+    return subprocess.Popen(
+        [sys.executable, "-c", f"import sys\n{before}\n{block}", *map(str, arguments)],
+        env=os.environ | {"XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"},
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+
+
+def ended(*processes):
+    for process in processes:
+        said = process.communicate(timeout=300)[0]
+        assert process.returncode == 0, said
+
+
+@pytest.mark.slow
+def test_many_workers():
+    pytest.importorskip("ray")  # in a process, since Ray leaves files open
+    start = "import ray\nray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)"
+    ended(in_a_process("ray_value", f"{start}\nWORKERS, GPUS = 2, 0"))
+    with Store("calls.sqlite", read_only=True) as store:
+        (function,) = store.functions()
+    assert function.values == 2**6 and "embedded sentiment classifier" in function.key
+
+
+def test_an_executor(monkeypatch, tmp_path):
+    monkeypatch.syspath_prepend(tmp_path)
+    source = (
+        "class F:\n    n = 5\n    def __call__(self, masks):\n        return masks[:, 0] * 2.0\n"
+    )
+    Path("my_model.py").write_text(f"{source}make_f = F\n")
+    found = run("executor_value")["e"].spectrum.to_dict()
+    assert {k: v for k, v in found.items() if abs(v) > 1e-6} == {(): 1.0, (0,): -1.0}
+
+
+def commands(words):
+    """Runs the commands of the one block of ``sh`` that contains ``words``."""
+    (block,) = [b for b in SHELL if words in b]
+    lines = [line for line in block.splitlines() if line.startswith("spexjax")]
+    parts = re.search(r"--array=1-(\d+)", block)
+    for part in range(1, int(parts[1]) + 1) if parts else (0,):
+        for line in lines:
+            told = shlex.split(line.replace("$SLURM_ARRAY_TASK_ID", str(part)))
+            assert main(told[1:]) == 0
+
+
+def test_an_array_of_jobs():
+    for words in ('design "Her', "spexjax work", "fit design.npz calls"):
+        commands(words)
+    e = Explanation.load("explanation.json")
+    assert (e.method, e.features[1]) == ("exact", "acting")
+
+
+def test_a_batch_service(capsys):
+    commands("--prompts")
+    with open("prompts.jsonl") as asked, open("answers.jsonl", "w") as answers:
+        for line in map(json.loads, asked):
+            body = default_reply(line["url"].removeprefix("/v1/"), line["body"])
+            response = {"status_code": 200, "body": body}
+            answers.write(json.dumps(line | {"response": response, "error": None}) + "\n")
+    commands("answers.jsonl")
+    assert "tiny in a batch" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_a_model_larger_than_one_host():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    is_exact(run("hosts.initialize", ADDRESS=f"127.0.0.1:{port}", COUNT=1, NUMBER=0), 6)
-    assert Path("calls/process-0.sqlite").is_file() and Path("explanation.json").is_file()
+        address = f"127.0.0.1:{probe.getsockname()[1]}"
+    folder = ROOT / "models" / "mini" / "two_hop"
+    before = "ADDRESS, COUNT, NUMBER, FOLDER = sys.argv[1], 2, int(sys.argv[2]), sys.argv[3]"
+    ended(*(in_a_process("jax.distributed", before, address, i, folder) for i in range(2)))
+    e = Explanation.load("explanation.json")
+    assert [members for members, _ in e.interactions("FBII", 2).top(1)] == [(0, 2)]
 
 
 def test_a_model_larger_than_one_device():
@@ -121,7 +206,7 @@ def test_a_model_larger_than_one_device():
                          hidden_dim=24, max_position_embeddings=32)  # fmt: skip
     params = init_params(config, jax.random.key(1))
     save_llama("model", config, params)
-    found = run("device_mesh", FOLDER="model")
+    found = run("load_llama(", FOLDER="model")
     hidden, _ = Llama(config).apply({"params": params}, [[5, 6, 7]])
     want = unembed(config, params, hidden[:, -1])
     assert found["logits"].shape == (1, 40)
