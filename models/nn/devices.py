@@ -11,7 +11,6 @@ from typing import Any
 
 import jax
 import numpy as np
-from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 from jaxtyping import Bool
@@ -75,6 +74,8 @@ class Devices:
         if isinstance(values, jax.Array) and not values.is_fully_addressable:
             if values.is_fully_replicated:
                 return np.asarray(values.addressable_data(0))
+            from jax.experimental import multihost_utils
+
             return np.asarray(multihost_utils.process_allgather(values, tiled=True))
         return np.asarray(values)
 
