@@ -105,7 +105,7 @@ def _faithfulness(design: Design, scaled: Standardised, found: Fit, key: Key):
     if design.exhaustive:
         r2 = metrics.r2(scaled.values, at_all_masks(found.surrogate))
         return r2, (r2, r2)
-    truth = scaled.values[design.held_out]
+    truth = jax.device_get(scaled.values[design.held_out])
     if len(truth) < 2:
         unknown = np.full(len(scaled.spread), np.nan, np.float32)
         return unknown, (unknown, unknown)

@@ -74,7 +74,7 @@ def fit(
       wider: what to propose besides the decoded sets, in each fold without it.
       key: of the trees.
     """
-    data = folds.data_of(design, np.asarray(values, np.float32))
+    data = folds.data_of(design, values)
     phases.tell("decoding", 0.0)
     members, info = folds.decoded_sets(design.coded, data, peel, design.max_order, shared=False)
     table = folds.table_of(design.coded, data)
