@@ -4,6 +4,8 @@ import argparse
 import json
 from typing import TYPE_CHECKING, Any
 
+from spexjax.models.cli.options import ApiOptions
+
 if TYPE_CHECKING:  # JAX takes seconds to import; a wrong argument should not wait for it
     from spexjax.models.api.batch_files import Batch
     from spexjax.models.api.scorers import Scorer
@@ -37,93 +39,97 @@ def add_arguments(parser: Any) -> None:
         "'{\"max_tokens\": null, \"max_completion_tokens\": 1}'")  # fmt: skip
 
 
-def wanted(given: argparse.Namespace) -> bool:
-    """Whether an endpoint is to be asked, now or in a batch."""
-    return given.api_base is not None or _in_batch(given)
-
-
-def check(given: argparse.Namespace) -> None:
-    """Finds what is wrong with the options before anything slow is imported.
+def read(given: argparse.Namespace, features: str) -> ApiOptions | None:
+    """The options, if an endpoint or a batch service is to be asked.
 
     Raises:
       ValueError: naming what the user can put right.
     """
-    if not wanted(given):
+    in_batch = getattr(given, "prompts", None) is not None
+    if given.api_base is None and not in_batch:
         for option in ("api_model", "question", "continuation", "samples", "api_extra"):
             if getattr(given, option) is not None:
                 raise ValueError(f"--{option.replace('_', '-')} needs --api-base URL")
-        return
+        return None
     if given.api_model is None or given.question is None:
-        option = "--prompts" if _in_batch(given) else "--api-base"
+        option = "--prompts" if in_batch else "--api-base"
         raise ValueError(f"{option} needs --api-model NAME and --question Q")
     if given.continuation is not None and given.samples is not None:
         raise ValueError("give either --continuation or --samples")
-    if len(_answers(given)) != 2 or not all(_answers(given)):
+    answers = [answer.strip() for answer in given.answers.split(",")]
+    if len(answers) != 2 or not all(answers):
         raise ValueError(f"--answers must be two words with a comma between, got {given.answers!r}")
-    if given.features not in ("words", "sentences"):
-        raise ValueError(
-            f"--features {given.features} needs the model's tokenizer, not an endpoint"
-        )
+    if features not in ("words", "sentences"):
+        raise ValueError(f"--features {features} needs the model's tokenizer, not an endpoint")
     if given.replacement not in _REPLACEMENTS:
         raise ValueError(f"--replacement {given.replacement} needs a local model")
     for option in ("samples", "concurrency", "timeout", "max_calls", "max_tokens"):
         value = getattr(given, option)
         if value is not None and not value > 0:
             raise ValueError(f"--{option.replace('_', '-')} must be above 0, got {value}")
-    _extra(given)
-
-
-def value_of(given: argparse.Namespace, text: str) -> "ApiValue":
-    """The value function of a text that the options describe."""
-    from spexjax.models.api.value import Endpoint, api_value
-
-    endpoint = Endpoint(
-        given.api_base,
-        given.api_model,
+    return ApiOptions(
+        base=given.api_base,
+        model=given.api_model,
+        key_variable=given.key_variable or None,
+        question=given.question,
+        answers=(answers[0], answers[1]),
+        continuation=given.continuation,
+        samples=given.samples,
         concurrency=given.concurrency,
         timeout=given.timeout,
         max_calls=given.max_calls,
         max_tokens=given.max_tokens,
-        key_variable=given.key_variable or None,
+        extra=_extra(given.api_extra),
+        features="words" if features == "words" else "sentences",
+        replacement=_REPLACEMENTS[given.replacement],
     )
-    replacement = _REPLACEMENTS[given.replacement]
+
+
+def value_of(options: ApiOptions, text: str) -> "ApiValue":
+    """The value function of a text that the options describe."""
+    from spexjax.models.api.value import Endpoint, api_value
+
+    assert options.base is not None  # else a batch service is asked
+    endpoint = Endpoint(
+        options.base,
+        options.model,
+        concurrency=options.concurrency,
+        timeout=options.timeout,
+        max_calls=options.max_calls,
+        max_tokens=options.max_tokens,
+        key_variable=options.key_variable,
+    )
     return api_value(
-        endpoint, text, given.question, given.features, _scorer(given), replacement, _extra(given)
-    )
+        endpoint, text, options.question, options.features, _scorer(options), options.replacement,
+        options.extra,
+    )  # fmt: skip
 
 
-def batch_of(given: argparse.Namespace, text: str) -> "Batch":
+def batch_of(options: ApiOptions, text: str) -> "Batch":
     """What a batch service is to be asked about a text."""
     from spexjax.models.api.batch_files import Batch
     from spexjax.models.api.question import Question, spans_of
 
-    replacement = _REPLACEMENTS[given.replacement]
-    source = Question(text, spans_of(text, given.features), given.question, replacement)
-    return Batch(source, given.api_model, _scorer(given), _extra(given))
+    spans = spans_of(text, options.features)
+    source = Question(text, spans, options.question, options.replacement)
+    return Batch(source, options.model, _scorer(options), options.extra)
 
 
-def _in_batch(given: argparse.Namespace) -> bool:
-    return getattr(given, "prompts", None) is not None
-
-
-def _scorer(given: argparse.Namespace) -> "Scorer":
+def _scorer(options: ApiOptions) -> "Scorer":
     from spexjax.models.api.scorers import AnswerLogprob, LogOdds, SampledShare
 
-    yes, no = _answers(given)
-    if given.continuation is not None:
-        return AnswerLogprob(given.continuation)
-    return LogOdds(yes, no) if given.samples is None else SampledShare(yes, given.samples)
+    if options.continuation is not None:
+        return AnswerLogprob(options.continuation)
+    if options.samples is not None:
+        return SampledShare(options.answers[0], options.samples)
+    return LogOdds(*options.answers)
 
 
-def _answers(given: argparse.Namespace) -> list[str]:
-    return [answer.strip() for answer in given.answers.split(",")]
-
-
-def _extra(given: argparse.Namespace) -> dict[str, Any]:
-    if given.api_extra is None:
+def _extra(text: str | None) -> dict[str, Any]:
+    if text is None:
         return {}
     try:
-        extra = json.loads(given.api_extra)
+        extra = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"--api-extra is not JSON: {error}") from error
     if not isinstance(extra, dict):

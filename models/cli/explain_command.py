@@ -4,8 +4,9 @@ import argparse
 import sys
 from typing import Any
 
-from spexjax.models.cli import api_arguments, store_command, text_arguments
-from spexjax.models.cli.one_text import CommandError, chunk_size, explain_text, value_of
+from spexjax.models.cli import store_command, text_arguments
+from spexjax.models.cli.one_text import chunk_size, explain_text, value_of
+from spexjax.models.cli.options import CommandError, Explain
 
 
 def add_parser(commands: Any) -> None:
@@ -24,35 +25,39 @@ def add_parser(commands: Any) -> None:
     text_arguments.add_show_arguments(parser)
 
 
-def check(given: argparse.Namespace) -> None:
-    """Finds what is wrong with the arguments before anything slow is imported.
+def read(given: argparse.Namespace) -> Explain:
+    """What is wanted, checked before anything slow is imported.
 
     Raises:
       CommandError: naming what the user can put right.
     """
-    text_arguments.check(given)
-    text_arguments.check_show(given)
-    if given.per_line and (given.file is None or given.json is None):
+    text, show = text_arguments.read(given), text_arguments.read_show(given)
+    if given.per_line and (given.file is None or show.json is None):
         raise CommandError("--per-line needs --file F and --json OUT")
-    if given.per_line and (api_arguments.wanted(given) or given.dry_run):
+    if given.per_line and (text.api is not None or given.dry_run):
         raise CommandError("--per-line takes neither --api-base nor --dry-run")
+    masks = text_arguments.read_masks(given)
+    return Explain(text, masks, show, given.store, given.dry_run, given.per_line)
 
 
-def run(given: argparse.Namespace) -> None:
-    """Explains what :func:`check` found in order, prints the table, writes the files."""
+def run(asked: Explain) -> None:
+    """Explains, prints the table, writes the files."""
     from spexjax.indices.of_spectrum import interactions
+    from spexjax.models.api.value import ApiValue
     from spexjax.spectra.spectrum import Spectrum
 
-    interactions(Spectrum.from_dict({(): 0.0}, 1), given.index)  # is there such an index?
-    model, label = text_arguments.classifier(given)
-    if given.per_line:
+    # Is there such an index?
+    interactions(Spectrum.from_dict({(): 0.0}, 1), asked.show.index)
+    model, label = text_arguments.classifier(asked.text)
+    if asked.per_line:
         from spexjax.models.cli.per_line import explain_lines
 
         assert model is not None
-        explain_lines(given, model, label)
+        explain_lines(asked, model, label)
         return
-    f = value_of(given, model, label, given.content)
-    if not store_command.announce(f, given, chunk_size(given)):
+    f = value_of(asked.text, model, label, asked.text.content)
+    store_command.announce(f, asked.masks, chunk_size(asked.text), asked.store)
+    if asked.dry_run:
         return
-    e = explain_text(given, f, progress=sys.stderr.isatty())
-    text_arguments.show(given, e, f)
+    e = explain_text(asked.text, asked.masks, f, asked.store, progress=sys.stderr.isatty())
+    text_arguments.show(asked.show, e, f, f.report() if isinstance(f, ApiValue) else None)

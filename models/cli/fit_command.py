@@ -2,11 +2,12 @@
 
 import argparse
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spexjax.models.cli import text_arguments
-from spexjax.models.cli.one_text import CommandError
+from spexjax.models.cli.options import CommandError, ShowOptions
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,8 +34,20 @@ def add_parser(commands: Any) -> None:
     text_arguments.add_show_arguments(parser)
 
 
-def check(given: argparse.Namespace) -> None:
-    """Finds what is wrong with the arguments before anything slow is imported.
+@dataclass(frozen=True)
+class Fit:
+    """What ``spexjax fit`` is to do; ``kind`` is how the files of values end."""
+
+    design: str
+    values: tuple[str, ...]
+    kind: str
+    missing: str | None
+    store_key: str | None
+    show: ShowOptions
+
+
+def read(given: argparse.Namespace) -> Fit:
+    """What is wanted, checked before anything slow is imported.
 
     Raises:
       CommandError: naming what the user can put right.
@@ -43,15 +56,16 @@ def check(given: argparse.Namespace) -> None:
         if not Path(path).is_file():
             raise CommandError(f"there is no {path!r}")
     kinds = {Path(path).suffix for path in given.values}
-    given.kind = kinds.pop() if len(kinds) == 1 else "mixed"
-    if kinds or (given.kind == ".npy" and len(given.values) > 1):
+    kind = kinds.pop() if len(kinds) == 1 else "mixed"
+    if kinds or (kind == ".npy" and len(given.values) > 1):
         raise CommandError("give one values.npy, or files of answers (.jsonl), or stores")
-    if given.missing and (given.kind != ".jsonl" or Path(given.missing).exists()):
+    if given.missing and (kind != ".jsonl" or Path(given.missing).exists()):
         raise CommandError("--missing F is a new file, for answers (.jsonl)")
-    text_arguments.check_show(given)
+    show = text_arguments.read_show(given)
+    return Fit(given.design, tuple(given.values), kind, given.missing, given.store_key, show)
 
 
-def run(given: argparse.Namespace) -> None:
+def run(wanted: Fit) -> None:
     """Explains, prints the table, writes the files.
 
     Raises:
@@ -62,42 +76,41 @@ def run(given: argparse.Namespace) -> None:
     from spexjax.models.cli.design_file import load
     from spexjax.steps import fit
 
-    design, asked = load(given.design)
-    if given.kind == ".npy":
-        values = np.load(given.values[0], allow_pickle=False)
-    elif given.kind == ".jsonl":
-        values = _answered(given, design, asked)
+    design, asked = load(wanted.design)
+    if wanted.kind == ".npy":
+        values = np.load(wanted.values[0], allow_pickle=False)
+    elif wanted.kind == ".jsonl":
+        values = _answered(wanted, design, asked)
     else:
-        values = _stored(given, design)
+        values = _stored(wanted, design)
     e = fit(design, values, features=asked.words)
     if e.num_outputs is not None:
         raise CommandError(
             f"there are {e.num_outputs} values per mask; explain one column, or use spexjax.fit"
         )
-    given.api_base = None  # nothing was asked here
-    text_arguments.show(given, e, asked)
+    text_arguments.show(wanted.show, e, asked)
 
 
-def _answered(given: argparse.Namespace, design: "Design", asked: "Asked") -> "np.ndarray":
+def _answered(wanted: Fit, design: "Design", asked: "Asked") -> "np.ndarray":
     """The values of the answers of a batch service."""
     import numpy as np
 
     if asked.batch is None:
-        raise CommandError(f"{given.design!r} was made without --prompts: it has no questions")
-    values, why = asked.batch.read(design, given.values)
+        raise CommandError(f"{wanted.design!r} was made without --prompts: it has no questions")
+    values, why = asked.batch.read(design, wanted.values)
     for problem, count in why.items():
         print(f"spexjax: {count} requests: {problem}", file=sys.stderr)
     lacking = ~np.isfinite(values)
     if lacking.any():
         told = f"{lacking.sum():,} of {len(design):,} masks have no value"
-        if not given.missing:
+        if not wanted.missing:
             raise CommandError(f"{told}; --missing F writes their requests for another batch")
-        count = asked.batch.write(design, given.missing, lacking)
-        raise CommandError(f"{told}; their {count:,} requests are in {given.missing}")
+        count = asked.batch.write(design, wanted.missing, lacking)
+        raise CommandError(f"{told}; their {count:,} requests are in {wanted.missing}")
     return values
 
 
-def _stored(given: argparse.Namespace, design: "Design") -> "np.ndarray":
+def _stored(wanted: Fit, design: "Design") -> "np.ndarray":
     """The values of all stores together."""
     import numpy as np
 
@@ -105,11 +118,11 @@ def _stored(given: argparse.Namespace, design: "Design") -> "np.ndarray":
     from spexjax.store import Store
 
     parts = []
-    for path in given.values:
+    for path in wanted.values:
         with Store(path, read_only=True) as store:
             keys = [f.key for f in store.functions() if f.n == design.n and f.values]
-            wanted = [key for key in keys if given.store_key in (None, key)]
-            parts += [(key, store.journal(key, design.n).everything()) for key in wanted]
+            keys = [key for key in keys if wanted.store_key in (None, key)]
+            parts += [(key, store.journal(key, design.n).everything()) for key in keys]
     keys = sorted({key for key, _ in parts})
     if len(keys) != 1:
         raise CommandError(

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from spexjax.models.cli import (
     design_command,
@@ -14,7 +15,7 @@ from spexjax.models.cli import (
     store_command,
     work_command,
 )
-from spexjax.models.cli.one_text import CommandError
+from spexjax.models.cli.options import CommandError
 
 OK, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
 _COMMANDS = {
@@ -40,12 +41,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if given.command == "store":
             return store_command.run(given)
-        command = _COMMANDS[given.command]
-        command.check(given)
+        command: Any = _COMMANDS[given.command]
+        wanted = command.read(given)
         import jax
 
         use_compilation_cache(jax)
-        command.run(given)
+        command.run(wanted)
         return OK
     except KeyboardInterrupt as stop:  # may say what was kept
         print(f"spexjax: {str(stop) or 'interrupted'}", file=sys.stderr)

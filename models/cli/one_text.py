@@ -1,9 +1,9 @@
 """The value function and the explanation of one text, as the command's options say."""
 
-import argparse
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from spexjax.models.cli import api_arguments, question_arguments
+from spexjax.models.cli.options import MaskOptions, TextOptions
 
 if TYPE_CHECKING:  # JAX takes seconds to import; a wrong argument should not wait for it
     from spexjax.explanation import Explanation
@@ -15,35 +15,38 @@ if TYPE_CHECKING:  # JAX takes seconds to import; a wrong argument should not wa
 _ROUNDS = 4  # masks per request at once, of an endpoint: what a sudden end may lose
 
 
-class CommandError(Exception):
-    """What the user can put right; shown in one line."""
-
-
 def value_of(
-    given: argparse.Namespace, model: "TextClassifier | None", label: int | None, text: str
-) -> Any:
+    options: TextOptions, model: "TextClassifier | None", label: int | None, text: str
+) -> "TextValue | ApiValue | LanguageValue":
     """The value function of one text as the options say: of a model, a question, an endpoint."""
-    if question_arguments.wanted(given):
-        return question_arguments.value_of(given, text)
-    if model is None:
-        return api_arguments.value_of(given, text)
+    if options.question is not None:
+        return question_arguments.value_of(options.question, text)
+    if options.api is not None:
+        return api_arguments.value_of(options.api, text)
     from spexjax.models.values.text import value_function
 
-    return value_function(model, text, given.features, label, given.score, given.replacement)
+    assert model is not None  # text_arguments.classifier has read it
+    return value_function(
+        model, text, options.features, label, cast(Any, options.score), options.replacement
+    )
 
 
 def explain_text(
-    given: argparse.Namespace, f: "TextValue | ApiValue | LanguageValue", progress: bool = False
+    options: TextOptions,
+    masks: MaskOptions,
+    f: "TextValue | ApiValue | LanguageValue",
+    store: str | None,
+    progress: bool = False,
 ) -> "Explanation":
     """The explanation of one text as the options say."""
     from spexjax.explain import explain
 
     return explain(
-        f, f.n, budget=given.budget, method=given.method, seed=given.seed, features=f.words,
-        chunk_size=chunk_size(given), store=given.store, progress=progress,
+        f, f.n, budget=masks.budget, method=masks.method, seed=masks.seed, features=f.words,
+        chunk_size=chunk_size(options), store=store, progress=progress,
     )  # fmt: skip
 
 
-def chunk_size(given: argparse.Namespace) -> int | None:
+def chunk_size(options: TextOptions) -> int | None:
     """Masks per call of an endpoint that is asked several at once; a local model knows its own."""
-    return _ROUNDS * given.concurrency if api_arguments.wanted(given) else None
+    return None if options.api is None else _ROUNDS * options.api.concurrency

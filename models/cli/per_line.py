@@ -1,24 +1,21 @@
 """Many texts, one per line of a file, to one JSON line each; stopped, it goes on where it was."""
 
-import argparse
 import json
 import os
 import sys
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from spexjax.models.bert.classifier import TextClassifier
-from spexjax.models.cli.one_text import CommandError, explain_text, value_of
-
-_SETTINGS = (
-    *("model", "features", "replacement", "label", "score", "budget", "method", "seed"),
-    *("index", "order", "top"),
-)
+from spexjax.models.cli.one_text import explain_text
+from spexjax.models.cli.options import CommandError, Explain
+from spexjax.models.values.text import value_function
 
 
-def explain_lines(given: argparse.Namespace, model: TextClassifier, label: int | None) -> None:
-    """Explains every line of ``given.content`` and appends a JSON object per line to a file.
+def explain_lines(asked: Explain, model: TextClassifier, label: int | None) -> None:
+    """Explains every line of ``asked.text.content`` and appends a JSON object per line to a file.
 
     An object holds ``line`` (from 1), ``text``, ``settings``, and either ``error`` or ``words``,
     ``full``, ``empty``, ``calls``, ``method``, ``faithfulness``, ``index`` and ``interactions``, a
@@ -29,15 +26,14 @@ def explain_lines(given: argparse.Namespace, model: TextClassifier, label: int |
     Raises:
       CommandError: if the file has objects of another run.
     """
-    settings = {name: getattr(given, name) for name in _SETTINGS}
-    if given.revision is not None:
-        settings["revision"] = given.revision
+    settings = _settings(asked)
     texts = [
         (number, line.strip())
-        for number, line in enumerate(given.content.splitlines(), 1)
+        for number, line in enumerate(asked.text.content.splitlines(), 1)
         if line.strip()
     ]
-    out = Path(given.json)
+    assert asked.show.json is not None  # checked: --per-line needs it
+    out = Path(asked.show.json)
     done = _finished(out, texts, settings)
     if done:
         print(f"spexjax: {done} of {len(texts)} texts are in {out} already", file=sys.stderr)
@@ -45,7 +41,7 @@ def explain_lines(given: argparse.Namespace, model: TextClassifier, label: int |
         for number, text in _progress(texts[done:], done, len(texts)):
             row = {"line": number, "text": text, "settings": settings}
             try:
-                row |= _explained(given, model, label, text)
+                row |= _explained(asked, model, label, text)
             except ValueError as error:  # a text without words should not stop the others
                 row["error"] = str(error)
             file.write(json.dumps(row, ensure_ascii=False) + "\n")
@@ -54,12 +50,27 @@ def explain_lines(given: argparse.Namespace, model: TextClassifier, label: int |
     print(f"{len(texts)} texts in {out}")
 
 
+def _settings(asked: Explain) -> dict[str, Any]:
+    """All that a row's numbers depend on besides its text."""
+    text, masks, show = asked.text, asked.masks, asked.show
+    settings = {
+        **{"model": text.model, "features": text.features, "replacement": text.replacement},
+        **{"label": text.label, "score": text.score, **asdict(masks)},
+        **{"index": show.index, "order": show.order, "top": show.top},
+    }
+    return settings if text.revision is None else settings | {"revision": text.revision}
+
+
 def _explained(
-    given: argparse.Namespace, model: TextClassifier, label: int | None, text: str
+    asked: Explain, model: TextClassifier, label: int | None, text: str
 ) -> dict[str, Any]:
-    f = value_of(given, model, label, text)
-    e = explain_text(given, f)
-    terms = e.interactions(given.index, max_order=given.order)
+    show = asked.show
+    f = value_function(
+        model, text, asked.text.features, label, cast(Any, asked.text.score),
+        asked.text.replacement,
+    )  # fmt: skip
+    e = explain_text(asked.text, asked.masks, f, asked.store)
+    terms = e.interactions(show.index, max_order=show.order)
     rows = sorted(terms, key=lambda t: (-abs(t[1]), t[0]))
     return {
         "words": list(f.words),
@@ -70,8 +81,8 @@ def _explained(
         "calls": e.calls,
         "method": e.method,
         "faithfulness": float(e.faithfulness),
-        "index": given.index,
-        "interactions": [[list(s), float(v)] for s, v in rows[: given.top]],
+        "index": show.index,
+        "interactions": [[list(s), float(v)] for s, v in rows[: show.top]],
     }
 
 

@@ -3,6 +3,8 @@
 import argparse
 from typing import TYPE_CHECKING, Any
 
+from spexjax.models.cli.options import QuestionOptions
+
 if TYPE_CHECKING:  # JAX takes seconds to import; a wrong argument should not wait for it
     from spexjax.models.values.language import LanguageValue
 
@@ -20,22 +22,17 @@ def add_arguments(parser: Any) -> None:
     add("--answer", metavar="A", help="explain this answer (default: the model's own)")
 
 
-def wanted(given: argparse.Namespace) -> bool:
-    """Whether a question is to be answered by a local model."""
-    return given.task == "qa"
-
-
-def check(given: argparse.Namespace) -> None:
-    """Finds what is wrong with the options before anything slow is imported.
+def read(given: argparse.Namespace, features: str, score: str) -> QuestionOptions | None:
+    """The options, if a question is to be answered by a local model.
 
     Raises:
       ValueError: naming what the user can put right.
     """
-    if not wanted(given):
+    if given.task != "qa":
         for option in ("context", "answer"):
             if getattr(given, option) is not None:
                 raise ValueError(f"--{option} needs --task qa")
-        return
+        return None
     if given.context is None or given.question is None:
         raise ValueError("--task qa needs --context F and --question Q")
     if not given.question.strip():
@@ -48,19 +45,28 @@ def check(given: argparse.Namespace) -> None:
             raise ValueError(f"--task qa does not take {name}; the text is that of --context F")
     if getattr(given, "per_line", False):
         raise ValueError("--task qa does not take --per-line")
-    if given.features == "tokens":
+    if features == "tokens":
         raise ValueError("--task qa takes --features sentences or words")
     if given.replacement not in ("unk", "delete"):
         raise ValueError("--task qa takes --replacement unk or delete")
+    return QuestionOptions(
+        question=given.question,
+        answer=given.answer,
+        features="words" if features == "words" else "sentences",
+        score="log-probability" if score == SCORES[0] else "mean-log-probability",
+        replacement=given.replacement,
+        model=given.model,
+        revision=given.revision,
+    )
 
 
-def value_of(given: argparse.Namespace, context: str) -> "LanguageValue":
+def value_of(options: QuestionOptions, context: str) -> "LanguageValue":
     """The value function of the question that the options describe."""
     from spexjax.models.llama.language import load_language_model
     from spexjax.models.values.language import language_value
 
-    model = load_language_model(given.model, revision=given.revision)
+    model = load_language_model(options.model, revision=options.revision)
     return language_value(
-        model, context, given.question, given.answer, given.features,
-        score=given.score, replacement=given.replacement,
+        model, context, options.question, options.answer, options.features,
+        score=options.score, replacement=options.replacement,
     )  # fmt: skip

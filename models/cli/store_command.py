@@ -8,7 +8,9 @@ import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
+
+from spexjax.models.cli.options import MaskOptions
 
 if TYPE_CHECKING:  # JAX takes seconds to import; a wrong argument should not wait for it
     from spexjax.store.store import FunctionInfo, Store
@@ -68,25 +70,21 @@ def add_arguments(parser: Any) -> None:
     parser.add_argument("--dry-run", action="store_true", help="say what it would cost, and stop")
 
 
-def announce(
-    f: Any, given: argparse.Namespace, chunk_size: int | None, to: IO[str] | None = None
-) -> bool:
-    """Prints what a run will cost, to stderr; whether to go on (not with ``--dry-run``).
+def announce(f: Any, masks: MaskOptions, chunk_size: int | None, store: str | None) -> None:
+    """Prints what a run will cost, to stderr.
 
     Args:
-      f: the value function: ``n``, and ``store_key`` if ``given.store`` is set.
-      given: ``budget``, ``method``, ``seed``, and the arguments of :func:`add_arguments`.
-      chunk_size: as for ``explain``.
-      to: where to print instead.
+      f: the value function: ``n``, and ``store_key`` if there is a store.
+      masks: which are asked for.
+      chunk_size, store: as for ``explain``.
     """
     from spexjax.preview import preview
 
     cost = preview(
-        f.n, budget=given.budget, method=given.method, seed=given.seed, chunk_size=chunk_size,
-        store=given.store, f=f,
+        f.n, budget=masks.budget, method=masks.method, seed=masks.seed, chunk_size=chunk_size,
+        store=store, f=f,
     )  # fmt: skip
-    print(f"spexjax: {cost}", file=to or sys.stderr)
-    return not given.dry_run
+    print(f"spexjax: {cost}", file=sys.stderr)
 
 
 def _info(store: "Store") -> str:

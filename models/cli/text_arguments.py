@@ -3,10 +3,14 @@
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from spexjax.models.cli import api_arguments, question_arguments
-from spexjax.models.cli.one_text import CommandError
+from spexjax.models.cli.options import CommandError, MaskOptions, ShowOptions, TextOptions
+
+if TYPE_CHECKING:
+    from spexjax.explanation import Explanation
+    from spexjax.models.bert.classifier import TextClassifier
 
 PAGE = "explanation.html"
 _SCORES = ("logit", "log-odds", "probability", "margin")
@@ -53,66 +57,83 @@ def add_show_arguments(parser: Any) -> None:
     show("--debug", action="store_true", help="show tracebacks")
 
 
-def check(given: argparse.Namespace) -> None:
-    """Finds what is wrong with the value function before anything slow is imported.
+def read(given: argparse.Namespace) -> TextOptions:
+    """The options of a value function, checked before anything slow is imported.
 
     Raises:
       CommandError: naming what the user can put right.
     """
-    asked = question_arguments.wanted(given)
-    given.features = given.features or ("sentences" if asked else "words")
-    given.score = given.score or (question_arguments.SCORES if asked else _SCORES)[0]
-    if given.score not in (question_arguments.SCORES if asked else _SCORES):
-        raise CommandError(f"--score {given.score} is not one of --task {given.task}")
+    asked = given.task == "qa"
+    features = given.features or ("sentences" if asked else "words")
+    scores = question_arguments.SCORES if asked else _SCORES
+    score = given.score or scores[0]
+    if score not in scores:
+        raise CommandError(f"--score {score} is not one of --task {given.task}")
     try:
-        question_arguments.check(given)
-        if not asked:
-            api_arguments.check(given)
+        question = question_arguments.read(given, features, score)
+        api = None if asked else api_arguments.read(given, features)
     except ValueError as error:
         raise CommandError(str(error)) from error
     if not asked and (given.text is None) == (given.file is None):
         raise CommandError("give either a text or --file F")
-    if given.revision is not None and (given.model is None or api_arguments.wanted(given)):
+    if given.revision is not None and (given.model is None or api is not None):
         raise CommandError("--revision needs --model with the id of a model of the hub")
-    given.content = _content(given)
+    return TextOptions(
+        content=_content(given.text, given.file or given.context),
+        features=features,
+        replacement=given.replacement,
+        label=given.label,
+        score=score,
+        model=given.model,
+        revision=given.revision,
+        question=question,
+        api=api,
+    )
 
 
-def check_show(given: argparse.Namespace) -> None:
-    """Finds files that cannot be written.
+def read_masks(given: argparse.Namespace) -> MaskOptions:
+    """Which masks are asked for."""
+    return MaskOptions(given.budget, given.method, given.seed)
+
+
+def read_show(given: argparse.Namespace) -> ShowOptions:
+    """What is shown of an explanation.
 
     Raises:
-      CommandError: naming what the user can put right.
+      CommandError: if a file could not be written.
     """
     for option, path in (("--html", given.html), ("--json", given.json)):
         if path and not Path(path).absolute().parent.is_dir():
             raise CommandError(f"no folder to write {option} {path!r} into")
+    return ShowOptions(given.index, given.order, given.top, given.html, given.json)
 
 
-def classifier(given: argparse.Namespace) -> tuple[Any, int | None]:
+def classifier(options: TextOptions) -> "tuple[TextClassifier | None, int | None]":
     """The classifier and the class to explain, if the options mean one; else None, None."""
-    if api_arguments.wanted(given) or question_arguments.wanted(given):
+    if options.api is not None or options.question is not None:
         return None, None
     from spexjax.models.bert.classifier import load_classifier
 
-    model = load_classifier(given.model, given.revision)
-    return model, None if given.label is None else _label(given.label, model.label_names)
+    model = load_classifier(options.model, options.revision)
+    return model, None if options.label is None else _label(options.label, model.label_names)
 
 
-def show(given: argparse.Namespace, e: Any, f: Any) -> None:
-    """Prints the table of an explanation of f and writes its files."""
+def show(options: ShowOptions, e: "Explanation", f: Any, cost: str | None = None) -> None:
+    """Prints the table of an explanation of f, and what that cost, and writes its files."""
     from spexjax.models.cli.table import table
 
-    print(table(e, f, e.interactions(given.index, max_order=given.order), given.index, given.top))
-    if api_arguments.wanted(given):
-        print(f.report())
-    if given.json:
-        e.save(given.json)
-    if given.html:
+    terms = e.interactions(options.index, max_order=options.order)
+    print(table(e, f, terms, options.index, options.top))
+    if cost is not None:
+        print(cost)
+    if options.json:
+        e.save(options.json)
+    if options.html:
         e.to_html(
-            given.html, f.source.text, f.source.spans, f.description,
-            index=given.index, max_order=given.order,
+            options.html, f.source.text, f.source.spans, f.description,
+            index=options.index, max_order=options.order,
         )  # fmt: skip
-        print(f"page          {given.html}")
+        print(f"page          {options.html}")
 
 
 def positive(text: str) -> int:
@@ -122,8 +143,7 @@ def positive(text: str) -> int:
     return int(text)
 
 
-def _content(given: argparse.Namespace) -> str:
-    text, file = given.text, given.file or given.context
+def _content(text: str | None, file: str | None) -> str:
     if file is not None:
         try:
             text = Path(file).read_text(encoding="utf-8")
@@ -131,7 +151,7 @@ def _content(given: argparse.Namespace) -> str:
             raise CommandError(f"{file!r} is not UTF-8 text") from error
         except OSError as error:
             raise CommandError(f"cannot read {file!r}: {error.strerror}") from error
-    if not text.strip():
+    if text is None or not text.strip():
         raise CommandError("the text is empty")
     return text
 

@@ -5,11 +5,13 @@ import importlib
 import os
 import re
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from spexjax.models.cli import text_arguments
-from spexjax.models.cli.one_text import CommandError, chunk_size, value_of
+from spexjax.models.cli.one_text import chunk_size, value_of
+from spexjax.models.cli.options import CommandError, TextOptions
 
 
 def add_parser(commands: Any) -> None:
@@ -32,25 +34,40 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--debug", action="store_true", help="show tracebacks")
 
 
-def check(given: argparse.Namespace) -> None:
-    """Finds what is wrong with the arguments before anything slow is imported.
+@dataclass(frozen=True)
+class Work:
+    """What ``spexjax work`` is to do: a part of a design, by a function or for a text."""
+
+    design: str
+    part: int
+    parts: int
+    store: str
+    store_key: str | None
+    function: str | None
+    text: TextOptions | None
+
+
+def read(given: argparse.Namespace) -> Work:
+    """What is wanted, checked before anything slow is imported.
 
     Raises:
       CommandError: naming what the user can put right.
     """
     found = re.fullmatch(r"(\d{1,9})/(\d{1,9})", given.shard)
-    given.part, given.parts = map(int, found.groups()) if found else (0, 0)
-    if not 1 <= given.part <= given.parts:
+    part, parts = map(int, found.groups()) if found else (0, 0)
+    if not 1 <= part <= parts:
         raise CommandError(f"--shard must be I/K with I from 1 to K, got {given.shard!r}")
     if not Path(given.design).is_file():
         raise CommandError(f"there is no {given.design!r}")
+    text = None
     if given.function is None:
-        text_arguments.check(given)
+        text = text_arguments.read(given)
     elif not re.fullmatch(r"[\w.]+:\w+", given.function):
         raise CommandError(f"--function must be MODULE:NAME, got {given.function!r}")
+    return Work(given.design, part, parts, given.store, given.store_key, given.function, text)
 
 
-def run(given: argparse.Namespace) -> None:
+def run(wanted: Work) -> None:
     """Evaluates the part.
 
     Raises:
@@ -61,20 +78,23 @@ def run(given: argparse.Namespace) -> None:
     from spexjax.models.cli.design_file import load
     from spexjax.store import opened
 
-    design, _ = load(given.design)
-    f = _made(given.function) if given.function else _of_text(given)
+    design, _ = load(wanted.design)
+    f = _function(wanted)
     if getattr(f, "n", design.n) != design.n:
         raise CommandError(f"the function has {f.n} features, the design {design.n}")
-    rows = design.packed[given.part - 1 :: given.parts]
-    with opened(given.store, f, design.n, given.store_key) as journal:
+    rows = design.packed[wanted.part - 1 :: wanted.parts]
+    with opened(wanted.store, f, design.n, wanted.store_key) as journal:
         if len(rows):
-            chunk = None if given.function else chunk_size(given)
+            chunk = None if wanted.text is None else chunk_size(wanted.text)
             values.evaluate(f, rows, design.n, chunk, sys.stderr.isatty(), journal)
-    print(f"{len(rows):,} of {len(design):,} masks in {given.store}")
+    print(f"{len(rows):,} of {len(design):,} masks in {wanted.store}")
 
 
-def _of_text(given: argparse.Namespace) -> Any:
-    return value_of(given, *text_arguments.classifier(given), given.content)
+def _function(wanted: Work) -> Any:
+    if wanted.function is not None:
+        return _made(wanted.function)
+    assert wanted.text is not None
+    return value_of(wanted.text, *text_arguments.classifier(wanted.text), wanted.text.content)
 
 
 def _made(name: str) -> Any:

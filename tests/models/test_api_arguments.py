@@ -11,20 +11,19 @@ from spexjax.models.api.value import AnswerLogprob, LogOdds, SampledShare
 from spexjax.models.cli import api_arguments
 
 
-def parse(*options, **other):
+def read(*options, features="words", replacement="unk"):
     parser = argparse.ArgumentParser()
     api_arguments.add_arguments(parser)
     given = parser.parse_args(options)
-    vars(given).update({"features": "words", "replacement": "unk"} | other)
-    return given
+    given.replacement = replacement
+    return api_arguments.read(given, features)
 
 
 NEEDED = ("--api-base", "http://x/v1", "--api-model", "m", "--question", "Why?")
 
 
 def test_without_an_endpoint_nothing_changes():
-    api_arguments.check(parse())
-    assert not api_arguments.wanted(parse()) and api_arguments.wanted(parse(*NEEDED))
+    assert read() is None and read(*NEEDED).base == "http://x/v1"
 
 
 @pytest.mark.parametrize(
@@ -37,10 +36,9 @@ def test_without_an_endpoint_nothing_changes():
     ],
 )
 def test_the_options_make_a_value_function(options, scorer):
-    given = parse(*NEEDED, "--concurrency", "3", "--timeout", "7", "--max-calls", "9",
+    given = read(*NEEDED, "--concurrency", "3", "--timeout", "7", "--max-calls", "9",
                   "--max-tokens", "11", "--api-extra", '{"seed": 0}', "--key-variable", "",
                   *options, replacement="mask")  # fmt: skip
-    api_arguments.check(given)
     f = api_arguments.value_of(given, "One two.")
     assert f.scorer == scorer and f.extra == {"seed": 0}
     e = f.endpoint
@@ -69,13 +67,13 @@ def test_the_options_make_a_value_function(options, scorer):
 )
 def test_what_is_wrong_is_named(options, other, message):
     with pytest.raises(ValueError, match=message):
-        api_arguments.check(parse(*options, **other))
+        read(*options, **other)
 
 
 def test_the_options_reach_the_endpoint():
     pytest.importorskip("openai")
     with FakeEndpoint() as server:
-        given = parse("--api-base", server.url, "--api-model", "m", "--question", "Really?")
+        given = read("--api-base", server.url, "--api-model", "m", "--question", "Really?")
         f = api_arguments.value_of(given, "w0 w1 w2")
         assert f(np.array([[True, True, False]]))[0] == pytest.approx(-0.5, abs=1e-5)
 

@@ -48,13 +48,13 @@ def test_stopped_and_started_again(tmp_path, monkeypatch, capsys):
     whole = (tmp_path / "out.jsonl").read_bytes()
     lines = whole.splitlines(keepends=True)
     asked = []
-    real = per_line.value_of
+    real = per_line.value_function
 
-    def counted(given, model, label, text):
+    def counted(model, text, *options):
         asked.append(text)
-        return real(given, model, label, text)
+        return real(model, text, *options)
 
-    monkeypatch.setattr(per_line, "value_of", counted)
+    monkeypatch.setattr(per_line, "value_function", counted)
     (tmp_path / "out.jsonl").write_bytes(lines[0] + lines[1] + lines[2][:20])
     assert run() == 0
     assert asked == ["\u200b", "Her acting never fails"]

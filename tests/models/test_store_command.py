@@ -2,7 +2,6 @@
 
 import argparse
 import dataclasses
-import io
 import json
 import sqlite3
 
@@ -14,6 +13,7 @@ from spexjax.codes import gf2
 from spexjax.explain import explain
 from spexjax.models.checkpoints.store_key import text_store_key, weights_hash
 from spexjax.models.cli import store_command
+from spexjax.models.cli.options import MaskOptions
 from spexjax.store.store import Store, StoreError
 
 
@@ -131,15 +131,12 @@ def test_the_cost_knows_what_is_stored(tmp_path):
         preview(6, budget=64, store=path)
 
 
-def test_a_dry_run_stops_there(tmp_path):
-    parser = argparse.ArgumentParser()
-    store_command.add_arguments(parser)
-    for options, going_on in ([], True), (["--dry-run", "--store", str(tmp_path / "s")], False):
-        given = parser.parse_args(options)
-        vars(given).update(budget=300, method="linear", seed=0)
-        out = io.StringIO()
-        assert store_command.announce(Named(), given, 100, out) is going_on
-        assert out.getvalue().startswith("spexjax: 300 model calls for 40 features, up to 100")
+@pytest.mark.parametrize("stored", [False, True])
+def test_the_cost_is_told(tmp_path, capsys, stored):
+    masks = MaskOptions(budget=300, method="linear", seed=0)
+    store_command.announce(Named(), masks, 100, str(tmp_path / "s") if stored else None)
+    told = capsys.readouterr().err
+    assert told.startswith("spexjax: 300 model calls for 40 features, up to 100")
 
 
 # Keys of texts

@@ -1,0 +1,103 @@
+"""What the command was asked for, as frozen values: checked, completed, and of known types."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+Features = Literal["words", "sentences", "tokens"]
+Replacement = Literal["unk", "mask", "pad", "delete"]
+
+
+class CommandError(Exception):
+    """What the user can put right; shown in one line."""
+
+
+@dataclass(frozen=True)
+class ApiOptions:
+    """A model behind an API, and what it is asked.
+
+    Attributes:
+      base: its URL; None for a batch service.
+      replacement: what stands in for a masked feature, as it is in the prompt.
+    """
+
+    base: str | None
+    model: str
+    key_variable: str | None
+    question: str
+    answers: tuple[str, str]
+    continuation: str | None
+    samples: int | None
+    concurrency: int
+    timeout: float
+    max_calls: int | None
+    max_tokens: int | None
+    extra: Mapping[str, Any]
+    features: Literal["words", "sentences"]
+    replacement: str
+
+
+@dataclass(frozen=True)
+class QuestionOptions:
+    """A question about a context, for a local language model."""
+
+    question: str
+    answer: str | None
+    features: Literal["words", "sentences"]
+    score: Literal["log-probability", "mean-log-probability"]
+    replacement: Literal["unk", "delete"]
+    model: str | None
+    revision: str | None
+
+
+@dataclass(frozen=True)
+class TextOptions:
+    """Which text is masked, and which model is asked.
+
+    Attributes:
+      content: the text, or the context of the question.
+      features, replacement, label, score, model, revision: as they were given, for a classifier.
+      question, api: what is asked instead of a classifier, if anything.
+    """
+
+    content: str
+    features: Features
+    replacement: Replacement
+    label: str | None
+    score: str
+    model: str | None
+    revision: str | None
+    question: QuestionOptions | None
+    api: ApiOptions | None
+
+
+@dataclass(frozen=True)
+class MaskOptions:
+    """Which masks are asked for."""
+
+    budget: int
+    method: str
+    seed: int
+
+
+@dataclass(frozen=True)
+class ShowOptions:
+    """What is shown of an explanation; ``html`` and ``json`` are files, or None."""
+
+    index: str
+    order: int | None
+    top: int
+    html: str | None
+    json: str | None
+
+
+@dataclass(frozen=True)
+class Explain:
+    """What ``spexjax explain`` is to do."""
+
+    text: TextOptions
+    masks: MaskOptions
+    show: ShowOptions
+    store: str | None
+    dry_run: bool
+    per_line: bool
