@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from spexjax.models.api.endpoint import ApiError, Endpoint
+from spexjax.models.api.endpoint import ApiError, Endpoint, Meter
 from spexjax.models.api.scorers import COMPLETIONS, Request, Scored, Scorer, Unusable, tokens_used
 
 if TYPE_CHECKING:
@@ -28,19 +28,6 @@ _NO_CREDIT = ("insufficient_quota", "billing_hard_limit_reached")
 
 # Unless the user configures it, a warning is a line on stderr.
 _log = logging.getLogger("spexjax.models.api")
-
-
-@dataclass
-class Meter:
-    """What has been asked and used so far."""
-
-    calls: int = 0
-    """Requests that were answered, or whose fate is unknown."""
-    tokens: int = 0
-    retries: int = 0
-    values: int = 0
-    floored: int = 0
-    """Values for which an answer was missing."""
 
 
 class _Outcome(NamedTuple):

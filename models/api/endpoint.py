@@ -94,6 +94,19 @@ class Endpoint:
         return key
 
 
+@dataclass
+class Meter:
+    """What has been asked and used so far."""
+
+    calls: int = 0
+    """Requests that were answered, or whose fate is unknown."""
+    tokens: int = 0
+    retries: int = 0
+    values: int = 0
+    floored: int = 0
+    """Values for which an answer was missing."""
+
+
 def check_installed() -> None:
     """Raises :class:`ApiError` if the ``openai`` package is not installed."""
     if importlib.util.find_spec("openai") is None:

@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 import numpy as np
 from jaxtyping import Bool, Float
 
-from spexjax.models.api.client import Meter, Session
-from spexjax.models.api.endpoint import ApiError, Endpoint, check_installed
+from spexjax.models.api.client import Session
+from spexjax.models.api.endpoint import ApiError, Endpoint, Meter, check_installed
 from spexjax.models.api.in_thread import LOOK_SECONDS, in_thread
 from spexjax.models.api.question import Question, spans_of
 from spexjax.models.api.scorers import AnswerLogprob, LogOdds, SampledShare, Scorer, in_words

@@ -127,7 +127,12 @@ class Layer(nn.Module):
 
     @nn.compact
     def __call__(
-        self, x: Array, waves: Any, sees: Any, cache: Cache | None, heads: Array | None
+        self,
+        x: Array,
+        waves: tuple[Array, Array],
+        sees: tuple[Array, Array],
+        cache: Cache | None,
+        heads: Array | None,
     ) -> tuple[Array, tuple[Array, Array]]:
         c = self.config
         y = RMSNorm(c.norm_eps, self.dtype, name="attention_norm")(x)

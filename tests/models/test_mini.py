@@ -11,7 +11,7 @@ import pytest
 
 from spexjax.models.bert.classifier import load_classifier
 from spexjax.models.bert.model import Config
-from spexjax.models.mini.sentiment import batches, data
+from spexjax.models.mini.sentiment import batches, data, learner
 from spexjax.models.mini.sentiment import train as train_sentiment
 from spexjax.models.values.text import value_function
 
@@ -119,23 +119,23 @@ def test_rows_and_batches():
 def test_loss_without_noise_is_the_cross_entropy(classifier, key):
     config = dataclasses.replace(classifier.config, dropout=0.0, attention_dropout=0.0,
                                  head_dropout=0.0)  # fmt: skip
-    s = train_sentiment.Settings(smoothing=0.0, mask_rows=0.0)
+    s = learner.Settings(smoothing=0.0, mask_rows=0.0)
     texts = ["her acting is good", "bad film"]
     ids = batches.encode(classifier.tokenizer, texts)
     (group,) = batches.to_rows(ids, np.array([1, 0]))
-    found = jax.jit(partial(train_sentiment.loss, config, s, 1))(classifier.params, group, key)
+    found = jax.jit(partial(learner.loss, config, s, 1))(classifier.params, group, key)
     logits = np.stack([classifier.logits(t) for t in texts]).astype(float)
     p = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
     np.testing.assert_allclose(found, -np.mean(np.log([p[0, 1], p[1, 0]])), rtol=1e-4)
     masked = dataclasses.replace(s, mask_rows=1.0, mask_rate=1.0)
     many = batches.Rows(*(np.repeat(x, 16, axis=0) for x in group))
-    other = jax.jit(partial(train_sentiment.loss, config, masked, 1))(classifier.params, many, key)
+    other = jax.jit(partial(learner.loss, config, masked, 1))(classifier.params, many, key)
     assert abs(float(other - found)) > 1e-4
 
 
 @pytest.mark.loose_promotion
 def test_training_learns_and_keeps_positions_fixed(key):
-    s = train_sentiment.Settings(
+    s = learner.Settings(
         dim=16, n_heads=2, n_layers=1, hidden_dim=16, positions=64, epochs=2, tokens_per_step=128,
         peak_rate=5e-2, dropout=0.0, average=0.5,
     )  # fmt: skip
@@ -154,7 +154,7 @@ def test_training_learns_and_keeps_positions_fixed(key):
     assert train_sentiment.score(config, params, rows)["accuracy"] > 0.95
     np.testing.assert_allclose(
         params["encoder"]["position"]["embedding"],
-        0.1 * train_sentiment.sinusoids(64, 16),
+        0.1 * learner.sinusoids(64, 16),
         atol=1e-6,
     )
     assert jax.tree.all(jax.tree.map(lambda x: np.isfinite(x).all(), params))
@@ -164,7 +164,7 @@ def test_the_command_sets_what_it_is_told(capsys, monkeypatch, tmp_path):
     monkeypatch.setattr(train_sentiment, "train", lambda *asked: {"asked": str(asked)})
     options = ["--data", str(tmp_path), "--dim", "64", "--peak-rate", "1e-4", "--out", "there"]
     train_sentiment.main(options)
-    want = train_sentiment.Settings(dim=64, peak_rate=1e-4)
+    want = learner.Settings(dim=64, peak_rate=1e-4)
     assert str((tmp_path, Path("there"), want)) in capsys.readouterr().out
     with pytest.raises(SystemExit):
         train_sentiment.main([*options, "--dim", "wide"])
