@@ -6,7 +6,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spexjax.models.cli import api_arguments, question_arguments
-from spexjax.models.cli.options import CommandError, MaskOptions, ShowOptions, TextOptions
+from spexjax.models.cli.options import (
+    CommandError,
+    Features,
+    MaskOptions,
+    ShowOptions,
+    TextOptions,
+)
 
 if TYPE_CHECKING:
     from spexjax.explanation import Explanation
@@ -64,7 +70,7 @@ def read(given: argparse.Namespace) -> TextOptions:
       CommandError: naming what the user can put right.
     """
     asked = given.task == "qa"
-    features = given.features or ("sentences" if asked else "words")
+    features: Features = given.features or ("sentences" if asked else "words")
     scores = question_arguments.SCORES if asked else _SCORES
     score = given.score or scores[0]
     if score not in scores:

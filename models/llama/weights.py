@@ -105,8 +105,8 @@ def load_llama(
     params: dict[str, Any] = {}
     for name, row in table.items():
         node, want = params, shapes
-        for part in row.path[:-1]:
-            node, want = node.setdefault(part, {}), want[part]
+        for key in row.path[:-1]:
+            node, want = node.setdefault(key, {}), want[key]
         shape = want[row.path[-1]].shape
         sharding = None if place is None else place(row.path)
         part = partial(_read, where[name], row, shape, dtype)
