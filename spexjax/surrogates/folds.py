@@ -30,6 +30,7 @@ _CODED_FOLDS = 6
 # Of so many a third less is no loss, and half the folds are half the time.
 _MANY_MASKS = 4096
 _ROW_BUCKET = 64
+_LEAST_SETS = 128
 
 
 class Data(NamedTuple):
@@ -167,8 +168,8 @@ def decoded_sets(
 ) -> tuple[Int32[np.ndarray, "K lanes S t"], Info | None]:
     """The sets of 2 to ``max_order`` inputs decoded in every lane, one list for all if shared.
 
-    Padded with −1 to as many sets as there are bins, or a power of two times that where more are
-    decoded; a row of −1 is no set. And diagnostics of the search on all groups.
+    Padded with −1 to :func:`least_sets`, or a power of two times that where more are decoded; a
+    row of −1 is no set. And diagnostics of the search on all groups.
     """
     K = 1 if shared else data.values.shape[0]
     if coded is None or data.coded is None:
@@ -190,8 +191,8 @@ def actives(coded: CodedDesign) -> Bool[np.ndarray, "searches C"]:
 
 
 def least_sets(coded: CodedDesign) -> int:
-    """Room for decoded sets: as many as there are bins, more only where more are decoded."""
-    return spectrum.bucket(coded.groups * 2**coded.b)
+    """Room for decoded sets, a quarter of the bins or 128; more only where more are decoded."""
+    return spectrum.bucket(max(_LEAST_SETS, coded.groups * 2**coded.b // 4))
 
 
 @functools.partial(jax.jit, static_argnames="config", compiler_options=QUICKLY)
