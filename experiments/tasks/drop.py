@@ -11,7 +11,6 @@ from spexjax.experiments.tasks.item import Item, TaskConfig
 from spexjax.experiments.tasks.questions import GROUPS as GROUPS
 from spexjax.experiments.tasks.questions import Question
 from spexjax.models.text.spans import words
-from spexjax.models.values.language import language_value, mask_token
 
 
 def items(config: TaskConfig) -> Iterator[Item]:
@@ -23,11 +22,4 @@ def items(config: TaskConfig) -> Iterator[Item]:
         for p in datasets.load_drop(config.data)
         if p.questions
     ]
-    yield from questions.items(
-        config,
-        found,
-        lambda q: language_value(
-            model, q.context, q.question, features=q.spans, score="mean-log-probability",
-            template="drop", replacement=mask_token(model),
-        ),
-    )  # fmt: skip
+    yield from questions.items(config, found, questions.own_answer(model, "drop"))

@@ -12,7 +12,6 @@ from spexjax.experiments.tasks import questions
 from spexjax.experiments.tasks.item import Item, TaskConfig
 from spexjax.experiments.tasks.questions import GROUPS as GROUPS
 from spexjax.experiments.tasks.questions import Question
-from spexjax.models.values.language import language_value, mask_token
 
 
 def items(config: TaskConfig) -> Iterator[Item]:
@@ -20,14 +19,7 @@ def items(config: TaskConfig) -> Iterator[Item]:
 
     model = questions.language_model(config)
     found = [question(e) for e in datasets.load_hotpotqa(config.data)]
-    yield from questions.items(
-        config,
-        found,
-        lambda q: language_value(
-            model, q.context, q.question, features=q.spans, score="mean-log-probability",
-            template="hotpotqa", replacement=mask_token(model),
-        ),
-    )  # fmt: skip
+    yield from questions.items(config, found, questions.own_answer(model, "hotpotqa"))
 
 
 def question(example: Example) -> Question:

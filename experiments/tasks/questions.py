@@ -13,7 +13,7 @@ from spexjax.experiments.tasks.item import Item, TaskConfig, chosen
 from spexjax.models.llama.language import LanguageModel, load_language_model
 from spexjax.models.text.masking import TooLongError
 from spexjax.models.text.spans import Span
-from spexjax.models.values.language import LanguageValue
+from spexjax.models.values.language import LanguageValue, language_value, mask_token
 
 SIZES = ((8, 15), (16, 31), (32, 63), (64, 127), (128, 255), (256, 511))
 GROUPS = tuple(f"{low}-{high}" for low, high in SIZES)
@@ -49,6 +49,14 @@ def language_model(config: TaskConfig) -> LanguageModel:
             f"task {config.name!r} needs a language model: --model FOLDER, or its id on the hub."
         )
     return load_language_model(config.model)
+
+
+def own_answer(model: LanguageModel, template: str) -> Callable[[Question], LanguageValue]:
+    """The value functions of questions: the log-probability per token of the model's answer."""
+    return lambda q: language_value(
+        model, q.context, q.question, features=q.spans, score="mean-log-probability",
+        template=template, replacement=mask_token(model),
+    )  # fmt: skip
 
 
 def items(
