@@ -52,11 +52,10 @@ def compiling(design: Design) -> Iterator[None]:
         for program in r2_programs(int(design.held_out.sum())):
             pool.submit(program.compile)
 
-    first = pool.submit(start)
+    pool.submit(start)
     try:
         yield
     finally:
-        first.cancel()
         pool.shutdown(wait=False, cancel_futures=True)
 
 

@@ -158,14 +158,13 @@ def refit(
     """
     T, start = w.shape[1], filled(w)
     support = (start != 0) | (np.arange(T) == 0)
-    pure = np.array([s.ridge is None for s in specs])
-    ridge = Lanes.of(
-        [s.ridge for s in specs], support & (filled(~pure[:, None]) > 0), 1e-6, _REFIT_STEPS
-    )
+    pure = np.zeros((LANES, 1), bool)
+    pure[: len(specs), 0] = [s.ridge is None for s in specs]
+    ridge = Lanes.of([s.ridge for s in specs], support & ~pure, 1e-6, _REFIT_STEPS)
     again = np.asarray(normal.ridge(equations, ridge, start, np.asarray(False)))
     if pure.any():
         weights = [penalty.get(s.scheme, _all_but_empty(T)) for s in specs]
-        lasso = Lanes.of([s.l1 for s in specs], support & (filled(pure[:, None]) > 0), 1e-5, 200)
+        lasso = Lanes.of([s.l1 for s in specs], support & pure, 1e-5, 200)
         every = np.arange(LANES, dtype=np.int32)
         found = normal.lasso(equations, lasso, filled(np.stack(weights)), start, every, reference)
         again = again + np.asarray(found)  # each is 0 in the other's lanes

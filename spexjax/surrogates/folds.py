@@ -72,7 +72,7 @@ def data_of(design: Design, values: Float[ArrayLike, "N K"]) -> Data:
     xp = jnp if isinstance(values, jax.Array) else np
     n_pad = gf2.num_words(design.n) * gf2.WORD
     count = len(found.rows)
-    size = max(_ROW_BUCKET, 1 << max(count - 1, 0).bit_length())
+    size = max(_ROW_BUCKET, spectrum.bucket(count))
     pad = (0, size - count)
     real = np.arange(size) < count
     inside = None

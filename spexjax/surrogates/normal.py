@@ -16,12 +16,12 @@ from jaxtyping import Bool, Float, Int, Int32
 
 from spexjax.compiling import QUICKLY
 from spexjax.masks.coded import CodedDesign
-from spexjax.regression import lasso_solve, lipschitz, matmul, ridge_solve
+from spexjax.regression import lasso_solve, lipschitz, ridge_solve
 from spexjax.surrogates.problem import (
     Problem,
     Rows,
     correlations,
-    gram,
+    formed,
     operator,
     per_mask,
     problem,
@@ -30,8 +30,6 @@ from spexjax.surrogates.problem import (
 from spexjax.typing import Array, ArrayLike
 
 LANES = 12
-# Gram matrices of more columns are not formed.
-_DENSE_COLUMNS = 4096
 
 
 class Normal(NamedTuple):
@@ -53,8 +51,7 @@ class Normal(NamedTuple):
 
     def product(self) -> Callable[[Array], Array]:
         """w ↦ G w."""
-        dense = self.gram
-        return operator(self.problem) if dense is None else lambda w: matmul(w, dense)
+        return operator(self.problem, self.gram)
 
 
 class Lanes(NamedTuple):
@@ -94,9 +91,8 @@ def normal(
 ) -> Normal:
     """The normal equations of one output on the masks that have weight."""
     p = problem(coded, coded_values, coded_weights, rows, members, allowed)
-    dense = gram(p) if allowed.shape[0] <= _DENSE_COLUMNS else None
     b = correlations(p)
-    found = Normal(p, dense, b, jnp.float32(0), per_mask(p, jnp.float32(1)))
+    found = Normal(p, formed(p), b, jnp.float32(0), per_mask(p, jnp.float32(1)))
     return found._replace(steepness=lipschitz(found.product(), b))
 
 

@@ -21,6 +21,9 @@ from spexjax.regression import matmul
 from spexjax.spectra import transforms
 from spexjax.typing import Array, ArrayLike
 
+# Gram matrices of more columns are not formed.
+_DENSE_COLUMNS = 4096
+
 
 class Rows(NamedTuple):
     """Uniform masks and values; rows of weight 0 do not count."""
@@ -146,8 +149,15 @@ def gram(p: Problem) -> Float[Array, "T T"]:
     return jnp.where(allowed, out, 0.0) / total_weight(p)
 
 
-def operator(p: Problem) -> Callable[[Array], Array]:
-    """w ↦ G w for the Gram matrix of a problem, without forming it."""
+def formed(p: Problem) -> Float[Array, "T T"] | None:
+    """The Gram matrix, None where it would be too large."""
+    return gram(p) if p.allowed.shape[0] <= _DENSE_COLUMNS else None
+
+
+def operator(p: Problem, dense: Float[Array, "T T"] | None) -> Callable[[Array], Array]:
+    """w ↦ G w by the Gram matrix of the problem, or without it where it is not :func:`formed`."""
+    if dense is not None:
+        return lambda w: matmul(w, dense)
     total = total_weight(p)
 
     def apply(w: Array) -> Array:

@@ -36,8 +36,10 @@ def programs(
         table = folds.table_of(coded, data)
         width, sets = max(width, order), proposals.room(table.fold, wider)
         masks, y = table.masks, table.values[0]
-        asked = masks, y, table.fold, np.int32(design.n), lanes - 1, sets
-        yield Program(screening.linear, asked)
+        pairs = proposals.screened(table.fold, wider, order)
+        yield Program(
+            screening.linear, (masks, y, table.fold, np.int32(design.n), lanes - 1, pairs)
+        )
         if wider.boosts and design.n <= wider.most_features:
             yield ensemble.program(masks, y, table.fold, lanes - 1, wider.boosts, order, key)
     T = 1 + n_pad + sets

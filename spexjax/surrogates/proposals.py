@@ -96,13 +96,12 @@ def propose(
     """
     L, _, t = given.shape
     most = room(fold, config, int(np.any(given >= 0, axis=-1).sum(axis=-1).max()))
-    found = screening.linear(masks, values, fold, np.int32(n), folds, room(fold, config))
+    count = screened(fold, config, max_order)
+    found = screening.linear(masks, values, fold, np.int32(n), folds, count)
     weights, found = (np.asarray(x) for x in found)
-    if not config.pairs or max_order < 2:
-        found = found[:, :0]
     trees = None
     if config.boosts:
-        trees = grow(masks, values, fold, folds, config, n, max_order, key)
+        trees = grow(masks, values, fold, folds, config, n, max_order, key, weights)
     members = np.full((L, most, t), -1, np.int32)
     strength, single = np.zeros((L, most), np.float32), np.abs(weights)
     fixed = np.zeros((L, most), bool)
@@ -125,6 +124,11 @@ def room(fold: Int[np.ndarray, "N"], config: Wider, given: int = 0) -> int:
     return _SETS_BUCKET * math.ceil(max(asked, given) / _SETS_BUCKET)
 
 
+def screened(fold: Int[np.ndarray, "N"], config: Wider, max_order: int) -> int:
+    """How many pairs are screened: as many as a lane has room for, or none."""
+    return room(fold, config) if config.pairs and max_order >= 2 else 0
+
+
 def grow(
     masks: Bool[ArrayLike, "N n_pad"],
     values: Float[ArrayLike, "N"],
@@ -134,14 +138,17 @@ def grow(
     n: int,
     max_order: int,
     key: Key,
+    weights: Float[np.ndarray, "L n_pad"] | None = None,
 ) -> Trees:
     """The boosted trees of every lane (:func:`spexjax.trees.ensemble.grow`).
 
-    With more than ``config.most_features`` inputs, on those of largest linear coefficient.
+    With more than ``config.most_features`` inputs, on those of largest linear coefficient:
+    ``weights``, fitted here if None.
     """
     if n <= config.most_features:
         return ensemble.grow(masks, values, fold, folds, config.boosts, max_order, key)
-    weights, _ = screening.linear(masks, values, fold, np.int32(n), folds, room(fold, config))
+    if weights is None:
+        weights, _ = screening.linear(masks, values, fold, np.int32(n), folds, 0)
     rank = np.abs(np.asarray(weights))[:, :n].max(axis=0)
     chosen = np.sort(np.argsort(-rank, kind="stable")[: config.most_features])
     trees = ensemble.grow(

@@ -26,7 +26,13 @@ from spexjax.surrogates import folds, proposals
 from spexjax.surrogates.fits import RIDGE_STRENGTHS
 from spexjax.surrogates.fitted import Done, Fit, Standardised
 from spexjax.surrogates.folds import Data, Table
-from spexjax.surrogates.problem import correlations, operator, per_mask, residual_energies
+from spexjax.surrogates.problem import (
+    correlations,
+    formed,
+    operator,
+    per_mask,
+    residual_energies,
+)
 from spexjax.surrogates.proposals import Wider
 from spexjax.trees import fourier
 from spexjax.trees.boosting import Trees
@@ -195,7 +201,7 @@ def _errors(
         p = stated(data.values[0], None if data.coded is None else data.coded[0])
         b = jax.vmap(lambda x: correlations(stated(*x)))((data.values, data.coded))
         w, _ = ridge_solve(
-            operator(p),
+            operator(p, formed(p)),
             jnp.broadcast_to(b[:, None, None], (len(b), P, A, b.shape[1])),
             per_mask(p, strengths),
             penalty=jnp.ones(b.shape[1], jnp.float32).at[0].set(0.0),
@@ -232,7 +238,7 @@ def _ridge(
         return folds.problem_of(coded, data, values, coded_values, members, allowed, weights)
 
     first = stated(data.values[0], None if data.coded is None else data.coded[0])
-    G, strength = operator(first), per_mask(first, strength)
+    G, strength = operator(first, formed(first)), per_mask(first, strength)
 
     def several(outputs):
         b = jax.vmap(lambda one: correlations(stated(*one)))(outputs)
