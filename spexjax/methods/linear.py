@@ -16,7 +16,7 @@ from spexjax.masks.budget import held_out_size
 from spexjax.masks.design import Design
 from spexjax.spectra import spectrum
 from spexjax.spectra.spectrum import Spectrum
-from spexjax.surrogates.fitted import Fit, Standardised
+from spexjax.surrogates.fitted import Crossed, Fit, Standardised
 from spexjax.typing import Array, ArrayLike, Key
 
 FOLDS = 5  # scikit-learn's default
@@ -44,11 +44,14 @@ def fit(config: Linear, design: Design, values: Standardised, key: Key) -> Fit:
     y = xp.pad(xp.asarray(values.values, np.float32), ((0, rows - count), (0, 0)))
     real = np.arange(rows) < count
     training = real & ~np.pad(design.held_out, (0, rows - count))
+    fold = np.where(training, np.arange(rows) % FOLDS, -1)
+    weights = np.stack([real, *(training & (fold != j) for j in range(FOLDS))])
     fits = _fits(
-        signs, y, training.astype(np.float32), real.astype(np.float32), np.arange(n_pad) < n
+        signs, y, training.astype(np.float32), weights.astype(np.float32), np.arange(n_pad) < n
     )
-    tested, final = jax.device_get(fits)
-    return Fit(_spectrum(tested, n), _spectrum(final, n))
+    tested, again = jax.device_get(fits)
+    final, *others = (_spectrum((again[0][i], again[1][i]), n) for i in range(len(weights)))
+    return Fit(_spectrum(tested, n), final, crossed=Crossed(tuple(others), fold[:count]))
 
 
 @partial(jax.jit, compiler_options=QUICKLY)
@@ -56,13 +59,17 @@ def _fits(
     X: Float[Array, "rows n_pad"],
     y: Float[Array, "rows K"],
     training: Float[Array, "rows"],
-    real: Float[Array, "rows"],
+    others: Float[Array, "fits rows"],
     valid: Bool[Array, "n_pad"],
 ) -> tuple[Line, Line]:
-    """The fit to the training rows, and that at the same strength to all."""
+    """The fit to the training rows, and those at the same strength to others."""
     chosen = regression.ridge_cv(X, y, folds=FOLDS, weights=training, valid=valid)
-    again = regression.ridge(X, y, chosen.strength, weights=real, valid=valid)
-    return (chosen.intercept, chosen.coefficients), (again.intercept, again.coefficients)
+
+    def fitted(weights: Array) -> Line:
+        found = regression.ridge(X, y, chosen.strength, weights=weights, valid=valid)
+        return found.intercept, found.coefficients
+
+    return (chosen.intercept, chosen.coefficients), jax.lax.map(fitted, others)
 
 
 def _spectrum(line: Line, n: int) -> Spectrum:

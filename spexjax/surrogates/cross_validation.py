@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float, Int, Int32
+from jaxtyping import Bool, Float, Int, Int32, UInt32
 
 from spexjax import phases
 from spexjax.decoding.peeling import PeelConfig
@@ -20,7 +20,7 @@ from spexjax.spectra import spectrum
 from spexjax.spectra.spectrum import Spectrum
 from spexjax.surrogates import fits, folds, normal, penalties, proposals, stacking
 from spexjax.surrogates.fits import Block, FitSpec
-from spexjax.surrogates.fitted import Done, Fit
+from spexjax.surrogates.fitted import Crossed, Done, Fit
 from spexjax.surrogates.folds import Data, Table
 from spexjax.surrogates.normal import Normal
 from spexjax.surrogates.problem import Rows
@@ -50,12 +50,16 @@ class Sets(NamedTuple):
 
 
 class Chosen(NamedTuple):
-    """The stack of one output: supports of the columns, and coefficients (T,)."""
+    """The stack of one output: supports of the columns, and coefficients (T,).
+
+    And, for each fold, the stack that the other folds choose, found and fitted without it.
+    """
 
     supports: np.ndarray
     tested: Float[np.ndarray, "T"]
     final: Float[np.ndarray, "T"]
     specs: set[FitSpec]
+    crossed: list[Spectrum]
 
 
 def fit(
@@ -98,7 +102,9 @@ def fit(
 
     used = set().union(*(c.specs for c in chosen))
     tested, final = ([getattr(c, name) for c in chosen] for name in ("tested", "final"))
-    return Fit(assemble(tested), assemble(final), _done(used, design), info)
+    by_fold = zip(*(c.crossed for c in chosen), strict=True)
+    crossed = Crossed(tuple(map(spectrum.stack, by_fold)), folds.fold_of(design))
+    return Fit(assemble(tested), assemble(final), _done(used, design), info, crossed)
 
 
 class _Output(NamedTuple):
@@ -147,18 +153,24 @@ class _Output(NamedTuple):
             wanted=wanted,
         )
 
+    def candidates(
+        self, equations: Normal, solved: Sequence[Float[ArrayLike, "LANES T"]]
+    ) -> Float[np.ndarray, "candidates T"]:
+        """The mean of the values, then what :meth:`solve` gives, in the order of ``specs``."""
+        mean = np.zeros((1, equations.correlations.shape[0]), np.float32)
+        mean[0, 0] = np.asarray(equations.correlations)[0]
+        return np.concatenate([mean, *solved])[fits.places(self.blocks)]
+
 
 def _fit_output(design: Design, data: Data, place: int, sets: Sets) -> Chosen:
     """Fits the stack that cross-validation finds best, and its members once more to all masks."""
     blocks = fits.fit_blocks(proposed=bool(sets.weights))
     output, last = _Output(design, data, place, sets, blocks), len(sets.members) - 1
-    stack = _stacked(output)
+    stack, crossed = _stacked(output)
     equations = output.equations(last, data.training)
     used = output.block_of[stack.places[stack.places > 0] - 1]
     solved = output.solve(equations, last, np.isin(np.arange(len(blocks)), used))
-    mean = np.zeros((1, equations.correlations.shape[0]), np.float32)
-    mean[0, 0] = np.asarray(equations.correlations)[0]
-    parts = np.concatenate([mean, *solved])[fits.places(blocks)][stack.places]
+    parts = output.candidates(equations, solved)[stack.places]
     again = fits.refit(
         output.equations(last, data.real),
         parts,
@@ -171,32 +183,59 @@ def _fit_output(design: Design, data: Data, place: int, sets: Sets) -> Chosen:
         tested=stack.shares @ parts,
         final=stack.shares @ again,
         specs={output.specs[p] for p in stack.places[stack.shares > 0]},
+        crossed=crossed,
     )
 
 
-def _stacked(output: _Output) -> Stack:
-    """The best stack by the residuals that the folds' fits leave in their folds."""
+def _stacked(output: _Output) -> tuple[Stack, list[Spectrum]]:
+    """The best stack by the residuals that the folds' fits leave in their folds.
+
+    And the surrogate of each fold: the stack that is best in the other folds, fitted without it.
+    """
     data, specs, block_of = output.data, output.specs, output.block_of
     places = fits.places(output.blocks)
-    total = np.zeros((len(specs), len(specs)))
+    products: list[np.ndarray] = []
+    candidates: list[np.ndarray] = []
     wanted = np.ones(len(output.blocks), bool)
     for lane in range(len(output.sets.members) - 1):
         phases.tell("fitting", lane / len(output.sets.members))
         equations = output.equations(lane, data.rows_of(lane))
-        products = normal.held_out(
+        solved = output.solve(equations, lane, wanted)
+        found = normal.held_out(
             equations,
             data.training - data.rows_of(lane),
             None if data.inside is None else 1.0 - data.inside[lane],
-            tuple(output.solve(equations, lane, wanted)),
+            tuple(solved),
         )
-        total += np.asarray(products, float)[np.ix_(places, places)]
+        products.append(np.asarray(found, float)[np.ix_(places, places)])
+        candidates.append(output.candidates(equations, solved))
         if lane == 0:
-            errors = np.diagonal(total)[1:]
+            errors = np.diagonal(products[0])[1:]
             wanted = np.bincount(block_of, errors <= _HOPELESS * errors.min()) > 0
     tried = np.flatnonzero(np.append(True, wanted[block_of]))
     count = float(data.training.sum()) + (0 if data.coded is None else data.coded.shape[1])
-    stack = stacking.stack(total[np.ix_(tried, tried)], count, [specs[i] for i in tried])
-    return stack._replace(places=tried[stack.places])
+    total = np.sum(products, axis=0)
+
+    def best(of: np.ndarray, count: float) -> Stack:
+        stack = stacking.stack(of[np.ix_(tried, tried)], count, [specs[i] for i in tried])
+        return stack._replace(places=tried[stack.places])
+
+    # A fold that chose its own stack would not be independent of it.
+    others = count * (1 - 1 / len(products))
+    stacks = [best(total - own, others) for own in products]
+    weights = [s.shares @ w[s.places] for s, w in zip(stacks, candidates, strict=True)]
+    n_pad = data.bits.shape[1]
+    crossed = [
+        _kept(folds.column_supports(members, n_pad), w, output.design.n)
+        for members, w in zip(output.sets.members[:-1], weights, strict=True)
+    ]
+    return best(total, count), crossed
+
+
+def _kept(supports: UInt32[np.ndarray, "T W"], w: Float[np.ndarray, "T"], n: int) -> Spectrum:
+    """The spectrum of the columns that have a coefficient, and of ∅."""
+    kept = (w != 0) | (np.arange(len(w)) == 0)
+    return spectrum.from_terms(supports[kept], w[kept], n)
 
 
 def _done(used: set[FitSpec], design: Design) -> Done:

@@ -108,6 +108,19 @@ class Done(enum.Enum):
     """ProxySPEX as published, on trees of at most six levels."""
 
 
+class Crossed(NamedTuple):
+    """Surrogates that were found and fitted without a fold of the masks; leading axis K.
+
+    Attributes:
+      surrogates: one for each fold.
+      fold: int (N,), the fold to which a mask of the design belongs: the surrogate of that number
+        knows nothing of its value. −1 is none.
+    """
+
+    surrogates: tuple[Spectrum, ...]
+    fold: Int[np.ndarray, "N"]
+
+
 class Fit(NamedTuple):
     """Surrogates of standardised values; leading axis K, for a scalar function too.
 
@@ -116,12 +129,14 @@ class Fit(NamedTuple):
       surrogate: the same support, the empty set in it, fitted with them.
       done: what was done.
       info: diagnostics of a search, if there was one.
+      crossed: what a cross-validation fitted in its folds, where there was one.
     """
 
     tested: Spectrum
     surrogate: Spectrum
     done: Done = Done.AS_ASKED
     info: Info | None = None
+    crossed: Crossed | None = None
 
 
 class Samples(NamedTuple):
@@ -140,10 +155,13 @@ class Samples(NamedTuple):
 
 def samples(design: Design, values: Float[ArrayLike, "N K"]) -> Samples:
     """The values of a design, those at coded masks apart."""
-    if design.coded_rows is None:
-        coded, rows = None, np.arange(len(design))
-    else:
-        coded = values[design.coded_rows]
-        rows = np.setdiff1d(np.arange(len(design)), design.coded_rows)
+    rows = uncoded(design)
+    coded = None if design.coded_rows is None else values[design.coded_rows]
     _, unit = np.unique(design.unit[rows], return_inverse=True)
     return Samples(coded, design.packed[rows], values[rows], design.held_out[rows], unit)
+
+
+def uncoded(design: Design) -> Int[np.ndarray, "rows"]:
+    """The places of the masks that are not of the coded design."""
+    coded = () if design.coded_rows is None else design.coded_rows
+    return np.setdiff1d(np.arange(len(design)), coded)

@@ -19,7 +19,7 @@ from spexjax.decoding.peeling import Info, PeelConfig
 from spexjax.masks.coded import CodedDesign
 from spexjax.masks.design import Design
 from spexjax.spectra import spectrum, subsets
-from spexjax.surrogates.fitted import samples
+from spexjax.surrogates.fitted import samples, uncoded
 from spexjax.surrogates.problem import Problem, Rows, problem
 from spexjax.typing import Array, ArrayLike
 
@@ -86,10 +86,19 @@ def data_of(design: Design, values: Float[ArrayLike, "N K"]) -> Data:
         values=xp.pad(xp.asarray(found.values, np.float32), (pad, (0, 0))).T,
         real=real.astype(np.float32),
         training=(real & ~np.pad(found.held_out, pad)).astype(np.float32),
-        fold=(np.pad(found.unit, pad) % num_folds(design.coded)).astype(np.int32),
+        fold=np.pad(found.unit % num_folds(design.coded), pad).astype(np.int32),
         coded=None if found.coded is None else xp.asarray(found.coded, np.float32).T,
         inside=inside,
     )
+
+
+def fold_of(design: Design) -> Int[np.ndarray, "N"]:
+    """The fold in which a mask is tested; −1 for coded masks and those held out."""
+    fold = np.full(len(design), -1)
+    rows = uncoded(design)
+    _, unit = np.unique(design.unit[rows], return_inverse=True)
+    fold[rows] = np.where(design.held_out[rows], -1, unit % num_folds(design.coded))
+    return fold
 
 
 def problem_of(
