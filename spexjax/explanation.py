@@ -15,7 +15,11 @@ from spexjax.codes import gf2
 from spexjax.decoding.peeling import Info
 from spexjax.indices.interaction_values import Interactions
 from spexjax.indices.of_spectrum import interactions
+from spexjax.inference import functionals
+from spexjax.inference.estimates import Estimates, certain
+from spexjax.inference.evidence import Evidence
 from spexjax.spectra.spectrum import Spectrum, predict_on_host
+from spexjax.spectra.subsets import packed_sets
 from spexjax.typing import ArrayLike
 
 if TYPE_CHECKING:
@@ -43,6 +47,8 @@ class Explanation:
       info: diagnostics of the search, if there was one.
       level: F(∅) in double precision, float64 () or (K,), since f may be large where its effects
         are small; the spectrum holds it rounded. None takes the spectrum's.
+      evidence: what standard errors, intervals and tests are made of (:mod:`spexjax.inference`);
+        None where too few masks were uniform, or all were asked for.
     """
 
     spectrum: Spectrum
@@ -59,6 +65,7 @@ class Explanation:
     max_order: int = 5
     info: Info | None = None
     level: ArrayLike | None = None
+    evidence: Evidence | None = None
 
     def __post_init__(self) -> None:
         single = _level(self.spectrum)
@@ -113,7 +120,31 @@ class Explanation:
             )
         order = min(self.max_order, self.n) if max_order is None else max_order
         level = float(np.asarray(self.level))
-        return interactions(self.spectrum, index, order, self.features, level=level)
+        found = interactions(self.spectrum, index, order, self.features, level=level)
+        sets = np.asarray(self.spectrum.supports)[np.asarray(self.spectrum.valid)]
+        return dataclasses.replace(
+            found, errors=functionals.Errors(self.evidence, sets, exact=self.method == "exact")
+        )
+
+    def coefficients(self, sets: Sequence[Sequence[int]]) -> Estimates:
+        """F(k) of f for any sets of features, in the surrogate or not, with standard errors.
+
+        Args:
+          sets: the positions of each set's members.
+
+        Returns:
+          :class:`~spexjax.inference.estimates.Estimates`, in the order of ``sets``.
+
+        Raises:
+          ValueError: if the function has several outputs (use ``e[i].coefficients``), or a set
+            names a feature twice or one that is not there.
+        """
+        if self.num_outputs is not None:
+            raise ValueError("coefficients are of one output: use e[i].coefficients(…).")
+        packed = packed_sets(sets, self.n)
+        if self.method == "exact":
+            return certain(functionals.coefficients_of(self.spectrum, packed), "F(S)")
+        return functionals.coefficients(self.evidence, packed)
 
     def to_shapiq(
         self, index: str = "FBII", max_order: int | None = None
@@ -139,6 +170,7 @@ class Explanation:
             full=self.full[output],
             empty=self.empty[output],
             level=np.asarray(self.level)[output],
+            evidence=None if self.evidence is None else self.evidence[output],
             spectrum=self.spectrum[output],
             faithfulness=self.faithfulness[output],
             faithfulness_interval=(low[output], high[output]),

@@ -1,5 +1,6 @@
 """The first and the last step of ``explain``: ``design`` chooses masks, ``fit`` explains values."""
 
+import dataclasses
 import numbers
 from collections.abc import Sequence
 from typing import Any
@@ -12,6 +13,7 @@ from jaxtyping import Float
 from spexjax import metrics
 from spexjax.decoding.peeling import Info
 from spexjax.explanation import Explanation
+from spexjax.inference.evidence import Evidence, gather
 from spexjax.masks.design import Design
 from spexjax.methods import registry
 from spexjax.spectra.spectrum import Spectrum, at_all_masks, predict_on_host
@@ -75,7 +77,10 @@ def fit(
     key = seed_key(design.seed)
     found = registry.METHODS[design.method].fit(config, design, scaled, key)
     faithfulness, interval = _faithfulness(design, scaled, found, key)
+    evidence = None if design.exhaustive else _evidence(design, scaled, found)
     surrogate, level = _in_units_of_f(found.surrogate, scaled)
+    if scaled.scalar:
+        surrogate = surrogate[0]
 
     labels = [f"x{i}" for i in range(design.n)] if features is None else features
 
@@ -97,6 +102,21 @@ def fit(
         max_order=design.max_order,
         info=_info(found.info, scaled),
         level=output(level),
+        evidence=None if evidence is None else output(evidence),
+    )
+
+
+def _evidence(design: Design, scaled: Standardised, found: Fit) -> Evidence | None:
+    """What inference needs, in units of f."""
+    evidence, _ = gather(design, jax.device_get(scaled.values), found)
+    if evidence is None:
+        return None
+    spread = scaled.spread
+    return dataclasses.replace(
+        evidence,
+        residuals=(evidence.residuals * spread[:, None, None]).astype(np.float32),
+        mean=_in_units_of_f(evidence.mean, scaled)[0],
+        tested=_in_units_of_f(evidence.tested, scaled)[0],
     )
 
 
@@ -130,8 +150,6 @@ def _in_units_of_f(found: Spectrum, scaled: Standardised) -> tuple[Spectrum, np.
     if np.any((largest > 0) & (largest < np.finfo(np.float32).tiny)):
         raise ValueError("values must be within float32's range, from 1.2e-38; multiply f.")
     F = np.where(empty, level[:, None], F).astype(np.float32)
-    if scaled.scalar:
-        supports, valid, F = supports.reshape(-1, supports.shape[-1]), valid.reshape(-1), F[0]
     return Spectrum(jnp.asarray(supports), jnp.asarray(F), jnp.asarray(valid), found.n), level
 
 

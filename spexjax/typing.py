@@ -47,6 +47,21 @@ class Streaming(Protocol):
         ...
 
 
+class Errors(Protocol):
+    """What knows the errors of an interaction index: see ``spexjax.inference``."""
+
+    def __call__(
+        self,
+        name: str,
+        max_order: int,
+        sets: UInt32[np.ndarray, "L W"],
+        values: Float[np.ndarray, "L"],
+        /,
+    ) -> Any:
+        """The ``Estimates`` of an index, by its name and order, on packed sets."""
+        ...
+
+
 class Explained(Protocol):
     """What pictures, pages and conversions read of an explanation.
 

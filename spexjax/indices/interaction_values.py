@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, overload
 
 import numpy as np
@@ -10,6 +11,7 @@ from jaxtyping import Float64, UInt32
 
 from spexjax.codes import gf2
 from spexjax.spectra import subsets
+from spexjax.typing import Errors
 
 _ROWS = 1 << 12
 _SHOWN = 10
@@ -35,6 +37,7 @@ class Interactions:
       max_order: the largest size asked for, ℓ of the indices that depend on it.
       features: n labels; positions if empty.
       baseline: the value on the empty set, 0 for an index that has none.
+      errors: what knows how far the values may be off; None if nothing does.
     """
 
     supports: UInt32[np.ndarray, "sets W"]
@@ -44,6 +47,7 @@ class Interactions:
     max_order: int
     features: tuple[str, ...] = ()
     baseline: float = 0.0
+    errors: Errors | None = None
 
     def __post_init__(self) -> None:
         labels = tuple(map(str, self.features)) or tuple(map(str, range(self.n)))
@@ -116,6 +120,49 @@ class Interactions:
     def __repr__(self) -> str:
         return self.table(_SHOWN)
 
+    @cached_property
+    def estimates(self) -> Any:
+        """The sets' :class:`~spexjax.inference.estimates.Estimates`, in the order of the list.
+
+        ``values`` are those of the surrogate, fitted to everything; ``estimates.estimate`` are
+        unbiased and noisier, and it is around them that intervals lie.
+
+        Raises:
+          ValueError: if these interactions do not come from an explanation, or the index has no
+            standard errors (Joint-SV).
+        """
+        if self.errors is None:
+            raise ValueError(
+                "these interactions know nothing of their errors: take them from an explanation, "
+                "by e.interactions(…)."
+            )
+        return self.errors(self.index, self.max_order, self.supports, self.values)
+
+    @property
+    def standard_error(self) -> Float64[np.ndarray, "sets"]:
+        """Of ``estimates.estimate``; NaN where too few masks were set aside, 0 where all known."""
+        return self.estimates.standard_error
+
+    @property
+    def p_value(self) -> Float64[np.ndarray, "sets"]:
+        """Two-sided, of each set by itself, as if it had been named in advance."""
+        return self.estimates.p_value
+
+    @property
+    def estimand(self) -> str:
+        """What intervals and p-values are of: the function, or its projection on the sets found."""
+        return self.estimates.estimand
+
+    def interval(
+        self, level: float = 0.95
+    ) -> tuple[Float64[np.ndarray, "sets"], Float64[np.ndarray, "sets"]]:
+        """Lower and upper ends, each of the stated coverage by itself.
+
+        Raises:
+          ValueError: as :attr:`estimates`, or if the level is not between 0 and 1.
+        """
+        return self.estimates.interval(level)
+
     def items(self) -> Iterator[tuple[Members, float]]:
         """(members, value) of every listed set, strongest first, as in a dict."""
         return iter(self)
@@ -146,6 +193,8 @@ class Interactions:
     def to_dataframe(self):
         """A pandas table, strongest first: ``members``, ``labels`` (tuples), ``order``, ``value``.
 
+        From an explanation also ``standard_error``, ``low`` and ``high`` (95 %), ``p_value``.
+
         Raises:
           ImportError: if pandas is not installed.
         """
@@ -154,14 +203,17 @@ class Interactions:
         except ImportError as error:
             raise ImportError("to_dataframe needs pandas: pip install pandas.") from error
         sets = [members for members, _ in self]
-        return pandas.DataFrame(
-            {
-                "members": sets,
-                "labels": [self.labels(members) for members in sets],
-                "order": self.sizes(),
-                "value": self.values,
-            }
-        )
+        columns = {
+            "members": sets,
+            "labels": [self.labels(members) for members in sets],
+            "order": self.sizes(),
+            "value": self.values,
+        }
+        if self.errors is not None:
+            low, high = self.interval()
+            columns |= {"standard_error": self.standard_error, "low": low, "high": high}
+            columns["p_value"] = self.p_value
+        return pandas.DataFrame(columns)
 
     def labels(self, members: Members) -> tuple[str, ...]:
         """The labels of the features at these positions."""

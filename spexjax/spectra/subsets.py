@@ -6,6 +6,8 @@ A list of sets is an integer array, a row for each set: its members, each once a
 (:class:`Sets`, :func:`merge`, :func:`cubes`), or −1 at the end (:class:`Terms`).
 """
 
+import numbers
+from collections.abc import Iterable, Sequence
 from itertools import combinations
 from math import comb
 from typing import NamedTuple
@@ -64,6 +66,23 @@ def pack(members: Int[np.ndarray, "sets size"], n: int) -> UInt32[np.ndarray, "s
         word, bit = np.divmod(column[rows], gf2.WORD)
         packed[rows, word] |= np.uint32(1) << bit.astype(np.uint32)
     return packed
+
+
+def packed_sets(sets: Iterable[Sequence[int]], n: int) -> UInt32[np.ndarray, "sets W"]:
+    """Packed sets, in their order, from the positions of each one's members.
+
+    Raises:
+      ValueError: if a set names a feature twice, or one outside 0…n − 1.
+    """
+    rows = [list(members) for members in sets]
+    bits = np.zeros((len(rows), n), bool)
+    for row, members in zip(bits, rows, strict=True):
+        if not all(isinstance(i, numbers.Integral) and 0 <= i < n for i in members):
+            raise ValueError(f"features must be between 0 and {n - 1}, got {members}.")
+        row[members] = True
+        if row.sum() != len(members):
+            raise ValueError(f"a set must name each feature once, got {members}.")
+    return gf2.pack_numpy(bits, gf2.num_words(n))
 
 
 def cubes(

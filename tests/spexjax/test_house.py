@@ -27,6 +27,7 @@ ORDER = (
     ("report",),
     ("plot",),
     ("interop",),
+    ("inference",),
     ("surrogates",),
     ("decoding",),
     ("trees",),

@@ -1,0 +1,157 @@
+"""What a design and its values say about a function, apart from any fit to them.
+
+A mask m drawn uniformly, and a surrogate ĝ that knows nothing of f(m): the residual
+r(m) = f(m) − ĝ(m) is all that inference needs. ψ_k(m) = (−1)^⟨m,k⟩ gives
+F(k) = ĝ_k + E[ψ_k r] for every set k, whether in the surrogate or not.
+"""
+
+import dataclasses
+
+import numpy as np
+from jaxtyping import Bool, Float, UInt32
+
+from spexjax.masks.design import Design, Role
+from spexjax.masks.uniform import complement
+from spexjax.spectra import spectrum
+from spexjax.spectra.spectrum import Spectrum, predict_on_host
+from spexjax.surrogates.fitted import Crossed, Fit
+
+_UNIFORM = (Role.UNIFORM, Role.PAIRED)
+EVEN, ODD = 0, 1
+"""The rows of ``residuals``, by the parity of |k|."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Evidence:
+    """Residuals at uniform masks, each of a surrogate that was found and fitted without it.
+
+    A unit is a mask drawn by itself, or a mask and its complement m̄ drawn together. Since
+    ψ_k(m̄) = (−1)^|k| ψ_k(m), the mean of ψ_k r over a pair is ψ_k(m) times (r(m) + r(m̄))/2 where
+    |k| is even and (r(m) − r(m̄))/2 where it is odd. Units are independent but for being distinct.
+
+    Attributes:
+      packed: uint32 (U, W), one mask of each unit.
+      residuals: float32 (2, U) or (K, 2, U), for even and for odd |k|, in units of f.
+      held_out: bool (U,), the units that no surrogate was fitted to, not even in a fold.
+      mean: the mean of the units' surrogates.
+      tested: the surrogate of the held-out units.
+      masks: how many masks the units are made of.
+      n: number of features.
+    """
+
+    packed: UInt32[np.ndarray, "U W"]
+    residuals: Float[np.ndarray, "*K 2 U"]
+    held_out: Bool[np.ndarray, "U"]
+    mean: Spectrum
+    tested: Spectrum
+    masks: int
+    n: int
+
+    def __len__(self) -> int:
+        """U, the number of units."""
+        return len(self.packed)
+
+    @property
+    def left(self) -> float:
+        """1 − masks/2ⁿ: what distinct masks leave of a variance over all of them."""
+        return 1.0 - self.masks / 2.0**self.n
+
+    def __getitem__(self, output: int) -> "Evidence":
+        """The evidence of one output."""
+        return dataclasses.replace(
+            self,
+            residuals=self.residuals[output],
+            mean=self.mean[output],
+            tested=self.tested[output],
+        )
+
+    def only_held_out(self) -> "Evidence":
+        """The held-out units alone, whose surrogate is one and the same."""
+        share = self.held_out.mean() if len(self) else 0.0
+        part = self.units(self.held_out)
+        return dataclasses.replace(part, mean=self.tested, masks=round(self.masks * share))
+
+    def units(self, chosen: slice | Bool[np.ndarray, "U"]) -> "Evidence":
+        """Some of the units, and all else as it is."""
+        return dataclasses.replace(
+            self,
+            packed=self.packed[chosen],
+            residuals=self.residuals[..., chosen],
+            held_out=self.held_out[chosen],
+        )
+
+
+def gather(
+    design: Design, values: Float[np.ndarray, "N K"], found: Fit
+) -> tuple[Evidence | None, Float[np.ndarray, "N K"]]:
+    """The evidence of a fit, of standardised values and leading axis K, and f − ĝ at its masks.
+
+    Args:
+      design: the masks. Only those drawn uniformly, one by one or in pairs, are evidence: the
+        endpoints are known, of coded masks only each by itself is uniform, and the others are
+        drawn from other distributions.
+      values: (N, K), standardised.
+      found: the fit. Held-out masks belong to ``found.tested``, the others to the surrogates of
+        ``found.crossed``, if there are any.
+
+    Returns:
+      The evidence, None if there are fewer than two units; and the residual at every mask, NaN at
+      those that are none of the evidence.
+    """
+    crossed = found.crossed or Crossed((), np.full(len(design), -1))
+    uniform = np.isin(design.role, _UNIFORM)
+    fold = np.where(uniform & ~design.held_out, crossed.fold, -1)
+    residuals = np.full(np.shape(values), np.nan)
+    parts = [(design.held_out & uniform, found.tested)]
+    parts += [(fold == j, surrogate) for j, surrogate in enumerate(crossed.surrogates)]
+    for rows, surrogate in parts:
+        if rows.any():
+            guess = predict_on_host(surrogate, design.packed[rows])
+            residuals[rows] = np.asarray(values[rows], float) - guess
+    rows = np.flatnonzero(~np.isnan(residuals).any(axis=1))
+    units, first, size = np.unique(design.unit[rows], return_index=True, return_counts=True)
+    if len(units) < 2:
+        return None, residuals
+    here = residuals[rows]
+    even = odd = here[first].T
+    pairs = np.flatnonzero(size == 2)
+    if len(pairs):
+        order = np.argsort(design.unit[rows], kind="stable")
+        last = order[np.cumsum(size) - 1][pairs]
+        even, odd = even.copy(), odd.copy()
+        one, other = here[first[pairs]].T, here[last].T
+        even[:, pairs], odd[:, pairs] = (one + other) / 2, (one - other) / 2
+        flipped = complement(design.packed[rows[first[pairs]]], design.n)
+        if np.any(flipped != design.packed[rows[last]]):
+            raise ValueError("a unit of two masks must be a mask and its complement.")
+    counts = np.array([np.count_nonzero(part) for part, _ in parts], float)
+    used = [(count, part) for count, (_, part) in zip(counts, parts, strict=True) if count]
+    evidence = Evidence(
+        packed=design.packed[rows[first]],
+        residuals=np.stack([even, odd], axis=1).astype(np.float32),
+        held_out=design.held_out[rows[first]],
+        mean=_mean([part for _, part in used], np.array([count for count, _ in used])),
+        tested=found.tested,
+        masks=len(rows),
+        n=design.n,
+    )
+    return evidence, residuals
+
+
+def _mean(surrogates: list[Spectrum], weights: Float[np.ndarray, "F"]) -> Spectrum:
+    """The weighted mean of spectra of leading axis K, each output's equal sets put together."""
+    if len(surrogates) == 1:
+        return surrogates[0]
+    shares = weights / weights.sum()
+    outputs = []
+    for k in range(surrogates[0].coefficients.shape[0]):
+        rows, values = [], []
+        for share, one in zip(shares, (s[k] for s in surrogates), strict=True):
+            valid = np.asarray(one.valid)
+            rows.append(np.asarray(one.supports)[valid])
+            values.append(share * np.asarray(one.coefficients, float)[valid])
+        every = np.concatenate(rows)
+        distinct, place = np.unique(every, axis=0, return_inverse=True)
+        sums = np.bincount(place.reshape(-1), np.concatenate(values), len(distinct))
+        outputs.append(spectrum.from_terms(distinct, sums, surrogates[0].num_features))
+    return spectrum.stack(outputs)
