@@ -153,9 +153,7 @@ def _sizes(sets: UInt32[np.ndarray, "L W"]) -> np.ndarray:
     return np.bitwise_count(sets).sum(axis=1, dtype=int)
 
 
-def coefficients_of(
-    spectrum: Spectrum, sets: UInt32[np.ndarray, "L W"]
-) -> Float[np.ndarray, "L"]:
+def coefficients_of(spectrum: Spectrum, sets: UInt32[np.ndarray, "L W"]) -> Float[np.ndarray, "L"]:
     """The spectrum's coefficients on sets, 0 where it has none."""
     valid = np.asarray(spectrum.valid)
     supports = np.asarray(spectrum.supports)[valid]

@@ -23,6 +23,8 @@ ORDER = (
     ("steps",),
     ("explanation",),
     ("explanation_json",),
+    ("evidence_json",),
+    ("json_fields",),
     ("methods",),
     ("report",),
     ("plot",),
