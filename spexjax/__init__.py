@@ -6,7 +6,7 @@ pure function of arrays: ``spex.decode`` turns the values of coded ``masks`` int
 ``Spectrum``; ``transforms``, ``bch``, ``chase``, ``peeling`` and ``regression`` are its parts.
 """
 
-from spexjax import bridges, indices, masks, metrics, plot, regression, selection, values
+from spexjax import bridges, indices, inference, masks, metrics, plot, regression, selection, values
 from spexjax.codes import bch, chase, gf2, gf2m
 from spexjax.decoding import peeling, spex
 from spexjax.decoding.peeling import PeelConfig
@@ -54,6 +54,7 @@ __all__ = [
     "gf2",
     "gf2m",
     "indices",
+    "inference",
     "masks",
     "metrics",
     "peeling",

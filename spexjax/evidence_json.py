@@ -8,8 +8,16 @@ import numpy as np
 
 from spexjax.codes import gf2
 from spexjax.inference.evidence import Evidence
-from spexjax.json_fields import count_from, spectrum_from, spectrum_terms
+from spexjax.json_fields import (
+    array_from,
+    count_from,
+    numbers_of,
+    spectrum_from,
+    spectrum_terms,
+)
 from spexjax.spectra.spectrum import Spectrum
+
+_OF_OUTPUTS = ("carriers", "floor", "ceiling")
 
 
 def to_json(evidence: Evidence) -> dict[str, Any]:
@@ -18,6 +26,8 @@ def to_json(evidence: Evidence) -> dict[str, Any]:
     paired = not np.array_equal(residuals[..., 0, :], residuals[..., 1, :])
     return {
         "masks": evidence.masks,
+        "paid": evidence.paid,
+        **{name: numbers_of(getattr(evidence, name)) for name in _OF_OUTPUTS},
         "packed": _text(evidence.packed, "<u4"),
         "paired": paired,
         "residuals": _text(residuals if paired else residuals[..., :1, :], "<f4"),
@@ -59,6 +69,9 @@ def from_json(raw: Any, n: int, K: int | None) -> Evidence | None:
     masks = count_from("masks", raw["masks"], U)
     if masks > 2 * U:
         raise ValueError(f"masks must be at most two for each of {U} units, got {masks}.")
+    shares = {name: array_from(raw[name], K) for name in _OF_OUTPUTS}
+    if not all(np.all((x >= 0) & (x <= 2**63)) for x in shares.values()):
+        raise ValueError(f"{', '.join(_OF_OUTPUTS)} must not be negative.")
     return Evidence(
         packed=packed,
         residuals=found if rows == 2 else np.repeat(found, 2, axis=-2),
@@ -67,6 +80,8 @@ def from_json(raw: Any, n: int, K: int | None) -> Evidence | None:
         tested=_spectrum(raw["tested"], n, K),
         masks=masks,
         n=n,
+        paid=count_from("paid", raw["paid"], masks),
+        **shares,
     )
 
 

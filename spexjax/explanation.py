@@ -16,8 +16,9 @@ from spexjax.decoding.peeling import Info
 from spexjax.indices.interaction_values import Interactions
 from spexjax.indices.of_spectrum import interactions
 from spexjax.inference import functionals
-from spexjax.inference.estimates import Estimates, certain
+from spexjax.inference.estimates import Estimates
 from spexjax.inference.evidence import Evidence
+from spexjax.inference.flags import Flag, flags
 from spexjax.spectra.spectrum import Spectrum, predict_on_host
 from spexjax.spectra.subsets import packed_sets
 from spexjax.typing import ArrayLike
@@ -141,10 +142,11 @@ class Explanation:
         """
         if self.num_outputs is not None:
             raise ValueError("coefficients are of one output: use e[i].coefficients(…).")
-        packed = packed_sets(sets, self.n)
-        if self.method == "exact":
-            return certain(functionals.coefficients_of(self.spectrum, packed), "F(S)")
-        return functionals.coefficients(self.evidence, packed)
+        return functionals.effects(self, packed_sets(sets, self.n))
+
+    def flags(self, index: str = "FBII", max_order: int | None = None) -> tuple[Flag, ...]:
+        """What one should know before believing this; see :func:`spexjax.inference.flags`."""
+        return flags(self, index, max_order)
 
     def to_shapiq(
         self, index: str = "FBII", max_order: int | None = None

@@ -13,11 +13,12 @@ from jaxtyping import Float
 
 from spexjax.models.bert import weights
 from spexjax.models.bert.config import Config
-from spexjax.models.bert.model import apply
+from spexjax.models.bert.model import apply, init_params
 from spexjax.models.checkpoints.hub import located
 from spexjax.models.nn.devices import Devices
 from spexjax.models.text.masking import bucket
 from spexjax.models.text.tokenizing import load_tokenizer, truncation
+from spexjax.typing import Key
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -73,6 +74,14 @@ class TextClassifier:
         keep = np.arange(len(ids) + fill[1]) < len(ids)
         ids = np.pad(ids, fill, constant_values=self.config.pad_token_id)
         return np.asarray(_logits(self.config, self.placed, ids[None], keep[None]))[0]
+
+    def randomised(self, key: Key) -> "TextClassifier":
+        """The same configuration and tokenizer with fresh random parameters.
+
+        For :func:`spexjax.inference.model_null`.
+        """
+        params = init_params(self.config, key)
+        return replace(self, params=params, name=f"{self.name}, random parameters")
 
 
 def load_classifier(

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib import resources
 from pathlib import Path
@@ -15,11 +15,12 @@ from jinja2 import TemplateError
 from spexjax.models.checkpoints.hub import located
 from spexjax.models.llama.chat import rendered
 from spexjax.models.llama.generate import greedy
-from spexjax.models.llama.model import LlamaConfig
+from spexjax.models.llama.model import LlamaConfig, init_params
 from spexjax.models.llama.sharding import placement
 from spexjax.models.llama.weights import load_llama, read_llama_config
 from spexjax.models.nn.devices import Devices
 from spexjax.models.text.tokenizing import load_tokenizer
+from spexjax.typing import Key
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -60,6 +61,14 @@ class LanguageModel:
     def placed(self) -> Mapping[str, Any]:
         """The parameters on every device, or as they lie on the mesh."""
         return self.devices.put(self.params)
+
+    def randomised(self, key: Key) -> "LanguageModel":
+        """The same configuration and tokenizer with fresh random float32 parameters.
+
+        For :func:`spexjax.inference.model_null`.
+        """
+        params = init_params(self.config, key)
+        return replace(self, params=params, name=f"{self.name}, random parameters")
 
     def encode(self, text: str, marked: bool = False) -> list[int]:
         """The tokens of a text, those that the tokenizer adds by itself (such as BOS) included.

@@ -15,7 +15,9 @@ from spexjax.masks.uniform import complement
 from spexjax.spectra import spectrum
 from spexjax.spectra.spectrum import Spectrum, predict_on_host
 from spexjax.surrogates.fitted import Crossed, Fit
+from spexjax.typing import ArrayLike
 
+_ROUNDING = 1e-6
 _UNIFORM = (Role.UNIFORM, Role.PAIRED)
 EVEN, ODD = 0, 1
 """The rows of ``residuals``, by the parity of |k|."""
@@ -37,6 +39,11 @@ class Evidence:
       tested: the surrogate of the held-out units.
       masks: how many masks the units are made of.
       n: number of features.
+      paid: all masks of the design.
+      carriers: () or (K,), how many of all masks paid for carry the squared error of the surrogate
+        fitted to them, (Σ r²)²/Σ r⁴: a few where f has rare, large changes.
+      floor, ceiling: () or (K,), the shares of all masks at which f has its smallest, and its
+        largest value; both 1 where it is constant.
     """
 
     packed: UInt32[np.ndarray, "U W"]
@@ -46,6 +53,10 @@ class Evidence:
     tested: Spectrum
     masks: int
     n: int
+    paid: int
+    carriers: Float[ArrayLike, "*K"]
+    floor: Float[ArrayLike, "*K"]
+    ceiling: Float[ArrayLike, "*K"]
 
     def __len__(self) -> int:
         """U, the number of units."""
@@ -63,6 +74,7 @@ class Evidence:
             residuals=self.residuals[output],
             mean=self.mean[output],
             tested=self.tested[output],
+            **{name: getattr(self, name)[output] for name in ("carriers", "floor", "ceiling")},
         )
 
     def only_held_out(self) -> "Evidence":
@@ -134,8 +146,25 @@ def gather(
         tested=found.tested,
         masks=len(rows),
         n=design.n,
+        paid=len(design),
+        carriers=carriers(values - predict_on_host(found.surrogate, design.packed)),
+        floor=_share_at(values, values.min(axis=0)),
+        ceiling=_share_at(values, values.max(axis=0)),
     )
     return evidence, residuals
+
+
+def carriers(r: Float[np.ndarray, "N *K"]) -> Float[np.ndarray, "*K"]:
+    """(Σ r²)²/Σ r⁴: how many residuals of equal size would be as uneven; N where all are 0."""
+    largest = np.abs(r).max(axis=0)
+    squares = np.square(r / np.where(largest > 0, largest, 1.0), dtype=float)
+    fourth = np.sum(squares**2, axis=0)
+    return np.where(largest > 0, squares.sum(axis=0) ** 2 / np.where(fourth > 0, fourth, 1), len(r))
+
+
+def _share_at(values: Float[np.ndarray, "N K"], bound: Float[np.ndarray, "K"]) -> np.ndarray:
+    """The share of the standardised values that are within rounding of a bound."""
+    return np.mean(np.abs(values - bound) <= _ROUNDING, axis=0)
 
 
 def _mean(surrogates: list[Spectrum], weights: Float[np.ndarray, "F"]) -> Spectrum:

@@ -18,7 +18,9 @@ from spexjax.indices.index_weights import Index
 from spexjax.inference import moments
 from spexjax.inference.estimates import HEAVY, Estimates, certain, unknown
 from spexjax.inference.evidence import Evidence
+from spexjax.inference.moments import Moments
 from spexjax.spectra.spectrum import Spectrum
+from spexjax.typing import Explained
 
 # Of these, the sets that were not found matter, and what they add to the variance is known.
 _WHOLE = ("SV", "SII")
@@ -26,17 +28,20 @@ _OF_F = ("Fourier", "BV", "BII")
 _AT_ONCE = 4096
 
 
-def coefficients(evidence: Evidence | None, sets: UInt32[np.ndarray, "L W"]) -> Estimates:
+def coefficients(
+    evidence: Evidence | None, sets: UInt32[np.ndarray, "L W"], found: Moments | None = None
+) -> Estimates:
     """F(k) of f itself for any sets of features, found or not.
 
     Args:
       evidence: of one output.
       sets: uint32 (L, W), packed.
+      found: the moments of ψ_k r, where they are known already.
     """
     estimand = "F(S) of the function"
     if evidence is None:
         return unknown(len(sets), estimand)
-    found = moments.of_sets(evidence, sets)
+    found = found or moments.of_sets(evidence, sets)
     return Estimates(
         estimate=coefficients_of(evidence.mean, sets) + found.mean,
         standard_error=_error(found.variance, evidence),
@@ -45,6 +50,15 @@ def coefficients(evidence: Evidence | None, sets: UInt32[np.ndarray, "L W"]) -> 
         draws=partial(moments.draws, evidence, sets),
         estimand=estimand,
     )
+
+
+def effects(
+    e: Explained, sets: UInt32[np.ndarray, "L W"], found: Moments | None = None
+) -> Estimates:
+    """:func:`coefficients` of an explanation of one output; errors of 0 where it is exact."""
+    if e.method == "exact":
+        return certain(coefficients_of(e.spectrum, sets), "F(S) of the function")
+    return coefficients(e.evidence, sets, found)
 
 
 def index(

@@ -1,0 +1,175 @@
+"""What a reader of an explanation should know before believing it."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from spexjax.codes import gf2
+from spexjax.inference import moments, prediction
+from spexjax.inference.evidence import Evidence, carriers
+from spexjax.typing import Explained
+
+_TOP = 10
+_FEW = 30  # units below which even light tails are far from normal
+_UNEXPLAINED = 0.5
+_AT_A_BOUND = 0.1
+# Masks that carry the squared error, below which R² rests on too few of them
+# (``python -m spexjax.experiments errors``).
+CARRIERS = 30
+_Z = 1.96
+
+
+class Flag(NamedTuple):
+    """One warning.
+
+    Attributes:
+      name: what kind, in a word or two.
+      text: one sentence.
+      sets: the members of the sets that it is about, if it is about sets.
+    """
+
+    name: str
+    text: str
+    sets: tuple[tuple[int, ...], ...] = ()
+
+
+def flags(e: Explained, index: str = "FBII", max_order: int | None = None) -> tuple[Flag, ...]:
+    """All warnings that an explanation of one output deserves, the gravest first.
+
+    ==============  ============================================================================
+    too few masks   fewer than 30 independent units of evidence, or none
+    few masks       R² and errors rest on a few masks that carry most of the squared error
+    ends            f(1…1) or f(0…0) is farther from the surrogate than 95 % of masks are
+    unexplained     R² may be below 1/2
+    bounds          f is at its smallest or largest value at 10 % of the masks or more
+    sign            the interval of one of the ten strongest sets holds 0
+    ties            a set outside the ten strongest may be as strong as one of them
+    alternatives    several inputs whose removal from 1…1 may count as much as the strongest's
+    ==============  ============================================================================
+
+    Args:
+      e: an explanation of one output.
+      index, max_order: the interaction index that is read.
+
+    Raises:
+      ValueError: if the function has several outputs (use ``e[i].flags()``).
+    """
+    if e.num_outputs is not None:
+        raise ValueError("flags are of one output: use e[i].flags().")
+    if e.method == "exact":
+        return ()
+    if e.evidence is None:
+        return (Flag("too few masks", "No masks were left from which errors could be told."),)
+    parts = (_few(e.evidence), _carriers(e.evidence), ends(e), _unexplained(e), _bounds(e.evidence))
+    return tuple(f for f in (*parts, *_of_sets(e, index, max_order), _alternatives(e)) if f)
+
+
+def ends(e: Explained) -> Flag | None:
+    """Whether f at 1…1 or at 0…0 is farther from the surrogate than 95 % of masks are."""
+    half = prediction.half_width(e.evidence, 0.95)
+    truth = np.array([float(e.full), float(e.empty)])
+    guess = e.predict(np.array([[True], [False]]).repeat(e.n, axis=1))
+    off = np.abs(truth - guess) > max(half, 1e-6 * np.abs(truth).max(initial=0.0))
+    names = ("all kept", "all masked")
+    wrong = [
+        f"{name} f is {t:.4g} and the surrogate {g:.4g}"
+        for name, t, g, far in zip(names, truth, guess, off, strict=True)
+        if far
+    ]
+    if not wrong:
+        return None
+    return Flag("ends", f"With {', with '.join(wrong)}: Shapley-like sums are the surrogate's.")
+
+
+def _few(evidence: Evidence) -> Flag | None:
+    if len(evidence) >= _FEW:
+        return None
+    return Flag(
+        "too few masks", f"Errors are told from {len(evidence)} masks only: believe none of them."
+    )
+
+
+def _carriers(evidence: Evidence) -> Flag | None:
+    """The participation ratio (Σ r²)²/Σ r⁴ of all masks paid for, and of the evidence."""
+    count = min(float(evidence.carriers), float(carriers(prediction.residuals(evidence))))
+    if count >= CARRIERS:
+        return None
+    return Flag(
+        "few masks",
+        f"R² rests on about {max(round(count), 1)} of {evidence.paid:,} masks: f has rare, large "
+        "changes, and more of them may have been missed.",
+    )
+
+
+def _unexplained(e: Explained) -> Flag | None:
+    low, high = (float(end) for end in e.faithfulness_interval)
+    if not low < _UNEXPLAINED:
+        return None
+    sure = "is" if high < _UNEXPLAINED else "may be"
+    return Flag(
+        "unexplained",
+        f"Half of the variance of f or more {sure} not explained (R² {float(e.faithfulness):.2f}, "
+        f"95 %: {low:.2f} to {high:.2f}).",
+    )
+
+
+def _bounds(evidence: Evidence) -> Flag | None:
+    shares = {"smallest": float(evidence.floor), "largest": float(evidence.ceiling)}
+    at = [f"{s:.0%} its {name}" for name, s in shares.items() if s >= _AT_A_BOUND]
+    if not at:
+        return None
+    return Flag(
+        "bounds",
+        f"f takes at {' and at '.join(at)} value: it saturates, and sets that act "
+        "beyond its bounds are not seen.",
+    )
+
+
+def _of_sets(e: Explained, index: str, max_order: int | None) -> list[Flag]:
+    ix = e.interactions(index, max_order)
+    top = ix.top(_TOP)
+    if not len(top):
+        return []
+    low, high = top.interval()
+    found = []
+    unsure = tuple(s for (s, _), a, b in zip(top, low, high, strict=True) if a <= 0 <= b)
+    if unsure:
+        found.append(
+            Flag("sign", f"The sign of {len(unsure)} of the {len(top)} strongest is open.", unsure)
+        )
+    rest = ix[_TOP : 2 * _TOP]
+    if len(rest):
+        # Of two dependent errors the difference has at most the sum.
+        least, error = abs(top.values[-1]), top.standard_error[-1]
+        near = np.abs(rest.values) + _Z * (rest.standard_error + error) >= least
+        ties = tuple(s for (s, _), tied in zip(rest, near, strict=True) if tied)
+        if ties:
+            text = f"{len(ties)} or more other sets may be as strong as the tenth."
+            found.append(Flag("ties", text, ties))
+    return found
+
+
+def _alternatives(e: Explained) -> Flag | None:
+    """Inputs whose removal from 1…1 lowers or raises f, for all that is known, as much as any."""
+    valid = np.asarray(e.spectrum.valid)
+    supports = np.asarray(e.spectrum.supports)[valid]
+    bits = gf2.unpack_numpy(supports, e.n).astype(float)
+    F = np.asarray(e.spectrum.coefficients, float)[valid]
+    signs = 1 - 2 * (bits.sum(axis=1) % 2)
+    weights = -2 * signs * bits.T  # f(1…1 without i) − f(1…1)
+    change = weights @ F
+    best = int(np.argmax(np.abs(change)))
+    toward = np.sign(change) == np.sign(change[best])
+    gap = weights - weights[best]
+    variance = moments.of_functionals(e.evidence, supports, gap).variance
+    error = np.sqrt(variance * max(e.evidence.left, 0.0) / (len(e.evidence) - 1))
+    tied = toward & (np.abs(change - change[best]) <= _Z * error)
+    tied[best] = True
+    if tied.sum() < 2 or change[best] == 0:
+        return None
+    sets = tuple((int(i),) for i in np.flatnonzero(tied))
+    return Flag(
+        "alternatives",
+        f"Removing any of {len(sets)} inputs may change f as much as removing the strongest.",
+        sets,
+    )
