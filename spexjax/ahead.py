@@ -13,7 +13,6 @@ import jax
 
 from spexjax.masks.design import Design
 from spexjax.methods import registry
-from spexjax.metrics import r2_programs
 from spexjax.steps import seed_key
 
 _WORKERS = 2
@@ -48,8 +47,6 @@ def compiling(design: Design) -> Iterator[None]:
             return
         # What fails here fails again, and is told, where the program is run.
         for program in programs(config, design, seed_key(design.seed)):
-            pool.submit(program.compile)
-        for program in r2_programs(int(design.held_out.sum())):
             pool.submit(program.compile)
 
     pool.submit(start)

@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float
 
 from spexjax import indices, selection
 from spexjax.codes import gf2
-from spexjax.compiling import QUICKLY, Program
+from spexjax.compiling import QUICKLY
 from spexjax.selection import Mode
 from spexjax.spectra.spectrum import Spectrum
 from spexjax.typing import Array, ArrayLike, Key
@@ -125,17 +125,6 @@ def r2_interval(
     traced = any(isinstance(x, jax.core.Tracer) for x in (key, f, error, miss))
     intervals = _intervals if traced else _interval_program
     return intervals(key, f, error, _score(f, error), miss, resamples)
-
-
-def r2_programs(count: int) -> tuple[Program, ...]:
-    """The programs of R² and its interval, for ``count`` masks and one output."""
-    table, one = (jax.ShapeDtypeStruct(s, np.float32) for s in ((count, 1), (1,)))
-    key = jax.eval_shape(lambda: jax.random.key(0, impl="threefry2x32"))
-    number = jax.ShapeDtypeStruct((), np.float32)
-    return (
-        Program(_score, (table, table)),
-        Program(_interval_program, (key, table, table, one, number, _RESAMPLES)),
-    )
 
 
 def _intervals(

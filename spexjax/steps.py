@@ -13,6 +13,7 @@ from jaxtyping import Float
 from spexjax import metrics
 from spexjax.decoding.peeling import Info
 from spexjax.explanation import Explanation
+from spexjax.inference import faithfulness
 from spexjax.inference.evidence import Evidence, gather
 from spexjax.masks.design import Design
 from spexjax.methods import registry
@@ -76,8 +77,7 @@ def fit(
     config = registry.from_json(design.method, design.settings)
     key = seed_key(design.seed)
     found = registry.METHODS[design.method].fit(config, design, scaled, key)
-    faithfulness, interval = _faithfulness(design, scaled, found, key)
-    evidence = None if design.exhaustive else _evidence(design, scaled, found)
+    evidence, r2, interval = _inferred(design, scaled, found, key)
     surrogate, level = _in_units_of_f(found.surrogate, scaled)
     if scaled.scalar:
         surrogate = surrogate[0]
@@ -94,7 +94,7 @@ def fit(
         calls=design.asked,
         full=_at(design, values, keep=True),
         empty=_at(design, values, keep=False),
-        faithfulness=output(faithfulness),
+        faithfulness=output(r2),
         faithfulness_interval=(output(interval[0]), output(interval[1])),
         features=tuple(map(str, labels)),
         budget=design.budget,
@@ -106,32 +106,33 @@ def fit(
     )
 
 
-def _evidence(design: Design, scaled: Standardised, found: Fit) -> Evidence | None:
-    """What inference needs, in units of f."""
-    evidence, _ = gather(design, jax.device_get(scaled.values), found)
+def _inferred(
+    design: Design, scaled: Standardised, found: Fit, key: Key
+) -> tuple[Evidence | None, ArrayLike, tuple[ArrayLike, ArrayLike]]:
+    """What errors are told from, R² and its interval; R² of all masks where all were asked for."""
+    if design.exhaustive:
+        exact = metrics.r2(scaled.values, at_all_masks(found.surrogate))
+        return None, exact, (exact, exact)
+    values = np.asarray(jax.device_get(scaled.values), float)
+    evidence, residuals = gather(design, values, found)
     if evidence is None:
-        return None
-    spread = scaled.spread
-    return dataclasses.replace(
+        unknown = np.full(len(scaled.spread), np.nan, np.float32)
+        return None, unknown, (unknown, unknown)
+    spread = scaled.spread[:, None, None]
+    ours = dataclasses.replace(
         evidence,
-        residuals=(evidence.residuals * spread[:, None, None]).astype(np.float32),
+        residuals=(evidence.residuals * spread).astype(np.float32),
         mean=_in_units_of_f(evidence.mean, scaled)[0],
         tested=_in_units_of_f(evidence.tested, scaled)[0],
     )
-
-
-def _faithfulness(design: Design, scaled: Standardised, found: Fit, key: Key):
-    """R² and its interval on held-out masks, or on all masks where these are all that exist."""
-    if design.exhaustive:
-        r2 = metrics.r2(scaled.values, at_all_masks(found.surrogate))
-        return r2, (r2, r2)
-    truth = jax.device_get(scaled.values[design.held_out])
-    if len(truth) < 2:
-        unknown = np.full(len(scaled.spread), np.nan, np.float32)
-        return unknown, (unknown, unknown)
+    if found.crossed is not None:
+        losses = faithfulness.losses(design, values, found, residuals)
+        r2, low, high = (x.astype(np.float32) for x in faithfulness.r2(losses))
+        return ours, r2, (low, high)
+    truth = values[design.held_out]
     guess = predict_on_host(found.tested, design.packed[design.held_out])
     stream = jax.random.fold_in(key, _INTERVAL)
-    return metrics.r2(truth, guess), metrics.r2_interval(stream, truth, guess)
+    return ours, metrics.r2(truth, guess), metrics.r2_interval(stream, truth, guess)
 
 
 def _in_units_of_f(found: Spectrum, scaled: Standardised) -> tuple[Spectrum, np.ndarray]:

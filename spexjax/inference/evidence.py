@@ -18,7 +18,7 @@ from spexjax.surrogates.fitted import Crossed, Fit
 from spexjax.typing import ArrayLike
 
 _ROUNDING = 1e-6
-_UNIFORM = (Role.UNIFORM, Role.PAIRED)
+_UNIFORM = (Role.UNIFORM, Role.PAIRED, Role.CODED)
 EVEN, ODD = 0, 1
 """The rows of ``residuals``, by the parity of |k|."""
 
@@ -121,14 +121,15 @@ def gather(
             guess = predict_on_host(surrogate, design.packed[rows])
             residuals[rows] = np.asarray(values[rows], float) - guess
     rows = np.flatnonzero(~np.isnan(residuals).any(axis=1))
-    units, first, size = np.unique(design.unit[rows], return_index=True, return_counts=True)
+    unit = np.where(design.role == Role.CODED, -1 - np.arange(len(design)), design.unit)[rows]
+    units, first, size = np.unique(unit, return_index=True, return_counts=True)
     if len(units) < 2:
         return None, residuals
     here = residuals[rows]
     even = odd = here[first].T
     pairs = np.flatnonzero(size == 2)
     if len(pairs):
-        order = np.argsort(design.unit[rows], kind="stable")
+        order = np.argsort(unit, kind="stable")
         last = order[np.cumsum(size) - 1][pairs]
         even, odd = even.copy(), odd.copy()
         one, other = here[first[pairs]].T, here[last].T

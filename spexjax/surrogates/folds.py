@@ -93,11 +93,15 @@ def data_of(design: Design, values: Float[ArrayLike, "N K"]) -> Data:
 
 
 def fold_of(design: Design) -> Int[np.ndarray, "N"]:
-    """The fold in which a mask is tested; −1 for coded masks and those held out."""
+    """The fold in which a mask is tested; −1 for those held out, and coded ones of two folds."""
     fold = np.full(len(design), -1)
     rows = uncoded(design)
     _, unit = np.unique(design.unit[rows], return_inverse=True)
     fold[rows] = np.where(design.held_out[rows], -1, unit % num_folds(design.coded))
+    if design.coded is not None and design.coded_rows is not None:
+        own = np.repeat(_coded_fold(design.coded), 2**design.coded.b)
+        fold[design.coded_rows] = own
+        fold[design.coded_rows[fold[design.coded_rows] != own]] = -1
     return fold
 
 

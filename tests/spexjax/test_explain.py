@@ -209,8 +209,9 @@ for method in ("linear", "spex", sx.Auto(wider=small)):
     with jax.transfer_guard_device_to_host("disallow"):
         e = sx.explain(f, 20, budget=450, method=method, max_order=2)
     assert e.faithfulness > 0.8, e
-    # The masks, those that are coded, the others, and the bucket of these.
-    sizes = {450, 264, 186, 256}
+    # The coded masks, the others, and the bucket of these. All 450 leave once, when the fit is
+    # done: errors are told on the host.
+    sizes = {264, 186, 256}
     assert not [s for s in pulled if sizes & set(s)], pulled
 assert pulled  # the watch sees what leaves: coefficients, errors of folds, trees
 """
