@@ -18,6 +18,7 @@ from spexjax.methods import baselines
 from spexjax.methods.auto import Auto
 from spexjax.methods.proxyspex import ProxySpex
 from spexjax.methods.spex import Spex
+from spexjax.methods.targeted import Targeted
 from spexjax.preview import preview
 from spexjax.spectra import spectrum, transforms
 from spexjax.spectra.spectrum import Spectrum
@@ -40,6 +41,7 @@ __all__ = [
     "Store",
     "StoreError",
     "StoreWarning",
+    "Targeted",
     "ValueFunctionError",
     "baselines",
     "bch",

@@ -28,6 +28,7 @@ def explain(
     *,
     budget: int,
     method: Any = "auto",
+    target: str | tuple[str, int] | None = None,
     max_order: int = 5,
     seed: int | jax.Array = 0,
     features: Sequence[str] | None = None,
@@ -53,6 +54,10 @@ def explain(
         "shapley-taylor"), or "auto" (exact where 2^n ≤ budget, else decoded sets, trees' supports
         and pairs, as far as the budget goes and cross-validation prefers); or a configuration
         such as ``spexjax.Spex``.
+      target: an index that is wanted most, "SV", "SII", "k-SII", "STII", "FSII", "BV", "BII" or
+        "FBII", with its order ("FSII", 3) if not 2: the masks and the fit are then those that are
+        best for it (:mod:`spexjax.methods.targeted`), and ``interactions`` of it gives values far
+        closer than any other method's, with their errors. In place of ``method``.
       max_order: the largest set that may be fitted; also the degree that the code of SPEX
         corrects, so a smaller one makes masks cheaper. Ignored by "exact".
       seed: an int or a JAX key; the same seed gives the same masks and the same answer.
@@ -82,7 +87,7 @@ def explain(
       StoreError: if the store cannot be used, or f has no ``store_key``.
     """
     f, n = unwrapped(f, n)
-    asked = design(n, budget=budget, method=method, max_order=max_order, seed=seed)
+    asked = design(n, budget=budget, method=method, target=target, max_order=max_order, seed=seed)
     check_features(features, asked.n)
     with compiling(asked):
         with opened(store, f, asked.n, store_key) as journal:

@@ -15,10 +15,12 @@ from spexjax.codes import gf2
 from spexjax.decoding.peeling import Info
 from spexjax.indices.interaction_values import Interactions
 from spexjax.indices.of_spectrum import interactions
+from spexjax.indices.target import Target
 from spexjax.inference import functionals
 from spexjax.inference.estimates import Estimates
 from spexjax.inference.evidence import Evidence
 from spexjax.inference.flags import Flag, flags
+from spexjax.inference.targets import of_target
 from spexjax.spectra.spectrum import Spectrum, predict_on_host
 from spexjax.spectra.subsets import packed_sets
 from spexjax.typing import ArrayLike
@@ -50,6 +52,7 @@ class Explanation:
         are small; the spectrum holds it rounded. None takes the spectrum's.
       evidence: what standard errors, intervals and tests are made of (:mod:`spexjax.inference`);
         None where too few masks were uniform, or all were asked for.
+      target: the index that the masks were chosen for, if any: what ``interactions`` of it gives.
     """
 
     spectrum: Spectrum
@@ -67,6 +70,7 @@ class Explanation:
     info: Info | None = None
     level: ArrayLike | None = None
     evidence: Evidence | None = None
+    target: Target | None = None
 
     def __post_init__(self) -> None:
         single = _level(self.spectrum)
@@ -108,7 +112,7 @@ class Explanation:
         Args:
           index: a name such as "FBII", "FSII", "STII", "SII", "BII", "SV", "BV", "Moebius".
           max_order: the order ℓ of FBII, FSII, STII and k-SII, and a cut for the others;
-            ``max_order`` of the explanation if None.
+            ``max_order`` of the explanation if None, but the target's own order for its index.
 
         Raises:
           ValueError: if the function has several outputs (use ``e[i].interactions``), there is no
@@ -119,6 +123,8 @@ class Explanation:
                 f"interactions are of one output and this explanation has {self.num_outputs}: "
                 "use e[i].interactions(…)."
             )
+        if self.target is not None and self.target.answers(index, max_order):
+            return of_target(self.target, self.n, self.features)
         order = min(self.max_order, self.n) if max_order is None else max_order
         level = float(np.asarray(self.level))
         found = interactions(self.spectrum, index, order, self.features, level=level)
@@ -154,9 +160,9 @@ class Explanation:
         """``shapiq.InteractionValues``; see :func:`spexjax.interop.to_shapiq`."""
         return interop.to_shapiq(self, index, max_order)
 
-    def to_shap(self) -> "shap.Explanation":
+    def to_shap(self, data: ArrayLike | None = None, index: str = "SV") -> "shap.Explanation":
         """``shap.Explanation`` of Shapley values; see :func:`spexjax.interop.to_shap`."""
-        return interop.to_shap(self)
+        return interop.to_shap(self, data, index)
 
     def __getitem__(self, output: int) -> "Explanation":
         """The explanation of one output of a vector-valued function."""
@@ -173,6 +179,7 @@ class Explanation:
             empty=self.empty[output],
             level=np.asarray(self.level)[output],
             evidence=None if self.evidence is None else self.evidence[output],
+            target=None if self.target is None else self.target[output],
             spectrum=self.spectrum[output],
             faithfulness=self.faithfulness[output],
             faithfulness_interval=(low[output], high[output]),

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from spexjax import evidence_json
+from spexjax import evidence_json, target_json
 from spexjax.json_fields import (
     FLOAT32_MAX,
     LARGEST_FILE,
@@ -71,6 +71,7 @@ def to_json(e: Explained) -> dict[str, Any]:
         "faithfulness": numbers_of(e.faithfulness),
         "faithfulness_interval": [numbers_of(end) for end in e.faithfulness_interval],
         "evidence": None if e.evidence is None else evidence_json.to_json(e.evidence),
+        "target": None if e.target is None else target_json.to_json(e.target),
     }
 
 
@@ -113,4 +114,5 @@ def from_json(raw: dict[str, Any]) -> dict[str, Any]:
         "max_order": count_from("max_order", raw["max_order"], 1),
         "level": level,
         "evidence": evidence_json.from_json(raw.get("evidence"), n, K),
+        "target": target_json.from_json(raw.get("target"), n, K),
     }

@@ -4,12 +4,14 @@ The other way round, ``explain`` takes a ``shapiq.Game`` as it is (:mod:`spexjax
 and :func:`spexjax.approximator.approximator` runs inside shapiq's explainers.
 """
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from jaxtyping import Float
 
 from spexjax.indices import index_weights
-from spexjax.typing import Explained
+from spexjax.typing import ArrayLike, Explained
 
 if TYPE_CHECKING:
     import shap
@@ -73,29 +75,65 @@ def to_shapiq(
     )
 
 
-def to_shap(explanation: Explained) -> "shap.Explanation":
-    """The Shapley values of the surrogate as ``shap.Explanation``, for shap's plots.
+def to_shap(
+    explanations: Explained | Sequence[Explained],
+    data: ArrayLike | None = None,
+    index: str = "SV",
+) -> "shap.Explanation":
+    """Shapley values as ``shap.Explanation``, for shap's plots.
+
+    They add up to f(1…1) − f(0…0) where the explanation had them for its target, or is exact; those
+    of a surrogate add up to what it is at the two ends.
 
     Args:
-      explanation: of one output, or of K: the values then have shape (n, K).
+      explanations: one, of one output or of K, whose values then have shape (n, K); or several rows
+        with the same features, whose values have shape (rows, n) or (rows, n, K).
+      data: the row's values, (n,), or (rows, n), which shap's plots colour by; for one explanation
+        its labels if None.
+      index: any index; its values of order 1.
 
     Raises:
       ImportError: if shap is not installed.
+      ValueError: if data or the rows do not fit together.
     """
     try:
         import shap
     except ImportError as error:
         raise ImportError("to_shap needs shap: pip install shap.") from error
+    if isinstance(explanations, Sequence):
+        return _rows_to_shap(shap, list(explanations), data, index)
+    values, base = _first_order(explanations, index)
+    row = np.array(explanations.features, object) if data is None else np.asarray(data)
+    if row.shape != (explanations.n,):
+        raise ValueError(f"data must have shape ({explanations.n},), got {row.shape}.")
+    return shap.Explanation(
+        values=values, base_values=base[()], data=row, feature_names=list(explanations.features)
+    )
+
+
+def _rows_to_shap(shap: Any, rows: list[Explained], data: ArrayLike | None, index: str) -> Any:
+    if len({(e.features, e.num_outputs) for e in rows}) != 1:
+        raise ValueError("explanations must be at least one, all of the same features and outputs.")
+    found = [_first_order(e, index) for e in rows]
+    table = None if data is None else np.asarray(data)
+    if table is not None and table.shape != (len(rows), rows[0].n):
+        raise ValueError(f"data must have shape ({len(rows)}, {rows[0].n}), got {table.shape}.")
+    return shap.Explanation(
+        values=np.stack([values for values, _ in found]),
+        base_values=np.stack([base for _, base in found]),
+        data=table,
+        feature_names=list(rows[0].features),
+    )
+
+
+def _first_order(
+    explanation: Explained, index: str
+) -> tuple[Float[np.ndarray, "n *K"], Float[np.ndarray, "*K"]]:
+    """The values of an index on single inputs, and on none."""
     outputs = explanation.num_outputs
     each = [explanation] if outputs is None else [explanation[i] for i in range(outputs)]
-    values = np.zeros((explanation.n, len(each)))
-    base = np.zeros(len(each))
-    for column, one in enumerate(each):
-        shapley = one.interactions("SV", 1)
-        values[:, column], base[column] = shapley.to_array(), shapley.baseline
-    return shap.Explanation(
-        values=values[:, 0] if outputs is None else values,
-        base_values=float(base[0]) if outputs is None else base,
-        data=np.array(explanation.features, object),
-        feature_names=list(explanation.features),
-    )
+    # An index of order ℓ has other values on single inputs at other ℓ: here it is 1.
+    found = [one.interactions(index, 1) for one in each]
+    values = np.stack([ix.to_array() for ix in found], axis=-1)
+    base = np.array([ix.baseline for ix in found])
+    return (values[:, 0], base[0]) if outputs is None else (values, base)

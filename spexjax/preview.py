@@ -49,6 +49,7 @@ def preview(
     *,
     budget: int,
     method: Any = "auto",
+    target: str | tuple[str, int] | None = None,
     max_order: int = 5,
     seed: int | jax.Array = 0,
     chunk_size: int | None = None,
@@ -59,15 +60,17 @@ def preview(
     """Says what :func:`spexjax.explain` will ask for. No value function is called.
 
     Args:
-      n, budget, method, max_order, seed, chunk_size, store, store_key: as for ``explain``; a
-        store that does not exist is not made.
+      n, budget, method, target, max_order, seed, chunk_size, store, store_key: as for ``explain``;
+        a store that does not exist is not made.
       f: the value function, asked for its ``store_key`` and ``chunk_size`` only.
 
     Raises:
       ValueError: as ``explain``.
     """
     chunk_size = chunk_size_of(f, chunk_size)
-    packed = design(n, budget=budget, method=method, max_order=max_order, seed=seed).packed
+    packed = design(
+        n, budget=budget, method=method, target=target, max_order=max_order, seed=seed
+    ).packed
     stored = 0
     if store is not None:
         name = key_of(f, store_key)

@@ -29,13 +29,14 @@ def design(
     *,
     budget: int,
     method: Any = "auto",
+    target: str | tuple[str, int] | None = None,
     max_order: int = 5,
     seed: int | jax.Array = 0,
 ) -> Design:
     """Chooses the masks to ask for; no value function is needed.
 
     Args:
-      n, budget, method, max_order, seed: as in :func:`explain`.
+      n, budget, method, target, max_order, seed: as in :func:`explain`.
 
     Returns:
       The :class:`~spexjax.masks.design.Design`: ``design.masks()`` are the masks, and
@@ -45,7 +46,7 @@ def design(
       ValueError: as :func:`explain`.
     """
     n, budget, max_order = _whole("n", n), _whole("budget", budget), _whole("max_order", max_order)
-    name, config = registry.resolve(method)
+    name, config = registry.resolve(registry.aim(method, target))
     key = seed_key(seed)
     chosen = registry.METHODS[name].design(config, n, budget, max_order, key)
     words = None if isinstance(seed, numbers.Integral) else np.asarray(jax.random.key_data(key))
@@ -78,6 +79,7 @@ def fit(
     key = seed_key(design.seed)
     found = registry.METHODS[design.method].fit(config, design, scaled, key)
     evidence, r2, interval = _inferred(design, scaled, found, key)
+    target = None if found.target is None else found.target.moved(scaled.level, scaled.spread)
     surrogate, level = _in_units_of_f(found.surrogate, scaled)
     if scaled.scalar:
         surrogate = surrogate[0]
@@ -103,6 +105,7 @@ def fit(
         info=_info(found.info, scaled),
         level=output(level),
         evidence=None if evidence is None else output(evidence),
+        target=None if target is None else output(target),
     )
 
 

@@ -69,7 +69,9 @@ def run(wanted: Design) -> None:
     from spexjax.steps import design
 
     asked, masks = _asked(wanted), wanted.masks
-    chosen = design(asked.n, budget=masks.budget, method=masks.method, seed=masks.seed)
+    chosen = design(
+        asked.n, budget=masks.budget, method=masks.method, target=masks.target, seed=masks.seed
+    )
     if asked.batch is not None and wanted.prompts is not None:
         count = asked.batch.write(chosen, wanted.prompts)
     design_file.save(wanted.out, chosen, asked)

@@ -42,8 +42,8 @@ def explain_text(
     from spexjax.explain import explain
 
     return explain(
-        f, f.n, budget=masks.budget, method=masks.method, seed=masks.seed, features=f.words,
-        chunk_size=chunk_size(options), store=store, progress=progress,
+        f, f.n, budget=masks.budget, method=masks.method, target=masks.target, seed=masks.seed,
+        features=f.words, chunk_size=chunk_size(options), store=store, progress=progress,
     )  # fmt: skip
 
 

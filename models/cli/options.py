@@ -78,6 +78,7 @@ class MaskOptions:
     budget: int
     method: str
     seed: int
+    target: str | tuple[str, int] | None = None
 
 
 @dataclass(frozen=True)

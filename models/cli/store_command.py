@@ -81,8 +81,8 @@ def announce(f: Any, masks: MaskOptions, chunk_size: int | None, store: str | No
     from spexjax.preview import preview
 
     cost = preview(
-        f.n, budget=masks.budget, method=masks.method, seed=masks.seed, chunk_size=chunk_size,
-        store=store, f=f,
+        f.n, budget=masks.budget, method=masks.method, target=masks.target, seed=masks.seed,
+        chunk_size=chunk_size, store=store, f=f,
     )  # fmt: skip
     print(f"spexjax: {cost}", file=sys.stderr)
 

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from spexjax.models.bert.classifier import TextClassifier
 
 PAGE = "explanation.html"
+# Of these the values of another design's surrogate are far off.
+_TARGETS = ("sv", "fsii", "k-sii", "stii")
 _SCORES = ("logit", "log-odds", "probability", "margin")
 
 
@@ -49,6 +51,8 @@ def add_design_arguments(parser: Any) -> None:
     how("--budget", type=positive, default=2000, metavar="N", help="model calls (default: 2000)")
     how("--method", default="auto", help="auto, exact, spex, proxyspex, … (default: auto)")
     how("--seed", type=int, default=0)
+    how("--target", metavar="INDEX", help="choose the masks that are best for this index, or none "
+        "(default: --index, if it is SV, FSII, k-SII or STII)")  # fmt: skip
 
 
 def add_show_arguments(parser: Any) -> None:
@@ -99,7 +103,15 @@ def read(given: argparse.Namespace) -> TextOptions:
 
 def read_masks(given: argparse.Namespace) -> MaskOptions:
     """Which masks are asked for."""
-    return MaskOptions(given.budget, given.method, given.seed)
+    index, order = getattr(given, "index", None), getattr(given, "order", None)
+    target = given.target
+    if target is None and given.method == "auto":
+        target = index if str(index).lower() in _TARGETS else None
+    elif target is not None and target.lower() == "none":
+        target = None
+    if target is not None and order is not None:
+        return MaskOptions(given.budget, given.method, given.seed, (target, order))
+    return MaskOptions(given.budget, given.method, given.seed, target)
 
 
 def read_show(given: argparse.Namespace) -> ShowOptions:

@@ -44,14 +44,31 @@ def kernel_mass(n: int) -> Float[np.ndarray, "sizes"]:
     return np.concatenate([[0.0], 1 / (s * (n - s)), [0.0]])[: n + 1]
 
 
-def plan_sizes(n: int, budget: int, rounding: float, paired: bool = True) -> SizePlan:
-    """Distributes a budget over the sizes 1 … n − 1 in proportion to :func:`kernel_mass`.
+def root_mass(n: int) -> Float[np.ndarray, "sizes"]:
+    """The square root of :func:`kernel_mass`, which a surrogate's residuals are best drawn by.
+
+    Of masks of a size that vary alike, the number that makes a weighted sum least uncertain is in
+    proportion to their weight times their spread (Neyman 1934); the kernel's own is for residuals
+    as large as f (Witter et al. 2025).
+    """
+    return np.sqrt(kernel_mass(n))
+
+
+def plan_sizes(
+    n: int,
+    budget: int,
+    rounding: float,
+    paired: bool = True,
+    mass: Float[np.ndarray, "sizes"] | None = None,
+) -> SizePlan:
+    """Distributes a budget over the sizes 1 … n − 1 in proportion to their masses.
 
     Args:
       n: number of features.
       budget: masks, at most 2^n − 2; an odd one may stay over.
       rounding: in [0, 1), uniform.
       paired: as many masks of size n − s as of size s, an even number of size n/2.
+      mass: of each size 0 … n; :func:`kernel_mass` if None.
 
     Raises:
       ValueError: if the budget is out of range.
@@ -60,7 +77,7 @@ def plan_sizes(n: int, budget: int, rounding: float, paired: bool = True) -> Siz
         raise ValueError(f"budget must be between 0 and 2^n − 2 = {2**n - 2}, got {budget}.")
     sizes = np.arange(1, n // 2 + 1 if paired else n)
     both = paired & (2 * sizes != n)  # a size and its complement are one unit
-    mass = kernel_mass(n)[sizes] * np.where(both, 2, 1)
+    mass = (kernel_mass(n) if mass is None else mass)[sizes] * np.where(both, 2, 1)
     existing = np.array([comb(n, s) for s in sizes.tolist()], object)
     room = existing * np.where(both, 2, 1)
     complete, left = np.zeros(len(sizes), bool), budget
@@ -84,7 +101,11 @@ def plan_sizes(n: int, budget: int, rounding: float, paired: bool = True) -> Siz
 
 
 def shapley_masks(
-    key: Key, n: int, budget: int, paired: bool = True
+    key: Key,
+    n: int,
+    budget: int,
+    paired: bool = True,
+    mass: Float[np.ndarray, "sizes"] | None = None,
 ) -> tuple[UInt32[np.ndarray, "rows W"], SizePlan]:
     """Distinct packed masks for least squares with the Shapley kernel, and how they were planned.
 
@@ -94,9 +115,10 @@ def shapley_masks(
       budget: masks at most, below 2^n − 1; the two ends are not among them.
       paired: every mask with its complement. This halves the variance of what is odd in the mask
         (Covert, Lee 2021), but gives the even and the odd sets only half of the equations each.
+      mass: how often each size is drawn; see :func:`plan_sizes`.
     """
     rounding = float(jax.random.uniform(jax.random.fold_in(key, _SIZES), dtype=jnp.float32))
-    plan = plan_sizes(n, budget, rounding, paired)
+    plan = plan_sizes(n, budget, rounding, paired, mass)
     W = gf2.num_words(n)
     parts = [np.zeros((0, W), np.uint32)]
     for size in np.flatnonzero(plan.complete).tolist():

@@ -23,6 +23,7 @@ from spexjax.methods import (
     proxyspex,
     shapley_taylor,
     spex,
+    targeted,
 )
 from spexjax.surrogates.fitted import Fit, Standardised
 from spexjax.typing import Key
@@ -88,6 +89,10 @@ for _name, _method in (
         "shapley-taylor",
         Method(shapley_taylor.ShapleyTaylor, shapley_taylor.design, shapley_taylor.fit),
     ),
+    (
+        "targeted",
+        Method(targeted.Targeted, targeted.design, targeted.fit, programs=targeted.programs),
+    ),
 ):
     register(_name, _method)
 
@@ -111,6 +116,23 @@ def resolve(method: Any) -> tuple[str, Any]:
             f"There are {', '.join(METHODS)}."
         )
     return name, METHODS[name].config()
+
+
+def aim(method: Any, target: str | tuple[str, int] | None) -> Any:
+    """The method for a target: itself if there is none, else that of the target.
+
+    Raises:
+      ValueError: if the target is unknown, or another method than "auto" was asked for.
+    """
+    if target is None:
+        return method
+    if not isinstance(method, str) or method.lower() not in ("auto", "targeted"):
+        raise ValueError(f"a target has its own method; leave out method, got {method!r}.")
+    if isinstance(target, str):
+        return targeted.Targeted(target)
+    if not isinstance(target, tuple) or len(target) != 2:
+        raise ValueError(f"target must be an index or an (index, order) pair, got {target!r}.")
+    return targeted.Targeted(*target)
 
 
 def to_json(config: Any) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, UInt32
 
 from spexjax.decoding.peeling import Info
+from spexjax.indices.target import Target
 from spexjax.masks.design import Design
 from spexjax.regression.scaling import unit
 from spexjax.spectra.spectrum import Spectrum
@@ -130,6 +131,7 @@ class Fit(NamedTuple):
       done: what was done.
       info: diagnostics of a search, if there was one.
       crossed: what a cross-validation fitted in its folds, where there was one.
+      target: the index that the masks were chosen for, where there is one.
     """
 
     tested: Spectrum
@@ -137,6 +139,7 @@ class Fit(NamedTuple):
     done: Done = Done.AS_ASKED
     info: Info | None = None
     crossed: Crossed | None = None
+    target: Target | None = None
 
 
 class Samples(NamedTuple):

@@ -197,6 +197,19 @@ def test_to_shap(e):
     np.testing.assert_allclose(both.base_values, [1, -1], atol=1e-5)
 
 
+def test_to_shap_of_several_rows_with_their_data():
+    pytest.importorskip("shap")
+    rows = [sx.explain(lambda m, c=c: m @ (c + np.arange(6.0)), 6, budget=64) for c in (0, 1)]
+    table = np.arange(12.0).reshape(2, 6)
+    found = sx.bridges.to_shap(rows, table)
+    np.testing.assert_allclose(found.values, [np.arange(6.0), 1 + np.arange(6.0)], atol=1e-5)
+    np.testing.assert_array_equal(found.data, table)
+    assert found.base_values.shape == (2,)
+    np.testing.assert_array_equal(rows[0].to_shap(table[0], "BV").data, table[0])
+    with pytest.raises(ValueError, match="data must have shape"):
+        sx.bridges.to_shap(rows, table[0])
+
+
 def test_without_the_packages(e, monkeypatch):
     monkeypatch.setitem(sys.modules, "shapiq", None)
     monkeypatch.setitem(sys.modules, "shapiq.approximator.base", None)

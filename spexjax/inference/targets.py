@@ -1,0 +1,54 @@
+"""The interactions of a target, which bring their own errors."""
+
+import dataclasses
+
+import numpy as np
+from jaxtyping import Float, UInt32
+
+from spexjax.indices.interaction_values import Interactions, ranking
+from spexjax.indices.target import Target
+from spexjax.inference.estimates import Estimates
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class OfTarget:
+    """Knows the errors of the sets of a target (:class:`spexjax.typing.Errors`)."""
+
+    target: Target
+
+    def __call__(
+        self,
+        name: str,
+        max_order: int,
+        sets: UInt32[np.ndarray, "L W"],
+        values: Float[np.ndarray, "L"],
+    ) -> Estimates:
+        """The errors of sets that are the target's, or some of them."""
+        known = self.target.supports
+        _, place = np.unique(np.concatenate([known, sets]), axis=0, return_inverse=True)
+        place = place.reshape(-1)
+        where = np.zeros(place.max(initial=-1) + 1, int)
+        where[place[: len(known)]] = np.arange(len(known))
+        rows = where[place[len(known) :]]
+        return Estimates(
+            estimate=self.target.estimate[rows],
+            standard_error=self.target.standard_error[rows],
+            units=self.target.units,
+            estimand=f"{name} of the function",
+        )
+
+
+def of_target(target: Target, n: int, features: tuple[str, ...]) -> Interactions:
+    """The values of a target of one output, those of 0 left out."""
+    order = ranking(target.values)
+    order = order[target.values[order] != 0]
+    return Interactions(
+        target.supports[order],
+        target.values[order],
+        n,
+        target.index,
+        target.order,
+        features,
+        float(target.baseline),
+        OfTarget(target),
+    )

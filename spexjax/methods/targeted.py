@@ -1,0 +1,235 @@
+"""``target=…``: one interaction index, from the masks and the fit that are best for it.
+
+Pairs of a mask and its complement are asked for, of small and of large masks more often than the
+uniform distribution has them (:func:`~spexjax.masks.shapley_kernel.root_mass`); for the Banzhaf
+family, whose weights are uniform, uniform ones. A Gaussian process is fitted to them
+(:mod:`spexjax.processes.process`), and the index of f is that of its mean, in closed form, and of
+what the mean leaves at the masks asked for, which is known: so the values of SV, k-SII, STII and
+FSII add up to f(1…1) − f(0…0), and are exact where all masks of every size are among them.
+
+At masks that were not asked for the mean leaves something, too. Its estimate by the residuals of
+the mask's own size, each of a mean without the mask, makes the index unbiased (a difference
+estimator: Särndal, Swensson, Wretman 1992, chapter 6; with surrogates: Witter et al. 2025) and
+says how far it may be off. It costs more variance than it removes bias, so that the values are
+those without, and the intervals lie around those with it.
+"""
+
+import dataclasses
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+from spexjax import phases
+from spexjax.compiling import Program
+from spexjax.indices import index_weights
+from spexjax.indices.mask_weights import mask_weights
+from spexjax.indices.target import Target
+from spexjax.masks import sampling, shapley_kernel
+from spexjax.masks.budget import affords_all, held_out_size
+from spexjax.masks.design import Design, Role
+from spexjax.methods import exact, orders
+from spexjax.processes import pairs, process, reading
+from spexjax.processes.pairs import EVEN, ODD, Pairs
+from spexjax.processes.process import Process
+from spexjax.spectra import spectrum, subsets
+from spexjax.spectra.spectrum import Spectrum
+from spexjax.spectra.subsets import Terms
+from spexjax.surrogates.fitted import Fit, Standardised
+from spexjax.typing import Key
+
+TARGETS = ("SV", "SII", "k-SII", "STII", "FSII", "BV", "BII", "FBII")
+"""The indices that a design may have for a target."""
+_BANZHAF = ("BV", "BII", "FBII")
+_TERMS = 768  # of the surrogate's spectrum, besides single inputs
+# With more outputs than this all are learned with the same rates.
+_OWN_RATES = 64
+_MOST_SETS = 1 << 18
+_AT_ONCE = 1 << 23
+
+
+@dataclasses.dataclass(frozen=True)
+class Targeted:
+    """Configuration of ``target=…``.
+
+    Attributes:
+      index: one of SV, SII, k-SII, STII, FSII, BV, BII, FBII.
+      order: ℓ; if None 1 for SV and BV, else 2 (1 where there is one input only).
+    """
+
+    index: str = "SV"
+    order: int | None = None
+
+    def __post_init__(self):
+        name = index_weights.find(self.index).name
+        if name not in TARGETS:
+            raise ValueError(f"target must be one of {', '.join(TARGETS)}, got {self.index!r}.")
+        object.__setattr__(self, "index", name)
+        if self.order is not None and self.order < 1:
+            raise ValueError(f"order must be at least 1, got {self.order}.")
+
+    def order_for(self, n: int) -> int:
+        """ℓ for n features.
+
+        Raises:
+          ValueError: if there are more than 2^18 sets of so many inputs.
+        """
+        single = index_weights.INDICES[self.index].singles
+        order = min(n, 1 if single else 2 if self.order is None else self.order)
+        if subsets.count(n, order) > _MOST_SETS:
+            raise ValueError(
+                f"order must be lower for n = {n}: there are {subsets.count(n, order):,} sets of "
+                f"at most {order} inputs."
+            )
+        return order
+
+
+def design(config: Targeted, n: int, budget: int, max_order: int, key: Key) -> Design:
+    """All masks, or the ends and pairs, of which uniform ones are held out.
+
+    Raises:
+      BudgetError: if the budget is below 2.
+      ValueError: if there are too many sets of the order.
+    """
+    config.order_for(n)
+    orders.needs_ends(budget, "targeted")
+    if affords_all(n, budget):
+        return sampling.everything(n, budget, max_order)
+    if config.index in _BANZHAF:
+        return sampling.uniform(key, n, budget, max_order, held_out_pairs=True)
+    own = budget - 2 - held_out_size(budget, n)
+    rows, sizes = shapley_kernel.shapley_masks(
+        key, n, own - own % 2, mass=shapley_kernel.root_mass(n)
+    )
+    found = sampling.sample(
+        key, n, budget, max_order, None, own=rows, role=Role.SHAPLEY_KERNEL, held_out_pairs=True
+    )
+    return dataclasses.replace(found, sizes=sizes)
+
+
+def fit(config: Targeted, design: Design, values: Standardised, key: Key) -> Fit:
+    """The index of every output, and the strongest sets of the process as the surrogate."""
+    if design.exhaustive:
+        return exact.fit(exact.Exact(), design, values, key)
+    found = pairs.pairs_of(design)
+    table = np.asarray(values.values, float)
+    alone = table.shape[1] <= _OWN_RATES
+    outputs = [[k] for k in range(table.shape[1])] if alone else [list(range(table.shape[1]))]
+    parts = []
+    for place, chosen in enumerate(outputs):
+        with phases.part(place / len(outputs), (place + 1) / len(outputs)):
+            parts.append(_fit(config, design, found, table[:, chosen]))
+    return Fit(
+        tested=spectrum.stack([s for part in parts for s in part.tested]),
+        surrogate=spectrum.stack([s for part in parts for s in part.surrogate]),
+        target=_joined([part.target for part in parts]),
+    )
+
+
+def programs(config: Targeted, design: Design, key: Key) -> Iterator[Program]:
+    """Nothing that :func:`fit` runs is compiled; what measures its faithfulness is."""
+    return iter(())
+
+
+class _Part(NamedTuple):
+    """Surrogates, one an output, and the target of some outputs."""
+
+    tested: list[Spectrum]
+    surrogate: list[Spectrum]
+    target: Target
+
+
+def _fit(
+    config: Targeted,
+    design: Design,
+    found: Pairs,
+    values: Float[np.ndarray, "N K"],
+) -> _Part:
+    """The fit of some outputs, with the same rates and sets."""
+    y = pairs.parts(values, found)
+    train = ~found.held_out
+    train[0] = True  # the ends
+    phases.tell("learning rates", 0.0)
+    centred = y[:, train] - y[EVEN, train].mean(axis=0) * np.array([1.0, 0.0])[:, None, None]
+    settings = process.learn(found.signs[train], centred)
+    phases.tell("conditioning", 0.4)
+    without = process.condition(found.signs[train], y[:, train], settings)
+    final = process.condition(found.signs, y, settings)
+    members = reading.strongest(without, design.max_order, _TERMS)
+    packed = subsets.pack(members, design.n)
+    tested, surrogate = (
+        [spectrum.from_terms(packed, F.astype(np.float32), design.n) for F in
+         reading.coefficients(p, members).T]
+        for p in (without, final)
+    )  # fmt: skip
+    phases.tell("reading the index", 0.8)
+    return _Part(tested, surrogate, _target(config, design, found, final))
+
+
+def _target(
+    config: Targeted,
+    design: Design,
+    found: Pairs,
+    final: Process,
+) -> Target:
+    """The index of the process, of what it leaves, and of what it may leave elsewhere."""
+    order = config.order_for(design.n)
+    sets = subsets.terms(design.n, order)
+    values = reading.index(final, sets, config.index, order)
+    known, beyond, variance = _corrections(config, design, found, final, sets)
+    values += known
+    effects = sets.sizes > 0
+    return Target(
+        index=config.index,
+        order=order,
+        supports=sets.packed[effects],
+        values=values[effects].T,
+        estimate=(values + beyond)[effects].T,
+        standard_error=np.sqrt(variance)[effects].T,
+        baseline=values[~effects][0],
+        units=len(found.signs) - 1,
+    )
+
+
+def _corrections(
+    config: Targeted,
+    design: Design,
+    found: Pairs,
+    final: Process,
+    sets: Terms,
+) -> tuple[Float[np.ndarray, "L K"], Float[np.ndarray, "L K"], Float[np.ndarray, "L K"]]:
+    """The index of the residuals known, of those estimated elsewhere, and the latter's variance."""
+    n, K = design.n, final.level.shape[0]
+    weights = mask_weights(config.index, config.order_for(n), n)
+    kept = found.signs > 0
+    size = kept.sum(axis=1)
+    held, existing = pairs.numbers(design, found)
+    each = (1 / existing)[size, None]  # what a mask counts of all of its size
+    elsewhere = np.maximum(1 / np.maximum(held, 1e-9) - 1 / existing, 0.0)[size, None]
+    left = np.maximum(1 - held / existing, 1e-9)[size, None]  # what distinct masks leave of it
+    known, beyond, variance = (np.zeros((len(sets.sizes), K)) for _ in range(3))
+    members = np.concatenate([kept, np.zeros((len(kept), 1), bool)], axis=1)
+    blocks = 1 + len(sets.sizes) * len(kept) // _AT_ONCE
+    for some in np.array_split(np.arange(len(sets.sizes)), blocks):
+        s = sets.sizes[some]
+        inside = np.zeros((len(kept), len(some)), np.int8)
+        for column in sets.members[some].T:
+            inside += members[:, column]
+        one = weights[s, size[:, None], inside]
+        other = weights[s, n - size[:, None], s - inside]
+        both = np.stack([one + other, one - other])  # what even and odd residuals count
+        for part in (EVEN, ODD):
+            known[some] += (both[part] * each).T @ final.inside[part]
+            beyond[some] += (both[part] * elsewhere).T @ final.left_out[part]
+        for k in range(K):
+            unit = sum(both[part] * final.left_out[part, :, k, None] for part in (EVEN, ODD))
+            variance[some, k] = ((unit * elsewhere) ** 2 / left).sum(axis=0)
+    return known, beyond, variance
+
+
+def _joined(parts: list[Target]) -> Target:
+    """The outputs of several parts as one."""
+    names = ("values", "estimate", "standard_error", "baseline")
+    joined = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
+    return dataclasses.replace(parts[0], **joined)

@@ -1,0 +1,122 @@
+"""What the posterior mean of a process says: Fourier coefficients, and interaction indices.
+
+The covariance with a mask j is a multiple of Π_i (1 + z_ij), z_ij = ±tanh b_i, so that its
+coefficients are products of z, and its indices sums over a few nodes
+(:mod:`spexjax.indices.quadrature`).
+"""
+
+import numpy as np
+from jaxtyping import Float, Int32
+
+from spexjax.indices.quadrature import rule
+from spexjax.processes.pairs import EVEN, ODD
+from spexjax.processes.process import Process
+from spexjax.spectra.subsets import Terms
+
+_AT_ONCE = 1 << 22  # numbers in a table of products
+_BEAM = 512
+
+
+def index(process: Process, sets: Terms, name: str, order: int) -> Float[np.ndarray, "L K"]:
+    """An interaction index of the mean on sets; see :func:`spexjax.indices.interactions`."""
+    z, log_scale = _factors(process)
+    found = rule(name, order, z.shape[1])
+    out = np.zeros((len(sets.sizes), process.weights.shape[2]))
+    for q, node in enumerate(found.nodes):
+        grown = np.log1p(node * z)
+        whole = grown.sum(axis=1)
+        others = z * np.exp(-grown)
+        each = np.exp(whole + log_scale[:, None])[..., None] * process.weights
+        for s in range(len(found.factors)):
+            even, odd = found.factors[s, :, q]
+            if even or odd:
+                _add(out, others, even * each[EVEN] + odd * each[ODD], sets, s)
+    out[sets.sizes == 0] += process.level  # every index has a constant on ∅
+    return out
+
+
+def _add(
+    out: Float[np.ndarray, "L K"],
+    factors: Float[np.ndarray, "P n"],
+    weights: Float[np.ndarray, "P K"],
+    sets: Terms,
+    size: int,
+) -> None:
+    """Adds Σ_j weights[j] Π_{i∈S} factors[j, i] to the sets of a size."""
+    rows = np.flatnonzero(sets.sizes == size)
+    if size == 0:
+        out[rows] += weights.sum(axis=0)
+    elif size == 1:
+        out[rows] += (factors.T @ weights)[sets.members[rows, 0]]
+    elif size == 2:
+        one, other = sets.members[rows, :2].T
+        for k, w in enumerate(weights.T):
+            out[rows, k] += ((factors.T * w) @ factors)[one, other]
+    else:
+        for part in np.array_split(rows, 1 + len(rows) * len(factors) // _AT_ONCE):
+            out[part] += _products(factors, sets.members[part, :size]).T @ weights
+
+
+def coefficients(process: Process, members: Int32[np.ndarray, "T t"]) -> Float[np.ndarray, "T K"]:
+    """F of the mean on sets, whose rows are padded with −1."""
+    z, log_scale = _factors(process)
+    padded = np.concatenate([z, np.ones((len(z), 1))], axis=1)
+    out = np.zeros((len(members), process.weights.shape[2]))
+    sizes = (members >= 0).sum(axis=1)
+    for part in (EVEN, ODD):
+        weights = np.exp(log_scale[part]) * process.weights[part]
+        rows = np.flatnonzero(sizes % 2 == part)
+        for some in np.array_split(rows, 1 + len(rows) * len(z) // _AT_ONCE):
+            out[some] = _products(padded, members[some]).T @ weights
+    out[sizes == 0] += process.level
+    return out
+
+
+def strongest(process: Process, max_order: int, count: int) -> Int32[np.ndarray, "T t"]:
+    """∅, the single inputs, and the sets of largest coefficients, padded with −1 at the end.
+
+    Sets are grown one input at a time from the strongest of each size, by Σ_k |F_k|.
+    """
+    z, log_scale = _factors(process)
+    n = z.shape[1]
+    t = max(1, min(max_order, n))
+    most = max(_BEAM, count)
+    alone = np.abs(coefficients(process, np.arange(n, dtype=np.int32)[:, None])).sum(axis=1)
+    beam = np.sort(np.argsort(-alone, kind="stable")[:_BEAM]).astype(np.int32)[:, None]
+    found, sizes = [], []
+    for size in range(2, t + 1):
+        weights = np.exp(log_scale[size % 2]) * process.weights[size % 2]
+        products = _products(z, beam)
+        strength = sum(np.abs((products * w[:, None]).T @ z) for w in weights.T)
+        np.put_along_axis(strength, beam, -1.0, axis=1)  # of an input that is in the set
+        # A set may be grown from all its subsets, and is then among them as often.
+        best = np.argsort(-strength, axis=None, kind="stable")[: size * most]
+        best = best[strength.ravel()[best] >= 0]
+        rows = np.concatenate([beam[best // n], (best % n)[:, None].astype(np.int32)], axis=1)
+        grown, first = np.unique(np.sort(rows, axis=1), axis=0, return_index=True)
+        order = np.argsort(first)[:most]  # the strongest first
+        grown, strength = grown[order], strength.ravel()[best[first[order]]]
+        found.append(np.pad(grown, ((0, 0), (0, t - size)), constant_values=-1))
+        sizes.append(strength)
+        beam = grown[:_BEAM]
+    every = np.concatenate([np.zeros((0, t), np.int32), *found])
+    size = np.concatenate([np.zeros(0), *sizes])
+    kept = every[np.argsort(-size, kind="stable")[:count]]
+    fixed = np.full((n + 1, t), -1, np.int32)
+    fixed[1:, 0] = np.arange(n)
+    return np.concatenate([fixed, kept]).astype(np.int32)
+
+
+def _products(factors: np.ndarray, members: np.ndarray) -> Float[np.ndarray, "P T"]:
+    out = factors[:, members[:, 0]]
+    for column in members.T[1:]:
+        out = out * factors[:, column]
+    return out
+
+
+def _factors(process: Process) -> tuple[Float[np.ndarray, "P n"], Float[np.ndarray, "2"]]:
+    """z, and the logarithms of what the even and the odd part are multiplied by."""
+    total = process.rates.sum()
+    grown = np.log(np.cosh(process.rates)).sum() - total + np.log(2.0)
+    scale = np.array([grown - np.log1p(np.exp(-2 * total)), grown - np.log(-np.expm1(-2 * total))])
+    return -np.tanh(process.rates) * process.signs, scale

@@ -1,0 +1,232 @@
+"""``target=…``: an index for its own sake, from pairs of masks and a process fitted to them."""
+
+import itertools
+from math import comb
+
+import numpy as np
+import pytest
+
+import spexjax as sx
+from spexjax.indices.mask_weights import mask_weights
+from spexjax.indices.quadrature import rule
+from spexjax.methods.targeted import TARGETS
+from spexjax.processes import pairs, process, reading
+from spexjax.spectra import subsets
+
+CASES = [
+    (name, order) for name in TARGETS for order in ((1,) if name in ("SV", "BV") else (1, 2, 3))
+]
+ADDING_UP = ("SV", "k-SII", "STII", "FSII")
+N = 12
+
+
+def every(n):
+    return (np.arange(2**n)[:, None] >> np.arange(n) & 1).astype(bool)
+
+
+def smooth(masks):
+    """A saturating sum: sets of all sizes, small ones first."""
+    weights = np.linspace(-1, 2, masks.shape[1])
+    return np.tanh(masks @ weights / 4 - 0.3) + 0.2 * masks[:, 0] * masks[:, 2]
+
+
+def truth(f, n, name, order):
+    return of_table(f(every(n)), n, name, order)
+
+
+def of_table(table, n, name, order):
+    """The index of all 2ⁿ values, by way of the Fourier transform's definition."""
+    rows = np.arange(2**n)
+    F = np.array([(1 - 2.0 * (np.bitwise_count(rows & k) % 2)) @ table for k in rows]) / 2**n
+    return sx.indices.from_terms(rows.astype(np.uint32)[:, None], F, n, name, order)
+
+
+def relative_error(found, right):
+    sets = [
+        s for k in range(1, right.max_order + 1) for s in itertools.combinations(range(right.n), k)
+    ]
+    a, b = (np.array([ix[s] for s in sets]) for ix in (found, right))
+    return float(((a - b) ** 2).sum() / (b**2).sum())
+
+
+@pytest.mark.parametrize("name,order", CASES)
+def test_weights_of_masks_are_the_index(name, order):
+    n = 5
+    table = np.random.default_rng(0).standard_normal(2**n)
+    masks = every(n)
+    right = of_table(table, n, name, order)
+    size = masks.sum(axis=1)
+    weights = mask_weights(name, order, n) / np.array([comb(n, s) for s in range(n + 1)])[:, None]
+    for s in range(order + 1):
+        for members in itertools.combinations(range(n), s):
+            a = weights[s, size, masks[:, members].sum(axis=1)]
+            assert a @ table == pytest.approx(right[members] if s else right.baseline, abs=1e-12)
+
+
+@pytest.mark.parametrize("name,order", CASES)
+def test_a_rule_gives_the_index_of_a_product(name, order):
+    n = 6
+    z = np.random.default_rng(1).uniform(-0.9, 0.9, n)
+    F = np.where(every(n), z, 1.0).prod(axis=1)
+    supports = np.arange(2**n, dtype=np.uint32)[:, None]
+    right = sx.indices.from_terms(supports, F, n, name, order)
+    found = rule(name, order, n)
+    for s in range(order + 1):
+        factors = found.factors[s].sum(axis=0)
+        for members in itertools.combinations(range(n), s):
+            rest = np.setdiff1d(np.arange(n), members)
+            value = (
+                z[list(members)].prod()
+                * factors
+                @ (1 + found.nodes[:, None] * z[rest]).prod(axis=1)
+            )
+            assert value == pytest.approx(right[members] if s else right.baseline, abs=1e-12)
+
+
+def test_weights_of_masks_refuse_what_would_take_minutes():
+    with pytest.raises(ValueError, match="at most 512"):
+        mask_weights("FSII", 2, 600)
+    assert np.isfinite(mask_weights("SV", 1, 3000)).all()
+
+
+@pytest.fixture(scope="module")
+def conditioned():
+    design = sx.design(N, budget=300, target="SV")
+    found = pairs.pairs_of(design)
+    y = pairs.parts(smooth(design.masks())[:, None], found)
+    settings = process.learn(found.signs, y)
+    return found, y, settings, process.condition(found.signs, y, settings)
+
+
+def test_residuals_without_a_pair_are_those_of_a_process_without_it(conditioned):
+    found, y, settings, whole = conditioned
+    fixed = settings._replace(nuggets=settings.nuggets)
+    for left in (1, 40):
+        kept = np.arange(len(found.signs)) != left
+        # The level is a mean of all pairs, which the formula takes as given.
+        centred = y - np.stack([whole.level, 0 * whole.level])[:, None]
+        for part in (0, 1):
+            K = process.covariance(found.signs, found.signs, fixed.rates)[part]
+            nugget = np.exp(fixed.nuggets[part]) * np.eye(kept.sum())
+            guess = K[left, kept] @ np.linalg.solve(
+                K[np.ix_(kept, kept)] + nugget, centred[part, kept]
+            )
+            assert whole.left_out[part, left] == pytest.approx(
+                centred[part, left] - guess, abs=1e-6
+            )
+
+
+def test_the_gradient_of_the_likelihood_is_that_of_its_value(conditioned):
+    found, y, settings, _ = conditioned
+    K = process.covariance(found.signs[:40], found.signs[:40], settings.rates)[1]
+    _, slope = process._likelihood(K, 0.01, y[1, :40])
+    change = np.random.default_rng(0).standard_normal((40, 40)) * 1e-6
+    change = change + change.T
+    up, down = (process._likelihood(K + h * change, 0.01, y[1, :40])[0] for h in (1, -1))
+    assert (up - down) / 2 == pytest.approx((slope * change).sum(), rel=1e-4)
+
+
+@pytest.mark.parametrize("name,order", [("SV", 1), ("FSII", 2), ("STII", 3), ("BII", 2)])
+def test_indices_of_the_mean_are_those_of_its_coefficients(conditioned, name, order):
+    *_, whole = conditioned
+    members = np.where(every(N), np.arange(N), -1)
+    F = reading.coefficients(whole, members)[:, 0]
+    right = sx.indices.from_terms(np.arange(2**N, dtype=np.uint32)[:, None], F, N, name, order)
+    sets = subsets.terms(N, order)
+    found = reading.index(whole, sets, name, order)[:, 0]
+    assert found[0] == pytest.approx(right.baseline, abs=1e-10)
+    for row, value in zip(sets.members[1:], found[1:], strict=True):
+        assert value == pytest.approx(right[tuple(row[row >= 0].tolist())], abs=1e-10)
+
+
+@pytest.mark.parametrize(
+    "name,order", [("SV", 1), ("k-SII", 2), ("STII", 2), ("FSII", 2), ("FBII", 2)]
+)
+def test_far_closer_than_without_a_target(name, order):
+    right = truth(smooth, N, name, order)
+    found = sx.explain(smooth, N, budget=400, target=(name, order)).interactions(name, order)
+    plain = sx.explain(smooth, N, budget=400, method="linear").interactions(name, order)
+    assert relative_error(found, right) < min(5e-4, 0.01 * relative_error(plain, right))
+
+
+@pytest.mark.parametrize("name", ADDING_UP)
+def test_values_add_up(name):
+    e = sx.explain(
+        lambda m: 7 + smooth(m) + np.sin(99 * (m @ np.arange(N))), N, budget=101, target=name
+    )
+    ix = e.interactions(name, 2)
+    assert ix.baseline == pytest.approx(e.empty, abs=1e-9)
+    assert ix.values.sum() == pytest.approx(e.full - e.empty, abs=1e-9)
+
+
+def test_intervals_cover():
+    """95 % of the Shapley values of a rough function, about, over seeds."""
+
+    def f(masks):
+        rough = np.sin(37.0 * (masks @ np.sqrt(np.arange(2.0, N + 2))))
+        return smooth(masks) + 0.5 * rough
+
+    right = truth(f, N, "SV", 1).to_array()
+    hits = []
+    for seed in range(20):
+        ix = sx.explain(f, N, budget=200, target="SV", seed=seed).interactions("SV")
+        low, high = ix.estimates.interval(0.95)
+        sets = [members[0] for members, _ in ix]
+        hits.append((low <= right[sets]) & (right[sets] <= high))
+    assert 0.90 <= np.mean(hits) <= 0.985
+
+
+def test_outputs_are_explained_one_by_one():
+    def both(masks):
+        return np.stack([smooth(masks), 3 - 2 * smooth(~masks)], axis=1)
+
+    e = sx.explain(both, N, budget=200, target="FSII")
+    alone = sx.explain(smooth, N, budget=200, target="FSII")
+    np.testing.assert_allclose(
+        e[0].interactions("FSII", 2).values, alone.interactions("FSII", 2).values
+    )
+    assert e[1].target.values.shape == alone.target.values.shape
+
+
+def test_a_saved_explanation_keeps_its_target(tmp_path):
+    for f in (smooth, lambda m: np.stack([smooth(m), smooth(~m)], axis=1)):
+        e = sx.explain(f, N, budget=150, target="k-SII")
+        e.save(tmp_path / "e.json")
+        again = sx.Explanation.load(tmp_path / "e.json")
+        one, other = (x if x.num_outputs is None else x[1] for x in (e, again))
+        assert one.interactions("k-SII", 2) == other.interactions("k-SII", 2)
+        np.testing.assert_array_equal(
+            one.interactions("k-SII", 2).estimates.standard_error,
+            other.interactions("k-SII", 2).estimates.standard_error,
+        )
+
+
+def test_other_indices_are_those_of_the_surrogate():
+    e = sx.explain(smooth, N, budget=200, target=("FSII", 2))
+    assert e.interactions("FSII", 2).estimates.units > 0
+    assert e.interactions("FSII", 1) == sx.indices.interactions(
+        e.spectrum, "FSII", 1, e.features, level=float(e.level)
+    )
+    assert e.faithfulness > 0.95
+
+
+@pytest.mark.parametrize("budget", [2, 3, 4, 5, 9])
+def test_hardly_any_calls(budget):
+    e = sx.explain(smooth, N, budget=budget, target="SV")
+    assert e.calls == budget
+    assert e.interactions("SV").to_array().sum() == pytest.approx(e.full - e.empty)
+
+
+def test_constants_have_no_effect():
+    e = sx.explain(lambda m: np.full(len(m), 2.5), N, budget=100, target="SII")
+    assert len(e.interactions("SII", 2)) == 0 and e.interactions("SII", 2).baseline == 2.5
+
+
+def test_targets_that_there_are_not():
+    for target in ("Sobol", "Moebius", ("SV",), ("FSII", 0), "shap"):
+        with pytest.raises(ValueError):
+            sx.design(N, budget=100, target=target)
+    with pytest.raises(ValueError, match="leave out method"):
+        sx.design(N, budget=100, target="SV", method="linear")
+    with pytest.raises(ValueError, match="order must be lower"):
+        sx.design(2000, budget=5000, target=("SII", 2))
