@@ -13,6 +13,7 @@ from spexjax.experiments.bench import (
     llama,
     refit,
     regression,
+    shapley_values,
     transforms,
     words,
 )
@@ -31,6 +32,7 @@ BENCHES: dict[str, Benchmark] = {
     "llama": llama,
     "refit": refit,
     "regression": regression,
+    "shapley-values": shapley_values,
     "transforms": transforms,
     "words": words,
 }

@@ -2,7 +2,9 @@
 
 import inspect
 import warnings
+from collections.abc import Mapping
 from importlib import metadata
+from types import MappingProxyType
 from typing import NamedTuple
 
 from spexjax.experiments.functions.planted import Support
@@ -10,10 +12,15 @@ from spexjax.typing import ValueFunction
 
 
 class Estimator(NamedTuple):
-    """A class of ``shapiq.approximator``, and the extra packages that it cannot do without."""
+    """A class of ``shapiq.approximator``, the packages that it cannot do without, and options."""
 
     name: str
     needs: tuple[str, ...] = ()
+    options: tuple[tuple[str, bool | int], ...] = ()
+
+    def __str__(self) -> str:
+        on = ", ".join(f"{k}={v}" for k, v in self.options)
+        return f"{self.name}({on})" if on else self.name
 
 
 def version() -> str:
@@ -44,9 +51,16 @@ def offered(name: str) -> bool:
 
 
 def estimate(
-    name: str, f: ValueFunction, n: int, index: str, order: int, budget: int, seed: int
+    name: str,
+    f: ValueFunction,
+    n: int,
+    index: str,
+    order: int,
+    budget: int,
+    seed: int,
+    more: Mapping[str, bool | int] = MappingProxyType({}),
 ) -> dict[Support, float]:
-    """Values of the index on sets of at most ``order`` players.
+    """Values of the index on sets of at most ``order`` players; ``more`` are further options.
 
     Raises:
       ImportError: if shapiq is not installed.
@@ -59,5 +73,5 @@ def estimate(
     given = {key: value for key, value in asked.items() if key in takes}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        made = kind(n=n, random_state=seed, **given, **options(name))
+        made = kind(n=n, random_state=seed, **given, **options(name), **more)
         return dict(made.approximate(budget, f).interactions)

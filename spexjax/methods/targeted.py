@@ -230,6 +230,10 @@ def _corrections(
 
 def _joined(parts: list[Target]) -> Target:
     """The outputs of several parts as one."""
-    names = ("values", "estimate", "standard_error", "baseline")
-    joined = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
-    return dataclasses.replace(parts[0], **joined)
+    return dataclasses.replace(
+        parts[0],
+        values=np.concatenate([part.values for part in parts]),
+        estimate=np.concatenate([part.estimate for part in parts]),
+        standard_error=np.concatenate([part.standard_error for part in parts]),
+        baseline=np.concatenate([part.baseline for part in parts]),
+    )

@@ -38,7 +38,7 @@ def pairs_of(design: Design) -> Pairs:
     sizes = np.bitwise_count(design.packed[places[:, 0]]).sum(axis=1)
     places = places[np.argsort((sizes > 0) & (sizes < design.n), kind="stable")]
     bits = gf2.unpack_numpy(design.packed[places[:, 0]], design.n)
-    held_out = design.held_out[places].any(axis=1)
+    held_out = design.held_out[places[:, 0]] | design.held_out[places[:, 1]]
     return Pairs(places, np.where(bits, 1.0, -1.0), held_out)
 
 

@@ -87,7 +87,7 @@ def strongest(process: Process, max_order: int, count: int) -> Int32[np.ndarray,
     for size in range(2, t + 1):
         weights = np.exp(log_scale[size % 2]) * process.weights[size % 2]
         products = _products(z, beam)
-        strength = sum(np.abs((products * w[:, None]).T @ z) for w in weights.T)
+        strength = np.sum([np.abs((products * w[:, None]).T @ z) for w in weights.T], axis=0)
         np.put_along_axis(strength, beam, -1.0, axis=1)  # of an input that is in the set
         # A set may be grown from all its subsets, and is then among them as often.
         best = np.argsort(-strength, axis=None, kind="stable")[: size * most]

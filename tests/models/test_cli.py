@@ -215,3 +215,14 @@ def test_a_model_behind_an_api_needs_a_question(capsys):
     code, _, errors = run(capsys, "x", "--api-base", "http://localhost:1/v1")
     assert code == 2
     assert "--api-model NAME and --question" in errors
+
+
+def test_an_index_of_shapley_values_is_the_target(capsys, folder):
+    text = "one two three four five six seven eight nine"
+    options = ("--model", folder, "--no-html", "--budget", 120)
+    _, printed, _ = run(capsys, text, *options, "--index", "SV")
+    assert "targeted, 120 calls" in printed
+    _, printed, _ = run(capsys, text, *options, "--index", "k-SII", "--order", 2)
+    assert "targeted, 120 calls" in printed
+    _, printed, _ = run(capsys, text, *options, "--index", "SV", "--target", "none")
+    assert "targeted" not in printed

@@ -1,0 +1,212 @@
+"""How near are ``target=…`` and every estimator of shapiq to an interaction index, at equal calls?
+
+``python -m spexjax.experiments shapley-values`` prints the relative squared error
+Σ (found − true)² / Σ true² over all sets of the index's orders, the mean of a few seeds, on 33
+games with known values, and below the table geometric means over the games. ``--peers`` adds
+shapiq's estimators, and what ours has of the best of them, game by game, and of the one that is
+best over all games (needs the extra ``peers``). Errors below 1e-10 count as 1e-10: float32 has no
+better values.
+"""
+
+import itertools
+import warnings
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.util import find_spec
+
+import numpy as np
+from jaxtyping import Float
+
+from spexjax.experiments.bench.index_games import GAMES, Game
+from spexjax.experiments.harness.timing import timed
+from spexjax.experiments.peers import shapiq_estimators as shapiq
+from spexjax.experiments.peers.shapiq_estimators import Estimator
+from spexjax.experiments.reporting.rows import Rows
+from spexjax.experiments.tasks.item import known
+from spexjax.explain import explain
+from spexjax.indices.interaction_values import Interactions
+from spexjax.masks.budget import BudgetError
+
+_ADJUSTED = (("adjustment", True),)
+_FOLDED = (("adjustment", True), ("k_folds", 5))
+_PROXIES = (
+    Estimator("ProxySHAP", ("xgboost",)),
+    Estimator("ProxySHAP", ("xgboost",), _ADJUSTED),
+    Estimator("ProxySHAP", ("xgboost",), _FOLDED),
+)
+_PAIRS = (
+    Estimator("KernelSHAPIQ"), Estimator("InconsistentKernelSHAPIQ"), Estimator("SVARMIQ"),
+    Estimator("SHAPIQ"), Estimator("PermutationSamplingSII"), *_PROXIES,
+)  # fmt: skip
+PEERS: dict[str, tuple[Estimator, ...]] = {
+    "SV": (
+        Estimator("KernelSHAP"), Estimator("LeverageSHAP"), Estimator("PolySHAP"),
+        Estimator("OddSHAP", ("lightgbm",)), Estimator("RegressionMSR", ("xgboost",)),
+        Estimator("kADDSHAP"), Estimator("PermutationSamplingSV"), Estimator("SVARM"),
+        Estimator("UnbiasedKernelSHAP"), Estimator("StratifiedSamplingSV"),
+        Estimator("OwenSamplingSV"), *_PROXIES,
+    ),
+    "k-SII": _PAIRS,
+    "SII": _PAIRS,
+    "STII": (Estimator("SVARMIQ"), Estimator("SHAPIQ"), Estimator("PermutationSamplingSTII"),
+             *_PROXIES),
+    "FSII": (Estimator("RegressionFSII"), Estimator("SHAPIQ"), Estimator("SVARMIQ"), *_PROXIES),
+    "BV": (Estimator("RegressionFBII"), Estimator("RegressionMSR", ("xgboost",)), *_PROXIES),
+    "FBII": (Estimator("RegressionFBII"), *_PROXIES),
+}  # fmt: skip
+"""What shapiq 1.8 has for an index."""
+OURS = ("target", "kernelshap", "auto")
+EXACT = 1e-10
+_SLOW, _LARGE = {"kADDSHAP": 30, "PolySHAP": 60}, 100  # players from which they take minutes
+
+
+@dataclass(frozen=True)
+class Config:
+    """What is wanted."""
+
+    index: str = "SV"
+    """One of SV, SII, k-SII, STII, FSII, BV, FBII."""
+    games: tuple[str, ...] = tuple(GAMES)
+    """By name."""
+    calls: tuple[str, ...] = ("5n", "20n", "100n", "1000", "4000")
+    """Calls, or calls per player; what buys nine tenths of all masks is left out."""
+    seeds: int = 2
+    """How many."""
+    methods: tuple[str, ...] = ("target", "kernelshap")
+    """Of ours: target, or methods of ``explain``."""
+    peers: bool = False
+    """Whether shapiq's estimators are measured, too."""
+
+
+def run(config: Config) -> Rows:
+    """A row for every game, number of calls and estimator.
+
+    Raises:
+      ValueError: if a game or the index is unknown.
+      ImportError: if shapiq is wanted and not installed.
+    """
+    for name in config.games:
+        known("game", name, GAMES)
+    known("index", config.index, PEERS)
+    versus = f", shapiq {shapiq.version()}" if config.peers else ""
+    return Rows(
+        f"{config.index} of {len(config.games)} games, {config.seeds} seeds{versus}: relative "
+        "squared error",
+        {"game": "<22", "n": ">3d", "calls": ">6d", "of": ">5", "estimator": "<34",
+         "error": ">9.2g", "Spearman": ">8.3f", "top 5": ">5.2f", "seconds": ">7.2f"},
+        _measured(config),
+        _summary,
+    )  # fmt: skip
+
+
+def _measured(config: Config) -> Iterator[tuple]:
+    order = 1 if config.index in ("SV", "BV") else 2
+    for name in config.games:
+        game = GAMES[name]()
+        right = game.interactions(config.index, order)
+        sets = [s for k in range(1, order + 1) for s in itertools.combinations(range(game.n), k)]
+        truth = np.array([right[s] for s in sets])
+        for asked in config.calls:
+            calls = int(asked[:-1]) * game.n if asked.endswith("n") else int(asked)
+            if game.n < 60 and calls >= 0.9 * 2**game.n:
+                continue
+            for estimator in (*config.methods, *_peers(config, game.n)):
+                found = _runs(config, estimator, game, order, calls)
+                if found is None:
+                    continue
+                values, seconds = found
+                guesses = [np.array([guess.get(s, 0.0) for s in sets]) for guess in values]
+                scores = np.mean([_scores(guess, truth) for guess in guesses], axis=0)
+                yield (name, game.n, calls, asked, str(estimator), *scores, seconds)
+
+
+def _peers(config: Config, n: int) -> Iterator[Estimator]:
+    for one in PEERS[config.index] if config.peers else ():
+        there = shapiq.offered(one.name) and all(map(find_spec, one.needs))
+        if there and n <= _SLOW.get(one.name, 10 * _LARGE):
+            yield one
+
+
+def _runs(
+    config: Config, estimator: str | Estimator, game: Game, order: int, calls: int
+) -> tuple[list[dict], float] | None:
+    """The values of every seed, and the seconds of the last; None if it cannot be."""
+    values, seconds = [], 0.0
+    for seed in range(config.seeds):
+
+        def found(seed: int = seed) -> dict:
+            if isinstance(estimator, Estimator):
+                return shapiq.estimate(
+                    estimator.name, game, game.n, config.index, order, calls, seed,
+                    dict(estimator.options),
+                )  # fmt: skip
+            return _ours(estimator, game, config.index, order, calls, seed).to_dict()
+
+        try:
+            seconds, one = timed(found)
+        except BudgetError:
+            return None
+        except Exception as error:
+            if not isinstance(estimator, Estimator):
+                raise
+            warnings.warn(f"{estimator}: {error!r}", stacklevel=2)  # shapiq's own, at few calls
+            return None
+        values.append(one)
+    return values, seconds
+
+
+def _ours(method: str, game: Game, index: str, order: int, calls: int, seed: int) -> Interactions:
+    if method == "target":
+        e = explain(game, game.n, budget=calls, target=(index, order), seed=seed)
+    else:
+        e = explain(game, game.n, budget=calls, method=method, seed=seed)
+    return e.interactions(index, order)
+
+
+def _scores(guess: np.ndarray, truth: np.ndarray) -> tuple[float, float, float]:
+    """Relative squared error, Spearman's correlation, and the share of the five largest found."""
+    from scipy.stats import rankdata
+
+    error = float(((guess - truth) ** 2).sum() / (truth**2).sum())
+    ranks = np.corrcoef(rankdata(guess), rankdata(truth))[0, 1] if np.ptp(guess) else 0.0
+    largest = [set(np.argsort(-np.abs(x), kind="stable")[:5]) for x in (guess, truth)]
+    return error, float(ranks), len(largest[0] & largest[1]) / len(largest[1])
+
+
+def _summary(rows: list[tuple]) -> Iterator[str]:
+    """For every number of calls geometric means over the games, and ours against the best."""
+    table: dict[str, dict[tuple[str, int], dict[str, float]]] = defaultdict(
+        lambda: defaultdict(dict)
+    )
+    for game, _, calls, asked, estimator, error, *_ in rows:
+        table[asked][game, calls][estimator] = max(error, EXACT)
+    for asked, games in table.items():
+        names = sorted({name for found in games.values() for name in found})
+        means = {
+            name: _geometric([found[name] for found in games.values() if name in found])
+            for name in names
+        }
+        yield f"{asked}: geometric mean of the error over {len(games)} games"
+        yield "  " + ", ".join(f"{k} {v:.2g}" for k, v in sorted(means.items(), key=lambda x: x[1]))
+        theirs = [k for k in names if k not in OURS]
+        if "target" not in names or not theirs:
+            continue
+        ratios = {
+            game: found["target"] / min(found[k] for k in theirs if k in found)
+            for (game, _), found in games.items()
+        }
+        worst = max(ratios, key=lambda game: ratios[game])
+        single = min(
+            (k for k in theirs if all(k in found for found in games.values())),
+            key=lambda k: means[k],
+        )
+        yield (
+            f"  target / best of shapiq on each game {_geometric(list(ratios.values())):.3f}, "
+            f"worst {ratios[worst]:.2f} on {worst}; / {single}, the best over all games, "
+            f"{means['target'] / means[single]:.3f}"
+        )
+
+
+def _geometric(values: list[float]) -> Float[np.ndarray, ""]:
+    return np.exp(np.mean(np.log(values)))
