@@ -130,7 +130,8 @@ def _inferred(
     )
     if found.crossed is not None:
         losses = faithfulness.losses(design, values, found, residuals)
-        r2, low, high = (x.astype(np.float32) for x in faithfulness.r2(losses))
+        with np.errstate(over="ignore"):  # of two masks held out the interval may be the whole line
+            r2, low, high = (x.astype(np.float32) for x in faithfulness.r2(losses))
         return ours, r2, (low, high)
     truth = values[design.held_out]
     guess = predict_on_host(found.tested, design.packed[design.held_out])

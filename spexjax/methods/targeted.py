@@ -36,7 +36,7 @@ from spexjax.processes.process import Process
 from spexjax.spectra import spectrum, subsets
 from spexjax.spectra.spectrum import Spectrum
 from spexjax.spectra.subsets import Terms
-from spexjax.surrogates.fitted import Fit, Standardised
+from spexjax.surrogates.fitted import Crossed, Fit, Standardised
 from spexjax.typing import Key
 
 TARGETS = ("SV", "SII", "k-SII", "STII", "FSII", "BV", "BII", "FBII")
@@ -120,9 +120,11 @@ def fit(config: Targeted, design: Design, values: Standardised, key: Key) -> Fit
     for place, chosen in enumerate(outputs):
         with phases.part(place / len(outputs), (place + 1) / len(outputs)):
             parts.append(_fit(config, design, found, table[:, chosen]))
+    tested = spectrum.stack([one for part in parts for one in part.tested])
     return Fit(
-        tested=spectrum.stack([s for part in parts for s in part.tested]),
-        surrogate=spectrum.stack([s for part in parts for s in part.surrogate]),
+        tested=tested,
+        surrogate=spectrum.stack([one for part in parts for one in part.surrogate]),
+        crossed=Crossed((tested,), np.full(len(design), -1)),  # no fold but what is held out
         target=_joined([part.target for part in parts]),
     )
 
