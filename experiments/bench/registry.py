@@ -13,7 +13,6 @@ from spexjax.experiments.bench import (
     llama,
     refit,
     regression,
-    shapley_values,
     transforms,
     words,
 )
@@ -32,7 +31,6 @@ BENCHES: dict[str, Benchmark] = {
     "llama": llama,
     "refit": refit,
     "regression": regression,
-    "shapley-values": shapley_values,
     "transforms": transforms,
     "words": words,
 }
