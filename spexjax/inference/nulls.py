@@ -79,16 +79,10 @@ def explained_variance(order: int) -> Statistic:
 
 
 def strongest(index: str = "FBII", order: int = 2) -> Statistic:
-    """The largest |value| of an index on sets of exactly ``order`` inputs, over that of all f.
-
-    In units of the standard deviation of the surrogate, so that the scale of a model's output does
-    not matter.
-    """
+    """The largest |value| of an index on sets of exactly ``order`` inputs, in units of f."""
 
     def statistic(e: Explained) -> float:
-        effects = e.interactions("Fourier", e.n).values
-        spread = float(np.sqrt(np.sum(effects**2)))
-        values = np.abs(e.interactions(index, max(order, e.max_order)).order(order).values)
-        return float(values.max(initial=0.0)) / spread if spread else 0.0
+        values = e.interactions(index, max(order, e.max_order)).order(order).values
+        return float(np.abs(values).max(initial=0.0))
 
     return statistic
