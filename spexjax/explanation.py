@@ -17,6 +17,7 @@ from spexjax.indices.interaction_values import Interactions
 from spexjax.indices.of_spectrum import interactions
 from spexjax.indices.target import Target
 from spexjax.inference import functionals
+from spexjax.inference.errors import Errors
 from spexjax.inference.estimates import Estimates
 from spexjax.inference.evidence import Evidence
 from spexjax.inference.flags import Flag, flags
@@ -128,10 +129,7 @@ class Explanation:
         order = min(self.max_order, self.n) if max_order is None else max_order
         level = float(np.asarray(self.level))
         found = interactions(self.spectrum, index, order, self.features, level=level)
-        sets = np.asarray(self.spectrum.supports)[np.asarray(self.spectrum.valid)]
-        return dataclasses.replace(
-            found, errors=functionals.Errors(self.evidence, sets, exact=self.method == "exact")
-        )
+        return dataclasses.replace(found, errors=Errors(self))
 
     def coefficients(self, sets: Sequence[Sequence[int]]) -> Estimates:
         """F(k) of f for any sets of features, in the surrogate or not, with standard errors.
@@ -204,6 +202,7 @@ class Explanation:
         *,
         index: str = "FBII",
         max_order: int | None = None,
+        fdr: float = 0.1,
     ) -> None:
         """Writes a self-contained page to explore the explanation in a browser.
 
@@ -214,12 +213,13 @@ class Explanation:
           spans: the characters [start, end) of each feature in ``text``.
           model: what was explained, such as "my classifier, logit of POSITIVE".
           index, max_order: the interaction index, as in :meth:`interactions`.
+          fdr: the false discovery rate at which sets stand (``Interactions.stands``).
 
         Raises:
           ValueError: if the function has several outputs (use ``e[i].to_html``), or text, spans
             and features do not fit together.
         """
-        page = report.render(self, text, spans, model, index=index, max_order=max_order)
+        page = report.render(self, text, spans, model, index=index, max_order=max_order, fdr=fdr)
         Path(path).write_text(page, encoding="utf-8")
 
     def save(self, path: str | Path) -> None:

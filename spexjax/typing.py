@@ -61,6 +61,12 @@ class Errors(Protocol):
         """The ``Estimates`` of an index, by its name and order, on packed sets."""
         ...
 
+    def stands(
+        self, sets: UInt32[np.ndarray, "L W"], fdr: float, /
+    ) -> Bool[np.ndarray, "L"] | None:
+        """Which packed sets stand at a false discovery rate; None where nothing could be tested."""
+        ...
+
 
 class Explained(Protocol):
     """What pictures, pages and conversions read of an explanation.
@@ -101,6 +107,8 @@ class Explained(Protocol):
     def evidence(self) -> Any: ...
     @property
     def target(self) -> Any: ...
+
+    def predict(self, masks: Bool[ArrayLike, "N n"]) -> Any: ...
 
     def interactions(self, index: str = "FBII", max_order: int | None = None) -> Any: ...
 

@@ -83,13 +83,18 @@ class MaskOptions:
 
 @dataclass(frozen=True)
 class ShowOptions:
-    """What is shown of an explanation; ``html`` and ``json`` are files, or None."""
+    """What is shown of an explanation; ``html`` and ``json`` are files, or None.
+
+    Attributes:
+      fdr: the false discovery rate at which sets stand.
+    """
 
     index: str
     order: int | None
     top: int
     html: str | None
     json: str | None
+    fdr: float
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from typing import Any, cast
 from spexjax.models.bert.classifier import TextClassifier
 from spexjax.models.cli.one_text import explain_text
 from spexjax.models.cli.options import CommandError, Explain
+from spexjax.models.cli.table import fields
 from spexjax.models.values.text import value_function
 
 
@@ -18,9 +19,9 @@ def explain_lines(asked: Explain, model: TextClassifier, label: int | None) -> N
     """Explains every line of ``asked.text.content`` and appends a JSON object per line to a file.
 
     An object holds ``line`` (from 1), ``text``, ``settings``, and either ``error`` or ``words``,
-    ``full``, ``empty``, ``calls``, ``method``, ``faithfulness``, ``index`` and ``interactions``, a
-    list of [[features], value] in order of magnitude. Blank lines are passed over. All texts are
-    masked with the same seed, so that two of equal length get the same masks, and programs are
+    ``full``, ``empty``, ``calls``, ``method``, ``faithfulness`` and the
+    :func:`~spexjax.models.cli.table.fields` of the table. Blank lines are passed over. All texts
+    are masked with the same seed, so that two of equal length get the same masks, and programs are
     compiled once per bucket of lengths. Each object is on the disk before the next text begins.
 
     Raises:
@@ -56,7 +57,7 @@ def _settings(asked: Explain) -> dict[str, Any]:
     settings = {
         **{"model": text.model, "features": text.features, "replacement": text.replacement},
         **{"label": text.label, "score": text.score, **asdict(masks)},
-        **{"index": show.index, "order": show.order, "top": show.top},
+        **{"index": show.index, "order": show.order, "top": show.top, "fdr": show.fdr},
     }
     return settings if text.revision is None else settings | {"revision": text.revision}
 
@@ -70,8 +71,6 @@ def _explained(
         asked.text.replacement,
     )  # fmt: skip
     e = explain_text(asked.text, asked.masks, f, asked.store)
-    terms = e.interactions(show.index, max_order=show.order)
-    rows = sorted(terms, key=lambda t: (-abs(t[1]), t[0]))
     return {
         "words": list(f.words),
         "cut": len(f.source.cut),
@@ -81,8 +80,7 @@ def _explained(
         "calls": e.calls,
         "method": e.method,
         "faithfulness": float(e.faithfulness),
-        "index": show.index,
-        "interactions": [[list(s), float(v)] for s, v in rows[: show.top]],
+        **fields(e.interactions(show.index, max_order=show.order), show.top, show.fdr),
     }
 
 

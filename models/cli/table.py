@@ -1,39 +1,45 @@
 """An explanation of a text as a table for the terminal."""
 
+import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
 
 from spexjax.explanation import Explanation
+from spexjax.indices.interaction_values import Interactions
 from spexjax.models.api.value import ApiValue
 from spexjax.models.cli.design_file import Asked
 from spexjax.models.values.language import LanguageValue
 from spexjax.models.values.text import TextValue
+from spexjax.plot import terms
+from spexjax.report import facts
 
 
 def table(
     e: Explanation,
     f: TextValue | LanguageValue | ApiValue | Asked,
-    terms: Iterable[tuple[tuple[int, ...], float]],
-    index: str,
+    values: Interactions,
     top: int,
+    fdr: float,
 ) -> str:
     """The strongest sets and what was done to find them.
+
+    Value ± error holds the 95 % interval; a star marks sets that stand. There is neither where
+    every mask was asked for, and no error where none is known.
 
     Args:
       e: the explanation of f.
       f: the value function of a text.
-      terms: sets of features and their values, in any order.
-      index: the name of the values.
+      values: its interactions.
       top: at most so many sets are listed, the largest by magnitude.
+      fdr: the false discovery rate at which sets stand.
     """
-    rows = sorted(terms, key=lambda t: (-abs(t[1]), t[0]))[:top]
-    labels = feature_labels(f.words)
-    cells = [(f"{v:+.3f}", " + ".join(labels[i] for i in s), str(len(s))) for s, v in rows]
-    width = max([len(index), *(len(c[0]) for c in cells)])
     unit = "words" if all(len(w.split()) < 2 for w in f.words) else "pieces of text"
     lines = [
         f"model         {f.description}",
-        f"value         {float(e.full):+.3f} for the text, {float(e.empty):+.3f} with all masked",
+        f"value         {_value(e)}",
         f"method        {e.method}, {e.calls} calls for {f.n} {unit} (budget {e.budget}, "
         f"seed {e.seed})",
         f"faithfulness  {faithfulness(e)}",
@@ -43,9 +49,64 @@ def table(
             f"note          {len(f.source.cut)} more lie beyond the model's "
             f"{f.model.config.max_position_embeddings} positions and have no influence"
         )
-    head = [f"{index:>{width}}  order  set"]
-    head += [f"{value:>{width}}  {order:>5}  {names}" for value, names, order in cells]
-    return "\n".join([*head, "", *lines])
+    if standing := facts.standing(values, fdr, " (*)"):
+        lines.append(f"errors        ± to the end of the 95 % interval; {standing}")
+    lines += [f"note          {n}" for n in facts.notes(e, values.index, values.max_order)]
+    return "\n".join([*_rows(values, feature_labels(f.words), top, fdr), "", *lines])
+
+
+def _rows(values: Interactions, labels: Sequence[str], top: int, fdr: float) -> list[str]:
+    """The head of the table and a line for each set."""
+    best = values.top(top)
+    far, marks = terms.reach(best), best.stands(fdr)
+    columns = [[values.index, *(f"{value:+.3f}" for value in best.values)]]
+    if facts.doubtful(best) and not np.isnan(far).all():
+        columns.append(["±", *("" if np.isnan(error) else f"{error:.3f}" for error in far)])
+        columns.append(["", *("*" if mark else "" for mark in ([] if marks is None else marks))])
+    columns.append(["order", *map(str, best.sizes())])
+    widths = [max(map(len, column)) for column in columns]
+    names = ["set", *(" + ".join(labels[i] for i in members) for members, _ in best)]
+    return [
+        "  ".join([*(cell.rjust(width) for cell, width in zip(row, widths, strict=True)), name])
+        for *row, name in zip(*columns, names, strict=True)
+    ]
+
+
+def _value(e: Explanation) -> str:
+    """f, and its surrogate where that is another, at both ends."""
+    shown = [f"{float(end):+.3f}" for end in (e.full, e.empty)]
+    if e.method != "exact":
+        guess = facts.surrogate_ends(e)
+        shown = [f"{f} (surrogate {g:+.3f})" for f, g in zip(shown, guess, strict=True)]
+    return f"{shown[0]} for the text, {shown[1]} with all masked"
+
+
+def fields(values: Interactions, top: int, fdr: float) -> dict[str, Any]:
+    """The table as what JSON can hold; what is unknown or infinite is null.
+
+    ``interactions`` is a list of [[features], value] in order of magnitude; ``standard_error``,
+    ``low`` and ``high`` (the ends of 95 % intervals), ``p_value`` and ``stands`` (null where
+    nothing could be tested) are lists in the same order.
+    """
+    best = values.top(top)
+    low, high = best.interval()
+    marks = best.stands(fdr)
+    numbers = {
+        "standard_error": best.standard_error, "low": low, "high": high, "p_value": best.p_value
+    }  # fmt: skip
+    return {
+        "index": values.index,
+        "order": values.max_order,
+        "interactions": [[list(members), value] for members, value in best],
+        **{name: list(map(_finite, found.tolist())) for name, found in numbers.items()},
+        "estimand": best.estimand,
+        "fdr": fdr,
+        "stands": None if marks is None else marks.tolist(),
+    }
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
 
 
 def feature_labels(words: Sequence[str], limit: int = 40) -> list[str]:

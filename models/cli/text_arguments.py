@@ -1,6 +1,8 @@
 """The options that say which text, under which model, is masked; and how it is shown."""
 
 import argparse
+import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -61,6 +63,8 @@ def add_show_arguments(parser: Any) -> None:
     show("--index", default="FBII", help="interaction index, such as FBII, FSII, SII, SV, Moebius")
     show("--order", type=positive, metavar="L", help="order of the index (default: 5)")
     show("--top", type=positive, default=15, metavar="K", help="rows of the table (default: 15)")
+    show("--fdr", type=rate, default=0.1, metavar="Q", help="false discovery rate of the sets that "
+         "are marked as standing (default: 0.1)")  # fmt: skip
     show("--html", metavar="OUT", default=PAGE, help=f"write the page here (default: {PAGE})")
     show("--no-html", dest="html", action="store_const", const=None, help="write no page")
     show("--json", metavar="OUT", help="write the explanation to this file")
@@ -123,7 +127,7 @@ def read_show(given: argparse.Namespace) -> ShowOptions:
     for option, path in (("--html", given.html), ("--json", given.json)):
         if path and not Path(path).absolute().parent.is_dir():
             raise CommandError(f"no folder to write {option} {path!r} into")
-    return ShowOptions(given.index, given.order, given.top, given.html, given.json)
+    return ShowOptions(given.index, given.order, given.top, given.html, given.json, given.fdr)
 
 
 def classifier(options: TextOptions) -> "tuple[TextClassifier | None, int | None]":
@@ -138,18 +142,20 @@ def classifier(options: TextOptions) -> "tuple[TextClassifier | None, int | None
 
 def show(options: ShowOptions, e: "Explanation", f: Any, cost: str | None = None) -> None:
     """Prints the table of an explanation of f, and what that cost, and writes its files."""
-    from spexjax.models.cli.table import table
+    from spexjax.explanation_json import to_json
+    from spexjax.models.cli.table import fields, table
 
-    terms = e.interactions(options.index, max_order=options.order)
-    print(table(e, f, terms, options.index, options.top))
+    values = e.interactions(options.index, max_order=options.order)
+    print(table(e, f, values, options.top, options.fdr))
     if cost is not None:
         print(cost)
     if options.json:
-        e.save(options.json)
+        raw = to_json(e) | fields(values, options.top, options.fdr)
+        Path(options.json).write_text(json.dumps(raw), encoding="utf-8")
     if options.html:
         e.to_html(
             options.html, f.source.text, f.source.spans, f.description,
-            index=options.index, max_order=options.order,
+            index=options.index, max_order=options.order, fdr=options.fdr,
         )  # fmt: skip
         print(f"page          {options.html}")
 
@@ -159,6 +165,17 @@ def positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"must be a whole number from 1, got {text!r}")
     return int(text)
+
+
+def rate(text: str) -> float:
+    """A number between 0 and 1, of a command line."""
+    try:
+        found = float(text)
+    except ValueError:
+        found = math.nan
+    if not 0 < found < 1:
+        raise argparse.ArgumentTypeError(f"must be between 0 and 1, got {text!r}")
+    return found
 
 
 def _content(text: str | None, file: str | None) -> str:

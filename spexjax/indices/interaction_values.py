@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Any, overload
 
 import numpy as np
-from jaxtyping import Float64, UInt32
+from jaxtyping import Bool, Float64, UInt32
 
 from spexjax.codes import gf2
 from spexjax.spectra import subsets
@@ -69,7 +69,7 @@ class Interactions:
                 yield tuple(positions.tolist()), value
 
     @overload
-    def __getitem__(self, key: slice) -> "Interactions": ...
+    def __getitem__(self, key: slice | np.ndarray) -> "Interactions": ...
     @overload
     def __getitem__(self, key: int | str | tuple[int | str, ...]) -> float: ...
     def __getitem__(self, key: Any) -> "Interactions | float":
@@ -78,14 +78,14 @@ class Interactions:
         Args:
           key: the set's members in any order, each a position or a label: ``ix[3]``,
             ``ix[3, 17]``, ``ix["never"]``, ``ix["never", "fails"]``; ``ix[()]`` is the baseline.
-            Or a slice of the list, such as ``ix[:10]``.
+            Or a slice of the list, such as ``ix[:10]``, or bool (sets,): ``ix[ix.sizes() > 1]``.
 
         Raises:
           KeyError: if a position is outside 0…n − 1, no feature or several have a label, or the
             set is larger than ``max_order``.
         """
-        if isinstance(key, slice):
-            return self._take(key)
+        if isinstance(key, slice | np.ndarray):
+            return replace(self, supports=self.supports[key], values=self.values[key])
         members = key if isinstance(key, tuple) else (key,)
         bits = np.zeros(self.n, bool)
         for member in members:
@@ -128,8 +128,7 @@ class Interactions:
         unbiased and noisier, and it is around them that intervals lie.
 
         Raises:
-          ValueError: if these interactions do not come from an explanation, or the index has no
-            standard errors (Joint-SV).
+          ValueError: if these interactions do not come from an explanation.
         """
         if self.errors is None:
             raise ValueError(
@@ -140,7 +139,10 @@ class Interactions:
 
     @property
     def standard_error(self) -> Float64[np.ndarray, "sets"]:
-        """Of ``estimates.estimate``; NaN where too few masks were set aside, 0 where all known."""
+        """Of ``estimates.estimate``; 0 where every mask was asked for.
+
+        NaN where there is no evidence, and for Joint-SV.
+        """
         return self.estimates.standard_error
 
     @property
@@ -163,6 +165,22 @@ class Interactions:
         """
         return self.estimates.interval(level)
 
+    def stands(self, fdr: float = 0.1) -> Bool[np.ndarray, "sets"] | None:
+        """Which sets stand: F(S), and so their own Banzhaf interaction (−2)^|S| F(S), is not 0.
+
+        Their members do something together, on average over what becomes of all others. The sets
+        that the surrogate holds are tested, at a false discovery rate, by
+        :func:`spexjax.inference.discover`; others do not stand. It is a test of the set, whatever
+        index is listed: one may owe its FBII to larger sets alone.
+
+        Args:
+          fdr: the rate, between 0 and 1.
+
+        Returns:
+          bool (sets,), all True where every mask was asked for; None where nothing could be tested.
+        """
+        return None if self.errors is None else self.errors.stands(self.supports, fdr)
+
     def items(self) -> Iterator[tuple[Members, float]]:
         """(members, value) of every listed set, strongest first, as in a dict."""
         return iter(self)
@@ -173,7 +191,7 @@ class Interactions:
 
     def order(self, size: int) -> "Interactions":
         """The sets of exactly ``size`` features."""
-        return self._take(np.flatnonzero(self.sizes() == size))
+        return self[self.sizes() == size]
 
     def sizes(self) -> np.ndarray:
         """The number of features in each set, int64 (sets,)."""
@@ -193,7 +211,8 @@ class Interactions:
     def to_dataframe(self):
         """A pandas table, strongest first: ``members``, ``labels`` (tuples), ``order``, ``value``.
 
-        From an explanation also ``standard_error``, ``low`` and ``high`` (95 %), ``p_value``.
+        From an explanation also ``standard_error``, ``low`` and ``high`` (95 %), ``p_value``, and
+        ``stands`` (at a false discovery rate of 10 %; None where nothing could be tested).
 
         Raises:
           ImportError: if pandas is not installed.
@@ -212,7 +231,7 @@ class Interactions:
         if self.errors is not None:
             low, high = self.interval()
             columns |= {"standard_error": self.standard_error, "low": low, "high": high}
-            columns["p_value"] = self.p_value
+            columns |= {"p_value": self.p_value, "stands": self.stands()}
         return pandas.DataFrame(columns)
 
     def labels(self, members: Members) -> tuple[str, ...]:
@@ -248,9 +267,6 @@ class Interactions:
         if not found:
             raise KeyError(f"no feature is labelled {member!r}.")
         raise KeyError(f"{member!r} is the label of {found}: pass one of these positions.")
-
-    def _take(self, rows: np.ndarray | slice) -> "Interactions":
-        return replace(self, supports=self.supports[rows], values=self.values[rows])
 
 
 def ranking(values: Float64[np.ndarray, "sets"]) -> np.ndarray:

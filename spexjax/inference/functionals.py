@@ -6,7 +6,6 @@ surrogate from many masks: Zhang, Zhang 2014). An index that is linear in F has 
 the error of the same sum over r.
 """
 
-import dataclasses
 from functools import partial
 from math import comb
 
@@ -115,33 +114,6 @@ def index(
         else partial(_combined_draws, evidence, chosen.name, max_order, sets, found, level),
         estimand=estimand,
     )
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Errors:
-    """What gives the interactions of an explanation their standard errors.
-
-    Attributes:
-      evidence: of one output; None where there is none.
-      found: uint32 (T, W), the sets of the surrogate.
-      exact: whether all masks were asked for, so that the values are the function's own.
-    """
-
-    evidence: Evidence | None
-    found: UInt32[np.ndarray, "T W"]
-    exact: bool = False
-
-    def __call__(
-        self,
-        name: str,
-        max_order: int,
-        sets: UInt32[np.ndarray, "L W"],
-        values: Float[np.ndarray, "L"],
-    ) -> Estimates:
-        """:func:`index`; the values themselves, with errors of 0, where they are exact."""
-        if self.exact:
-            return certain(values, f"{index_weights.find(name).name} of the function")
-        return index(self.evidence, name, max_order, sets, self.found)
 
 
 def is_heavy(evidence: Evidence) -> bool:

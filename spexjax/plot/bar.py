@@ -20,8 +20,13 @@ def bar(
     index: str = "FBII",
     max_order: int | None = None,
     top: int = 15,
+    fdr: float = 0.1,
 ) -> "Axes":
     """The strongest sets of features, largest magnitude first, with their values.
+
+    Whiskers are 95 % intervals, of each set by itself and around an estimate without bias; sets
+    that do not stand are grey (:meth:`~spexjax.indices.Interactions.stands`). Where nothing is
+    known of errors, there are neither.
 
     Args:
       e: an explanation of one output; or interactions, which are drawn as they are.
@@ -30,6 +35,7 @@ def bar(
       index: the interaction index of an explanation.
       max_order: its order; that of the explanation if None.
       top: how many sets.
+      fdr: the false discovery rate at which sets stand.
 
     Returns:
       The axes.
@@ -39,28 +45,30 @@ def bar(
     """
     values = terms.of_one_output(e, index, max_order)
     ax = style.axes(ax, *size(values, top))
-    draw(values, ax, top)
+    draw(values, ax, top, fdr)
     return style.finished(ax, show)
 
 
-def draw(values: Interactions, ax: "Axes", top: int) -> None:
+def draw(values: Interactions, ax: "Axes", top: int, fdr: float) -> None:
     """:func:`bar` of interactions, into axes."""
-    rows, sets = list(values.top(top)), _names(values, top)
+    rows, sets = terms.rows(values.top(top), fdr), _names(values, top)
     if not rows:
         style.message(ax, "no set has a value")
         return
-    digits = terms.decimals(value for _, value in rows)
-    sizes = [value for _, value in rows]
-    ax.barh(range(len(rows)), sizes, height=0.68, color=[style.colour(v) for v in sizes])
-    for y, value in enumerate(sizes):
+    digits = terms.decimals(row.value for row in rows)
+    colours = [style.colour(row.value, row.stands) for row in rows]
+    ax.barh(range(len(rows)), [row.value for row in rows], height=0.68, color=colours)
+    style.whiskers(ax, rows)
+    tips = style.tips(rows)
+    for y, row in enumerate(rows):
         # Right of the bar or of the axis: left of it a long bar reaches the names.
         number = ax.annotate(
-            terms.signed(value, digits), (max(value, 0.0), y), (4, 0), textcoords="offset points"
+            terms.signed(row.value, digits), (tips[y][1], y), (4, 0), textcoords="offset points"
         )
         number.set_verticalalignment("center")
         style.quiet_text(number, 8.5)
 
-    low, high = min(0.0, *sizes), max(0.0, *sizes)
+    low, high = min(low for low, _ in tips), max(high for _, high in tips)
     ax.set_xlim(low, high + 0.25 * (high - low))
     ax.set_ylim(len(rows) - 0.4, -0.6)
     style.bare(ax)
@@ -69,7 +77,8 @@ def draw(values: Interactions, ax: "Axes", top: int) -> None:
     for label in ax.get_yticklabels():
         style.quiet_text(label, 9.5)
     ax.axvline(0, color=style.MUTED, linewidth=0.8)
-    style.quiet_text(ax.set_title(_heading(values.index, len(rows)), loc="left"), 9.5, style.MUTED)
+    heading = _heading(values.index, len(rows)) + style.reading(rows, fdr)
+    style.quiet_text(ax.set_title(heading, loc="left"), 9.5, style.MUTED)
 
 
 def size(values: Interactions, top: int) -> tuple[float, float]:

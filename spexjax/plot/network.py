@@ -3,6 +3,8 @@
 import math
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from spexjax.indices.interaction_values import Interactions
 from spexjax.plot import style, terms
 from spexjax.typing import Explained
@@ -21,10 +23,13 @@ def network(
     index: str = "FBII",
     max_order: int | None = None,
     top: int = 25,
+    fdr: float = 0.1,
 ) -> "Axes":
     """Features and the strongest pairs among them.
 
     A dot's area and colour are the feature's own value, a chord's width and colour the pair's.
+    Pairs that do not stand (:meth:`~spexjax.indices.Interactions.stands`) are dashed and grey,
+    features grey.
     Dots stand clockwise in the features' order, from the top; with many features only those that
     have a pair in the picture are there.
 
@@ -35,6 +40,7 @@ def network(
       index: the interaction index of an explanation.
       max_order: its order; that of the explanation if None.
       top: how many pairs.
+      fdr: the false discovery rate at which sets stand.
 
     Returns:
       The axes.
@@ -44,26 +50,27 @@ def network(
     """
     values = terms.of_one_output(e, index, max_order)
     ax = style.axes(ax, 6.0, 6.0)
-    draw(values, ax, top)
+    draw(values, ax, top, fdr)
     return style.finished(ax, show)
 
 
-def draw(values: Interactions, ax: "Axes", top: int) -> None:
+def draw(values: Interactions, ax: "Axes", top: int, fdr: float) -> None:
     """:func:`network` of interactions, into axes."""
     from matplotlib.patches import PathPatch
     from matplotlib.path import Path
 
-    pairs = list(values.order(2).top(top))
+    strongest_pairs = values.order(2).top(top)
+    pairs = list(zip(strongest_pairs, terms.standing(strongest_pairs, fdr), strict=True))
     if not pairs:
         style.message(ax, "no pair has a value")
         return
-    paired = sorted({i for members, _ in pairs for i in members})
+    paired = sorted({i for (members, _), _ in pairs for i in members})
     shown = list(range(values.n)) if values.n <= min(_LOOSE, 2 * len(paired)) else paired
     turn = {i: math.tau * place / len(shown) for place, i in enumerate(shown)}
     spot = {i: (math.sin(a), math.cos(a)) for i, a in turn.items()}
 
-    strongest = abs(pairs[0][1])
-    for (i, j), value in reversed(pairs):
+    strongest = abs(strongest_pairs.values[0])
+    for ((i, j), value), stands in reversed(pairs):
         share = abs(value) / strongest
         # Bent towards the centre, the more the further apart, so that neighbours' chords stay out.
         bend = 0.25 + 0.6 * abs(math.sin((turn[i] - turn[j]) / 2))
@@ -74,21 +81,23 @@ def draw(values: Interactions, ax: "Axes", top: int) -> None:
             PathPatch(
                 curve,
                 fill=False,
-                edgecolor=style.colour(value),
+                edgecolor=style.colour(value) if stands else style.MUTED,
+                linestyle="-" if stands else (0, (2.5, 1.5)),
                 linewidth=0.7 + 4.8 * share,
                 alpha=0.3 + 0.6 * share,
-                capstyle="round",
+                capstyle="round" if stands else "butt",
             )
         )
 
     alone, names = values.to_array(), terms.labels(values.features, 18)
+    sure = set(np.flatnonzero(terms.alone(values, fdr)).tolist())
     largest = max(abs(alone[i]) for i in shown) or 1.0
     size = 9.5 if len(shown) <= 24 else 8.5 if len(shown) <= 36 else 7.5
     for i in shown:
         x, y = spot[i]
         ax.scatter(
-            [x], [y], s=14 + 190 * abs(alone[i]) / largest, color=style.colour(alone[i]), zorder=3,
-            edgecolor="none",
+            [x], [y], s=14 + 190 * abs(alone[i]) / largest,
+            color=style.colour(alone[i], i in sure), zorder=3, edgecolor="none",
         )  # fmt: skip
         degrees = 90 - math.degrees(turn[i])
         left = x < -1e-9
@@ -107,6 +116,8 @@ def draw(values: Interactions, ax: "Axes", top: int) -> None:
     ax.set_xlim(-reach, reach)
     ax.set_ylim(-reach, reach)
     heading = f"{values.index}, {_count(len(pairs))}: blue +, orange {terms.MINUS}"
+    if not all(stands for _, stands in pairs):
+        heading += f"\ndashed, grey: does not stand (FDR {terms.rate(fdr)})"
     style.quiet_text(ax.set_title(heading, loc="left"), 9.5, style.MUTED)
 
 

@@ -1,7 +1,12 @@
 """The look that all pictures share. Matplotlib is imported when something is drawn."""
 
 import functools
+import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
+
+from spexjax.plot import terms
+from spexjax.plot.terms import Row
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -30,9 +35,51 @@ def fonts() -> list[str]:
     return [FONT, *(name for name in _FALLBACKS if name in installed)]
 
 
-def colour(value: float) -> str:
-    """The colour of a value's sign."""
-    return POSITIVE if value >= 0 else NEGATIVE
+def colour(value: float, stands: bool = True) -> str:
+    """The colour of a value's sign; grey for a set that does not stand."""
+    return (POSITIVE if value >= 0 else NEGATIVE) if stands else RULE
+
+
+def reading(rows: Sequence[Row], fdr: float) -> str:
+    """What whiskers and grey mean, where there are any."""
+    said = ["whiskers: 95 % intervals"] if any(row.high > row.low for row in rows) else []
+    if not all(row.stands for row in rows):
+        said.append(f"grey: does not stand (FDR {terms.rate(fdr)})")
+    return "".join(f"\n{line}" for line in said)
+
+
+def bound(rows: Sequence[Row]) -> float:
+    """Twice the largest value, where whiskers are cut: beside the longest values would vanish."""
+    return 2.0 * max((abs(row.value) for row in rows), default=0.0)
+
+
+def tips(rows: Sequence[Row]) -> list[tuple[float, float]]:
+    """How far each row's bar and whisker reach to either side of 0."""
+    end, found = bound(rows), []
+    for row in rows:
+        points = [0.0, row.value]
+        if not math.isnan(row.high):
+            points += [min(max(x, -end), end) for x in (row.low, row.high)]
+        found.append((min(points), max(points)))
+    return found
+
+
+def whiskers(ax: "Axes", rows: Sequence[Row], upright: bool = False) -> None:
+    """The interval of each row, on bars at 0, 1, …; an arrow where it goes on."""
+    end = bound(rows)
+    for place, row in enumerate(rows):
+        if not row.high > row.low:  # exact, or NaN
+            continue
+        ends = [min(max(x, -end), end) for x in (row.low, row.high)]
+        across = [place, place]
+        line = (across, ends) if upright else (ends, across)
+        ax.plot(*line, color=INK, linewidth=1.1, solid_capstyle="butt")
+        for x, true, arrow in zip(
+            ends, (row.low, row.high), "v^" if upright else "<>", strict=True
+        ):
+            marker = "_|"[not upright] if x == true else arrow
+            at = ([place], [x]) if upright else ([x], [place])
+            ax.plot(*at, marker=marker, color=INK, markersize=4.5, markeredgewidth=1.0)
 
 
 def tint(value: float, largest: float) -> tuple[float, float, float, float]:

@@ -30,7 +30,7 @@ _THEME = {
 }
 
 
-def figures(values: Interactions) -> str:
+def figures(values: Interactions, fdr: float) -> str:
     """The bars, the network and the UpSet picture of interactions, each in a ``figure`` element.
 
     What would be empty is left out.
@@ -40,12 +40,12 @@ def figures(values: Interactions) -> str:
     wanted = [("The strongest sets as bars", draw_bar, _BARS, (wide - 0.9, high))]
     if len(values.order(2)):
         wanted.append(("Pairs as a network", draw_network, _PAIRS, (4.6, 4.6)))
-    if terms.several(values, 1):
+    if len(terms.several(values, 1)):
         wanted.append(("Sets of two or more", draw_upset, _COLUMNS, (5.0, columns[1])))
     out = []
     for label, draw, top, size in wanted:
         with _drawing(size, label) as (axes, svg):
-            draw(values, axes, top)
+            draw(values, axes, top, fdr)
         out.append(f'<figure role=img aria-label="{label}">{svg[0]}</figure>')
     return "".join(out)
 

@@ -1,16 +1,28 @@
 """What the pictures say: which sets, under which names, with how many digits. No matplotlib."""
 
-import itertools
 import math
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+import numpy as np
 
 from spexjax.indices.interaction_values import Interactions
 from spexjax.typing import Explained
 
 ELLIPSIS, MINUS, UNPRINTABLE = "…", "\u2212", "\ufffd"
 _REORDERING = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+
+
+class Row(NamedTuple):
+    """A set with its value, the ends of its 95 % interval (NaN: unknown), and whether it stands."""
+
+    members: tuple[int, ...]
+    value: float
+    low: float
+    high: float
+    stands: bool
 
 
 def of_one_output(
@@ -36,9 +48,43 @@ def of_one_output(
     return e.interactions(index, max_order)
 
 
-def several(terms: Interactions, top: int | None) -> list[tuple[tuple[int, ...], float]]:
+def several(values: Interactions, top: int | None = None) -> Interactions:
     """The ``top`` strongest sets of two features or more; all if None."""
-    return list(itertools.islice((row for row in terms if len(row[0]) > 1), top))
+    return values[values.sizes() > 1][:top]
+
+
+def rows(values: Interactions, fdr: float) -> list[Row]:
+    """The sets as pictures show them."""
+    (low, high), marks = interval(values), standing(values, fdr)
+    return [
+        Row(members, value, float(a), float(b), bool(mark))
+        for (members, value), a, b, mark in zip(values, low, high, marks, strict=True)
+    ]
+
+
+def interval(values: Interactions) -> tuple[np.ndarray, np.ndarray]:
+    """The ends of 95 % intervals, float64 (sets,), NaN where nothing is known of them."""
+    if values.errors is None or not len(values):
+        return (np.full(len(values), np.nan),) * 2
+    return values.interval()
+
+
+def reach(values: Interactions) -> np.ndarray:
+    """From each value to the farther end of its 95 % interval, float64 (sets,): value ± reach
+    holds the interval, which lies around another estimate, one without bias."""
+    low, high = interval(values)
+    return np.maximum(np.abs(values.values - low), np.abs(high - values.values))
+
+
+def standing(values: Interactions, fdr: float) -> np.ndarray:
+    """Which sets stand, bool (sets,); all where nothing could be tested."""
+    marks = values.stands(fdr)
+    return np.ones(len(values), bool) if marks is None else marks
+
+
+def alone(values: Interactions, fdr: float) -> np.ndarray:
+    """The value of each feature alone, float64 (n,), 0 for those that do not stand."""
+    return values[standing(values, fdr)].to_array()
 
 
 def shown(character: str) -> str:
@@ -84,6 +130,16 @@ def decimals(values: Iterable[float]) -> int | None:
     if not -4 <= exponent < 7:
         return None
     return 2 - exponent if exponent < 0 else max(3 - exponent, 0)
+
+
+def unsigned(value: float, digits: int | None) -> str:
+    """A number that has no sign, as :func:`signed` shows others; empty if there is none."""
+    return "" if math.isnan(value) else signed(value, digits)[1:]
+
+
+def rate(fdr: float) -> str:
+    """A false discovery rate."""
+    return f"{100 * fdr:.3g} %"
 
 
 def signed(value: float, digits: int | None) -> str:

@@ -28,12 +28,16 @@ def text(
     index: str = "FBII",
     max_order: int | None = None,
     top: int = 8,
+    fdr: float = 0.1,
+    doubtful: bool = False,
 ) -> "Axes":
     """The features in their order, as running text.
 
     A word's background is its own value. Each of the strongest sets of two or more is a bracket
     with a number, a leg on each member; where the members stand on several lines, each line has a
     piece of the bracket under the same number, open towards the others. The key below names them.
+    Only what stands (:meth:`~spexjax.indices.Interactions.stands`) has a bracket or a background,
+    unless nothing is known of errors.
 
     Args:
       e: an explanation of one output; or interactions, which are drawn as they are.
@@ -43,6 +47,8 @@ def text(
       index: the interaction index of an explanation.
       max_order: its order; that of the explanation if None.
       top: how many sets get a bracket.
+      fdr: the false discovery rate at which sets stand.
+      doubtful: show what does not stand like the rest.
 
     Returns:
       The axes.
@@ -51,7 +57,10 @@ def text(
       ValueError: if the function has several outputs; pass ``e[i]``.
     """
     values = terms.of_one_output(e, index, max_order)
-    sets = terms.several(values, top)
+    listed = len(values)
+    if not doubtful:
+        values = values[terms.standing(values, fdr)]
+    sets = list(terms.several(values, top))
     words = [terms.printable(name) or terms.ELLIPSIS for name in values.features]
     if ax is None:
         page = set_lines(words, sets, _letters(len(words)), _WIDEST, _measure)
@@ -72,6 +81,10 @@ def text(
     _draw_words(ax, page, alone)
     _draw_brackets(ax, page, sets)
     _draw_key(ax, page, sets, terms.labels(values.features), values.index, alone)
+    if listed and not len(values):
+        nothing = f"nothing stands at a false discovery rate of {terms.rate(fdr)}"
+        said = ax.text(0, _key_top(page) + 0.6 * _ENTRY, nothing, ha="left", va="baseline")
+        style.quiet_text(said, 8, style.MUTED)
     return style.finished(ax, show)
 
 

@@ -22,11 +22,13 @@ def upset(
     index: str = "FBII",
     max_order: int | None = None,
     top: int = 15,
+    fdr: float = 0.1,
 ) -> "Axes":
     """The strongest sets of two features or more.
 
     Lex et al., "UpSet", IEEE TVCG 2014, with signed values for sizes. Columns are sets, strongest
-    first; rows are the features that occur in them, in their order.
+    first; rows are the features that occur in them, in their order. Whiskers and grey are those of
+    :func:`spexjax.plot.bar`.
 
     Args:
       e: an explanation of one output; or interactions, which are drawn as they are.
@@ -35,6 +37,7 @@ def upset(
       index: the interaction index of an explanation.
       max_order: its order; that of the explanation if None.
       top: how many sets.
+      fdr: the false discovery rate at which sets stand.
 
     Returns:
       The axes; the bars and the dots are its ``child_axes``.
@@ -44,14 +47,14 @@ def upset(
     """
     values = terms.of_one_output(e, index, max_order)
     ax = style.axes(ax, *size(values, top))
-    draw(values, ax, top)
+    draw(values, ax, top, fdr)
     return style.finished(ax, show)
 
 
-def draw(values: Interactions, ax: "Axes", top: int) -> None:
+def draw(values: Interactions, ax: "Axes", top: int, fdr: float) -> None:
     """:func:`upset` of interactions, into axes."""
-    sets = terms.several(values, top)
-    members = sorted({i for s, _ in sets for i in s})
+    sets = terms.rows(terms.several(values, top), fdr)
+    members = sorted({i for s in sets for i in s.members})
     if not sets:
         style.message(ax, "no set of two or more has a value")
         return
@@ -62,19 +65,21 @@ def draw(values: Interactions, ax: "Axes", top: int) -> None:
     bars = ax.inset_axes((left, share, 1 - left, 1 - share))
     dots = ax.inset_axes((left, 0, 1 - left, share))
 
-    digits = terms.decimals(value for _, value in sets)
+    digits = terms.decimals(s.value for s in sets)
     digits = digits and digits - 1  # the columns are narrow
-    columns, heights = range(len(sets)), [value for _, value in sets]
-    colours = [style.colour(v) for v in heights]
+    columns, heights = range(len(sets)), [s.value for s in sets]
+    colours = [style.colour(s.value, s.stands) for s in sets]
     bars.bar(columns, heights, width=0.62, color=colours)
     bars.axhline(0, color=style.MUTED, linewidth=0.8)
+    style.whiskers(bars, sets, upright=True)
+    tips = style.tips(sets)
     for x, value in enumerate(heights):
         bars.annotate(
-            terms.signed(value, digits), (x, value), (0, 3 if value >= 0 else -3),
+            terms.signed(value, digits), (x, tips[x][value >= 0]), (0, 3 if value >= 0 else -3),
             textcoords="offset points", ha="center", va="bottom" if value >= 0 else "top",
             fontsize=7.5 if len(sets) <= 12 else 6.5, color=style.INK, family=style.fonts(),
         )  # fmt: skip
-    low, high = min(0.0, *heights), max(0.0, *heights)
+    low, high = min(low for low, _ in tips), max(high for _, high in tips)
     room = 0.16 * (high - low)
     bars.set_ylim(low - room, high + room)
 
@@ -82,8 +87,8 @@ def draw(values: Interactions, ax: "Axes", top: int) -> None:
         dots.axhspan(y - 0.5, y + 0.5, color=style.RULE, alpha=0.35, linewidth=0)
     across, down = np.meshgrid(columns, range(len(members)))
     dots.scatter(across, down, s=10, color=style.RULE, linewidth=0)
-    for x, (s, _) in enumerate(sets):
-        at = [row[i] for i in s]
+    for x, s in enumerate(sets):
+        at = [row[i] for i in s.members]
         dots.plot([x, x], [min(at), max(at)], color=colours[x], linewidth=1.8)
         dots.scatter([x] * len(at), at, s=34, color=colours[x], zorder=3, linewidth=0)
     dots.set_ylim(len(members) - 0.5, -0.5)
@@ -97,6 +102,7 @@ def draw(values: Interactions, ax: "Axes", top: int) -> None:
     heading = f"{values.index}, the {len(sets)} strongest sets of two or more"
     if len(sets) == 1:
         heading = f"{values.index}, the one set of two or more"
+    heading += style.reading(sets, fdr)
     style.quiet_text(ax.set_title(heading, loc="left"), 9.5, style.MUTED)
 
 

@@ -7,9 +7,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from spexjax.indices.interaction_values import Interactions
+from spexjax.inference.flags import flags
 from spexjax.plot import terms
 from spexjax.typing import Explained
 
+FDR = 0.1  # the false discovery rate at which sets stand, if no other is asked for
 _FIGURES = 15  # that a float64 holds for certain
 _WORD = 40  # characters beyond which a feature is not called a word
 
@@ -48,6 +50,48 @@ def ends(e: Explained) -> tuple[str, str]:
     """f(1…1) and f(0…0)."""
     digits = places(e)
     return terms.signed(float(e.full), digits), terms.signed(float(e.empty), digits)
+
+
+def surrogate_ends(e: Explained) -> tuple[float, float]:
+    """The surrogate at 1…1 and at 0…0."""
+    full, empty = e.predict(np.array([[True], [False]]).repeat(e.n, axis=1))
+    return float(full), float(empty)
+
+
+def value(
+    e: Explained, whole: str = "with all kept", none: str = "with all masked", f: str = "{}"
+) -> str:
+    """f at both ends, set in ``f``, and its surrogate where that is another."""
+    shown, digits = [f.format(end) for end in ends(e)], places(e)
+    if e.method != "exact":
+        guess = (terms.signed(g, digits) for g in surrogate_ends(e))
+        shown = [f"{end} (surrogate {g})" for end, g in zip(shown, guess, strict=True)]
+    return f"{shown[0]} {whole}, {shown[1]} {none}"
+
+
+def notes(e: Explained, index: str = "FBII", max_order: int | None = None) -> list[str]:
+    """What to know before believing it, the gravest first, a sentence each."""
+    return [flag.text for flag in flags(e, index, max_order)]
+
+
+def standing(ix: Interactions, fdr: float = FDR, mark: str = "") -> str:
+    """How many of the listed sets stand; empty where nothing was tested, or nothing is unsure."""
+    marks = ix.stands(fdr)
+    if marks is not None and not len(ix):
+        return "nothing stands, no set has a value"
+    if marks is None or not doubtful(ix):
+        return ""
+    at, count = f"at a false discovery rate of {terms.rate(fdr)}", int(marks.sum())
+    many = "1 set" if len(ix) == 1 else f"{len(ix):,} sets"
+    if not count:
+        return f"nothing stands: none of {many}, {at}"
+    return f"{count:,} of {many} {'stands' if count == 1 else 'stand'}{mark} {at}"
+
+
+def doubtful(ix: Interactions) -> bool:
+    """Whether the values have errors other than 0."""
+    low, high = terms.interval(ix[:1])
+    return bool((low != high).any())
 
 
 def faithfulness(e: Explained) -> str:
@@ -99,17 +143,39 @@ def values(ix: Interactions) -> str:
     return f"{ix.index} up to order {ix.max_order}"
 
 
-def strongest(ix: Interactions, count: int) -> list[tuple[float, str, str]]:
-    """The ``count`` strongest sets: value, value in words, and name."""
-    rows, names = list(ix[:count]), terms.labels(ix.features)
-    digits = terms.decimals(value for _, value in rows)
-    return [(v, terms.signed(v, digits), terms.joined(s, names)) for s, v in rows]
+class Strong(NamedTuple):
+    """A set in words."""
+
+    row: terms.Row
+    value: str
+    error: str
+    """ ± how far its 95 % interval reaches from the value; empty if unknown or none."""
+    name: str
 
 
-def heading(ix: Interactions, count: int) -> str:
-    """What a list of the ``count`` strongest sets is a list of."""
+def strongest(ix: Interactions, count: int, fdr: float = FDR) -> list[Strong]:
+    """The ``count`` strongest sets."""
+    top, names = ix[:count], terms.labels(ix.features)
+    digits = terms.decimals(top.values)
+    unsure = doubtful(top)
+    return [
+        Strong(
+            row, terms.signed(row.value, digits),
+            f" ± {terms.unsigned(far, digits)}" if unsure and not math.isnan(far) else "",
+            terms.joined(row.members, names),
+        )
+        for row, far in zip(terms.rows(top, fdr), terms.reach(top).tolist(), strict=True)
+    ]  # fmt: skip
+
+
+def heading(ix: Interactions, count: int, fdr: float = FDR, mark: str = "") -> str:
+    """What a list of the ``count`` strongest sets is a list of, and how many stand."""
+    found = standing(ix, fdr, mark)
     if not len(ix):
-        return f"{values(ix)}: no set has a value"
+        return f"{values(ix)}: {found or 'no set has a value'}"
+    if found:
+        shown = "all sets" if len(ix) <= count else f"the {count} strongest"
+        return f"{values(ix)}, {shown}; {found}"
     if len(ix) <= count:
         return f"{values(ix)}, all sets with a value"
     return f"{values(ix)}, the {count} strongest of {len(ix):,} sets"
@@ -121,7 +187,7 @@ def outputs(e: Explained, count: int) -> list[Output]:
     for i in range(min(count, e.num_outputs or 0)):
         one = e[i]
         best = strongest(one.interactions(), 1)
-        named = f"{best[0][1]} {best[0][2]}" if best else ""
+        named = f"{best[0].value} {best[0].name}" if best else ""
         rows.append(Output(i, r2(one).removeprefix("R² = "), *ends(one), named))
     return rows
 

@@ -37,29 +37,30 @@ def panel(e: Explained) -> str:
 
 
 def _one(e: Explained) -> str:
-    ix, (full, empty) = e.interactions(), facts.ends(e)
-    alone = ix.to_array()
+    ix = e.interactions()
+    alone, shown = ix.to_array(), terms.alone(ix, facts.FDR)
     positions = facts.most_telling(ix, MOST_NAMES)
-    names, largest = terms.labels(ix.features, 48), float(np.abs(alone).max())
-    words = " ".join(_word(names[i], float(alone[i]), largest) for i in positions)
+    names, largest = terms.labels(ix.features, 48), float(np.abs(shown).max())
+    words = " ".join(_word(names[i], float(alone[i]), float(shown[i]), largest) for i in positions)
     left_out = ""
     if len(positions) < ix.n:
         left_out = f" Of {ix.n:,} features, the {len(positions):,} with the strongest values."
     rows = facts.strongest(ix, SETS)
-    strongest = max((abs(value) for value, _, _ in rows), default=0.0) or 1.0
-    sets = "".join(_set(value, shown, name, strongest) for value, shown, name in rows)
+    strongest = max((abs(row.row.value) for row in rows), default=0.0) or 1.0
+    sets = "".join(_set(row, strongest) for row in rows)
+    notes = "".join(f'<p style="{_QUIET}">{_text(note)}</p>' for note in facts.notes(e)[:1])
+    grey = "; what does not stand is grey" if facts.standing(ix) else ""
     return (
-        f'<p style="{_QUIET}">{full} with all kept, {empty} with all masked. '
-        f"{_text(facts.faithfulness(e))}.</p>"
+        f'<p style="{_QUIET}">{_text(facts.value(e))}. {_text(facts.faithfulness(e))}.</p>{notes}'
         f'<div dir="auto" style="{_FEATURES}">{words}</div>'
         f'<p style="{_QUIET}">{_text(ix.index)} of a feature alone: blue raises the value, orange '
-        f"lowers it.{left_out}</p>"
+        f"lowers it{grey}.{left_out}</p>"
         f'<p style="margin:0 0 2px;font-weight:600">{_text(facts.heading(ix, SETS))}</p>{sets}'
     )
 
 
-def _word(name: str, value: float, largest: float) -> str:
-    share = round(abs(value) / largest, 3) if largest > 0 else 0.0
+def _word(name: str, value: float, shown: float, largest: float) -> str:
+    share = round(abs(shown) / largest, 3) if largest > 0 else 0.0
     return (
         f'<span title="{_text(facts.number(value))}" style="display:inline-block;max-width:100%;'
         f"line-height:1.5;padding:0 5px;margin:1px;border:1px solid {_RULE};border-radius:5px;"
@@ -67,16 +68,25 @@ def _word(name: str, value: float, largest: float) -> str:
     )
 
 
-def _set(value: float, shown: str, name: str, strongest: float) -> str:
-    ink, width = _SIGNS[value >= 0][0], 100 * abs(value) / strongest
+def _set(strong: facts.Strong, strongest: float) -> str:
+    value = strong.row.value
+    ink = _SIGNS[value >= 0][0] if strong.row.stands else _MUTED
+    fill = ink if strong.row.stands else _RULE
+    width = 100 * abs(value) / strongest
     return (
         '<div style="display:flex;gap:10px;align-items:baseline;margin:1px 0">'
-        f'<span style="flex:0 0 76px;text-align:right;font-variant-numeric:tabular-nums;'
-        f'color:{ink}">{_text(shown)}</span>'
+        f'<span style="flex:0 0 {_numbers(strong)}px;text-align:right;white-space:nowrap;'
+        f'font-variant-numeric:tabular-nums;color:{ink}">{_text(strong.value + strong.error)}'
+        "</span>"
         f'<span style="flex:0 1 90px"><span style="display:block;width:{width:.1f}%;min-width:2px;'
-        f'height:6px;border-radius:3px;background:{ink}"></span></span>'
-        f'<span style="flex:1 1 0">{_text(name)}</span></div>'
+        f'height:6px;border-radius:3px;background:{fill}"></span></span>'
+        f'<span style="flex:1 1 0">{_text(strong.name)}</span></div>'
     )
+
+
+def _numbers(strong: facts.Strong) -> int:
+    """Pixels for a value, or a value with its error."""
+    return 140 if strong.error else 76
 
 
 def _several(e: Explained, count: int) -> str:

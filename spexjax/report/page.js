@@ -10,8 +10,14 @@
     let at = 0;
     return sizes.map((size, k) => ({ members: members.slice(at, (at += size)), value: values[k] }));
   }
-  const sets = unflatten(data.sets).map((s, rank) => ({ ...s, rank }));
-  const several = sets.filter((s) => s.members.length > 1);
+  // Without errors every set counts as standing, and no interval is shown.
+  const { low, high, stands } = data.sets;
+  const sets = unflatten(data.sets).map((s, rank) => ({
+    ...s, rank, low: low?.[rank] ?? null, high: high?.[rank] ?? null, stands: !stands || stands[rank] === 1,
+  }));
+  const several = sets.filter((s) => s.members.length > 1), sure = several.filter((s) => s.stands);
+  const aloneOf = new Map(sets.filter((s) => s.members.length === 1).map((s) => [s.members[0], s]));
+  const only = byId("only"), listed = (s) => s.stands || !only?.checked;
   const terms = unflatten(data.terms);
   const masked = new Uint8Array(data.n);
   const setsOf = new Map();
@@ -21,8 +27,15 @@
       setsOf.get(i).push(s);
     }
   }
-  const strongest = Math.max(...several.map((s) => Math.abs(s.value)), 0) || 1;
-  const ofAll = Math.max(strongest * (several.length > 0), ...data.alone.map(Math.abs)) || 1;
+  // What fills a bar: the largest value, with room for intervals that are not much longer.
+  function span(values, some) {
+    const largest = values.reduce((a, v) => Math.max(a, Math.abs(v)), 0);
+    const tip = some.reduce((a, s) => Math.max(a, (s.value < 0 ? -s.low : s.high) ?? 0), largest);
+    return Math.min(tip, 1.5 * largest) || 1;
+  }
+  const strongest = several.reduce((a, s) => Math.max(a, Math.abs(s.value)), 0) || 1;
+  const ofSeveral = span(several.map((s) => s.value), several);
+  const ofAll = span([...sets.map((s) => s.value), ...data.alone], sets);
 
   // f(m) = Σ_k (−1)^⟨m, k⟩ F(k), with mᵢ = 1 where feature i is kept.
   function predict(mask) {
@@ -45,7 +58,8 @@
   const strength = (value) => number(value, data.digits);
   const place = (value) => number(value, data.places);
   const sign = (value) => (value < 0 ? "m" : "p");
-  const ink = (value) => (value < 0 ? "var(--negative)" : "var(--positive)");
+  const tone = (s) => (s.stands ? sign(s.value) : "o");
+  const ink = (s) => ({ m: "var(--negative)", p: "var(--positive)", o: "var(--muted)" })[tone(s)];
   const nameOf = (s) => s.members.map((i) => data.names[i]).join(" + ");
 
   function element(tag, attributes = {}, ...children) {
@@ -55,10 +69,31 @@
     return made;
   }
 
-  function bar(value, largest) {
-    const inner = element("i", { class: `${sign(value)}-fill` });
-    inner.style.width = `${(100 * Math.abs(value)) / largest}%`;
-    return element("span", { class: "bar", "aria-hidden": "true" }, inner);
+  // A bar as long as a value is large, with the part of its interval that is on the same side of 0.
+  function bar(s, largest) {
+    const inner = element("i", { class: `${tone(s)}-fill` });
+    inner.style.width = `${(100 * Math.abs(s.value)) / largest}%`;
+    const made = element("span", { class: "bar", "aria-hidden": "true" }, inner);
+    if (s.low === null || s.high === null) return made;
+    const ends = s.value < 0 ? [-s.high, -s.low] : [s.low, s.high];
+    const [from, to] = ends.map((x) => Math.min(Math.max(x / largest, 0), 1));
+    if (to <= from) return made;
+    const whisker = element("u", ends[1] > largest ? { class: "cut" } : {});
+    whisker.style.left = `${100 * from}%`;
+    whisker.style.width = `${100 * (to - from)}%`;
+    made.append(whisker);
+    return made;
+  }
+
+  // How far the 95 % interval reaches from the value, and what is said of it where one points.
+  function error(s) {
+    if (s.low === null || s.high === null) return [];
+    return [element("small", {}, ` ± ${number(Math.max(s.high - s.value, s.value - s.low), data.digits, false)}`)];
+  }
+  function doubt(s) {
+    if (!stands) return "";
+    const interval = s.low === null || s.high === null ? "" : `95 %: ${strength(s.low)} to ${strength(s.high)}; `;
+    return `${interval}${s.stands ? "stands" : "does not stand: no effect of its own that is told from chance"}`;
   }
 
   // ---- the prediction -------------------------------------------------------------------------
@@ -180,7 +215,7 @@
   }
 
   function drawBracket(b) {
-    const y = b.top - 5 - STEP * b.level, color = ink(b.s.value);
+    const y = b.top - 5 - STEP * b.level, color = ink(b.s);
     const stroke = { stroke: color, "stroke-width": 1.2 + 1.8 * (Math.abs(b.s.value) / strongest) };
     const path = b.legs.map((x) => `M${x} ${b.top - 1}V${y}`).join("");
     draw("path", { ...stroke, d: `${path}M${b.legs[0]} ${y}H${b.legs[b.legs.length - 1]}` });
@@ -191,15 +226,15 @@
 
   function drawNumber(b) {
     const y = b.top - 5 - STEP * b.level + 4;
-    draw("text", { x: b.start - 5, y, "text-anchor": "end", fill: ink(b.s.value) }, String(b.k + 1));
+    draw("text", { x: b.start - 5, y, "text-anchor": "end", fill: ink(b.s) }, String(b.k + 1));
   }
 
   // An arc above the line, or from line to line a curve that leaves and arrives upright.
-  function drawArc(from, to, value) {
+  function drawArc(from, to, s) {
     const a = places.get(from), b = places.get(to);
     if (!a || !b) return;
-    const share = Math.abs(value) / strongest;
-    const look = { stroke: ink(value), "stroke-width": 1.2 + 2.6 * share, "stroke-opacity": 0.45 + 0.5 * share };
+    const share = Math.abs(s.value) / strongest;
+    const look = { stroke: ink(s), "stroke-width": 1.2 + 2.6 * share, "stroke-opacity": 0.45 + 0.5 * share };
     const x = a.left + a.width / 2, u = b.left + b.width / 2;
     if (a.line === b.line) {
       const rise = Math.min(10 + 0.06 * Math.abs(x - u), 24);
@@ -234,7 +269,7 @@
       word.style.marginTop = "";
     }
     measure();
-    const chosen = several.filter(drawn).slice(0, BRACKETS), levels = new Map(), first = new Map();
+    const chosen = sure.filter(drawn).slice(0, BRACKETS), levels = new Map(), first = new Map();
     for (const b of layOut(chosen)) levels.set(b.line, Math.max(levels.get(b.line) ?? 0, b.level + 1));
     for (const [i, p] of places) if (!first.has(p.line)) first.set(p.line, wordOf.get(i));
     const line = parseFloat(getComputedStyle(box).lineHeight);
@@ -253,20 +288,22 @@
 
   function paint() {
     svg.replaceChildren();
-    for (const w of words) w.classList.remove("at", "with-p", "with-m");
+    for (const w of words) w.classList.remove("at", "with-p", "with-m", "with-o");
     for (const b of document.querySelectorAll("button.at, tr.at")) b.classList.remove("at");
     const word = shownWord ?? chosenWord, set = shownSet ?? (shownWord === null ? chosenSet : null);
     if (set) {
-      for (const i of set.members) wordOf.get(i)?.classList.add(`with-${sign(set.value)}`);
+      for (const i of set.members) wordOf.get(i)?.classList.add(`with-${tone(set)}`);
       for (const b of document.querySelectorAll(`[data-set="${set.rank}"]`)) b.classList.add("at");
       const there = set.members.filter((i) => places.has(i));
-      for (let k = 1; k < there.length; k++) drawArc(there[k - 1], there[k], set.value);
+      for (let k = 1; k < there.length; k++) drawArc(there[k - 1], there[k], set);
     } else if (word !== null) {
-      const found = (setsOf.get(word) ?? []).filter((s) => s.members.length > 1);
-      const best = new Map();
-      for (const s of found) for (const i of s.members) if (i !== word && !best.has(i)) best.set(i, s.value);
-      for (const [i, value] of [...best].slice(0, ARCS).reverse()) drawArc(word, i, value);
-      for (const [i, value] of best) wordOf.get(i)?.classList.add(`with-${sign(value)}`);
+      const found = sharedBy(word), best = new Map();
+      // What stands is drawn before what does not.
+      for (const s of [...found.filter((s) => s.stands), ...found.filter((s) => !s.stands)]) {
+        for (const i of s.members) if (i !== word && !best.has(i)) best.set(i, s);
+      }
+      for (const [i, s] of [...best].slice(0, ARCS).reverse()) drawArc(word, i, s);
+      for (const [i, s] of best) wordOf.get(i)?.classList.add(`with-${tone(s)}`);
     } else {
       resting.forEach(drawBracket);
       resting.forEach(drawNumber);
@@ -275,6 +312,8 @@
     showPanel(word);
   }
 
+  const sharedBy = (word) => (setsOf.get(word) ?? []).filter((s) => s.members.length > 1 && listed(s));
+
   function showPanel(word) {
     const panel = byId("panel");
     panel.classList.toggle("idle", word === null);
@@ -282,19 +321,23 @@
       panel.replaceChildren(element("p", { class: "hint" }, "The sets that a chosen one is in are listed here."));
       return;
     }
-    const found = setsOf.get(word) ?? [], shared = found.filter((s) => s.members.length > 1);
+    const shared = sharedBy(word), alone = aloneOf.get(word);
     const toggleButton = element("button", { type: "button", class: "mask" }, masked[word] ? "Keep it" : "Mask it");
     toggleButton.addEventListener("click", () => toggle(word));
     const list = element("ol");
     for (const s of shared.slice(0, LISTED)) {
       const others = s.members.filter((i) => i !== word).map((i) => data.names[i]).join(" + ");
-      list.append(element("li", {}, element("span", {}, `+ ${others}`), element("b", {}, strength(s.value)), bar(s.value, strongest)));
+      const value = element("b", {}, strength(s.value)), name = element("span", {}, `+ ${others}`);
+      list.append(element("li", look(s), name, element("span", { class: "number" }, value, ...error(s)), bar(s, ofSeveral)));
     }
     if (shared.length > LISTED) list.append(element("li", {}, `and ${shared.length - LISTED} weaker ones`));
     const many = shared.length === 1 ? "one set with others" : `${shared.length || "no"} sets with others`;
     panel.replaceChildren(
       element("h3", {}, data.names[word]),
-      element("p", { class: "alone" }, `${strength(data.alone[word])} alone, in ${many}`),
+      element(
+        "p", { class: "alone" }, strength(data.alone[word]), ...(alone ? error(alone) : []),
+        ` alone${alone && !alone.stands ? " (does not stand)" : ""}, in ${many}`,
+      ),
       toggleButton,
       list,
     );
@@ -401,6 +444,8 @@
 
   // ---- sets: the key under the words, and the table ---------------------------------------------
 
+  const look = (s) => ({ ...(stands ? { title: doubt(s) } : {}), ...(s.stands ? {} : { class: "doubtful" }) });
+
   function setButton(s, ...content) {
     const made = element("button", { type: "button", "data-set": s.rank }, ...content);
     made.addEventListener("click", () => {
@@ -426,12 +471,12 @@
   }
 
   function showKey() {
-    several.filter(drawn).slice(0, BRACKETS).forEach((s, k) => {
+    sure.filter(drawn).slice(0, BRACKETS).forEach((s, k) => {
       const rank = element("b", { class: `${sign(s.value)}-ink` }, String(k + 1));
       const row = setButton(s, rank, element("span", {}, strength(s.value)), element("em", {}, nameOf(s)));
       byId("key").append(element("li", {}, row));
     });
-    byId("key").hidden = several.length === 0;
+    byId("key").hidden = sure.length === 0;
   }
 
   const keys = {
@@ -444,12 +489,13 @@
 
   function showTable() {
     const wanted = byId("filter").value.trim().toLowerCase();
-    const found = sets.filter((s) => s.members.some((i) => data.names[i].toLowerCase().includes(wanted)));
+    const named = (s) => s.members.some((i) => data.names[i].toLowerCase().includes(wanted));
+    const found = sets.filter((s) => listed(s) && named(s));
     found.sort((a, b) => (falling ? -1 : 1) * keys[by](a, b));
     const rows = found.slice(0, limit).map((s) => {
       const row = element(
-        "tr", { "data-set": s.rank },
-        element("td", {}, bar(s.value, ofAll)), element("td", {}, strength(s.value)),
+        "tr", { "data-set": s.rank, ...look(s) },
+        element("td", {}, bar(s, ofAll)), element("td", {}, strength(s.value), ...error(s)),
         element("td", {}, String(s.members.length)), element("td", {}, setButton(s, nameOf(s))),
       );
       watch(row, s);
@@ -476,6 +522,11 @@
   byId("filter").addEventListener("input", () => {
     limit = ROWS;
     showTable();
+  });
+  only?.addEventListener("change", () => {
+    limit = ROWS;
+    showTable();
+    paint();
   });
   byId("more").addEventListener("click", () => {
     limit += 5 * ROWS;

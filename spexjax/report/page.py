@@ -28,6 +28,16 @@ Sets = Iterable[tuple[tuple[int, ...], float]]
 MOST_TERMS, MOST_SETS, MOST_NAMES = 20_000, 5_000, 2_000
 _BEYOND_PARTS = ("FBII", "FSII", "STII", "SII", "BII", "k-SII", "Moebius")
 
+_INTERVALS = (
+    "each holds by itself, not all of them together, nor for having been picked as the largest. "
+    "They lie around estimates without bias, which are not the surrogate’s values"
+)
+_STANDS = (
+    "a set stands if it does something of its own to the answer, on average over what becomes of "
+    "all others (its Banzhaf interaction is not 0), and not by the chance of the masks. The rate "
+    "is the share of false ones to expect among all sets of the surrogate that stand"
+)
+
 
 def render(
     e: Explained,
@@ -37,6 +47,7 @@ def render(
     *,
     index: str = "FBII",
     max_order: int | None = None,
+    fdr: float = facts.FDR,
 ) -> str:
     """The page of an explanation.
 
@@ -47,6 +58,7 @@ def render(
       model: what was explained, such as "my classifier, logit of POSITIVE".
       index: the interaction index.
       max_order: its order; that of the explanation if None.
+      fdr: the false discovery rate at which sets stand; what does not stand has no colour.
 
     Raises:
       ValueError: if the function has several outputs, or text and spans do not fit together or
@@ -55,13 +67,14 @@ def render(
     values = terms.of_one_output(e, index, max_order)
     if (text is None) != (spans is None):
         raise ValueError("text and spans go together: give both or neither.")
-    alone, names = values.to_array(), terms.labels(values.features, 48)
+    alone, names = terms.alone(values, fdr), terms.labels(values.features, 48)
     if text is None or spans is None:
         words, left_out = _listed(values, alone, names)
     else:
         words, left_out = _running(text, _checked(spans, text, e.n), alone), ""
     unit = facts.unit(values.features, text is not None)
-    data, notes = _data(e, values, alone, names)
+    data, notes = _data(e, values, names, fdr)
+    standing = facts.standing(values, fdr)
     script = _piece("page.js")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     title = terms.printable(model) if model else f"{e.n:,} {unit}"
@@ -69,18 +82,20 @@ def render(
         "digest": digest,
         "title": html.escape(title),
         "style": _piece("page.css"),
+        "eyebrow": "Nothing stands" if standing.startswith("nothing") else "What moved the answer",
         "summary": _summary(e, unit),
+        "doubts": _doubts(e, values, standing),
         "shape": "names" if text is None else "running",
         "words": words,
         "heading": "The text" if text is not None else "The features",
-        "one": unit.removesuffix("s") if unit != "pieces of text" else "piece",
+        "one": _one(unit),
         "index": html.escape(values.index),
         "meaning": _meaning(values),
-        "scale": terms.signed(float(np.abs(alone).max()), terms.decimals(alone)),
-        "low": terms.signed(-float(np.abs(alone).max()), terms.decimals(alone)),
+        "scale": _scale(values, alone, unit, fdr),
         "notes": "".join(f"<p class=note>{note}</p>" for note in (left_out, *notes) if note),
-        "pictures": svg.figures(values),
-        "facts": _facts(e, values, model, unit),
+        "pictures": svg.figures(values, fdr),
+        "toggle": _toggle(values, fdr) if standing else "",
+        "facts": _facts(e, values, model, unit, fdr),
         "data": _embedded(data),
         "script": script,
     }
@@ -142,7 +157,7 @@ def _listed(values: Interactions, alone: np.ndarray, names: list[str]) -> tuple[
 
 
 def _data(
-    e: Explained, values: Interactions, alone: np.ndarray, names: list[str]
+    e: Explained, values: Interactions, names: list[str], fdr: float
 ) -> tuple[dict[str, Any], list[str]]:
     """What the script needs, and what to say of what was left out."""
     spectrum, notes = e.spectrum.to_dict(), []
@@ -157,7 +172,8 @@ def _data(
             f"{len(spectrum):,} coefficients. Over random masks it is off by "
             f"{off:.2g} (root mean square)."
         )
-    sets = list(values.top(MOST_SETS))
+    best = values.top(MOST_SETS)
+    sets = list(best)
     total = len(values)
     if len(sets) < total:
         notes.append(
@@ -168,8 +184,8 @@ def _data(
     data = {
         "n": e.n,
         "names": names,
-        "alone": [_short(v) for v in alone],
-        "sets": _flat(sets),
+        "alone": [_short(v) for v in values.to_array()],
+        "sets": _flat(sets) | _errors(best, fdr),
         "terms": _flat(kept),
         "full": _exact(e.full),
         "empty": _exact(e.empty),
@@ -187,6 +203,15 @@ def _flat(sets: Sets) -> dict[str, list]:
         sizes.append(len(s))
         values.append(_short(value) if s else _exact(value))
     return {"members": members, "sizes": sizes, "values": values}
+
+
+def _errors(sets: Interactions, fdr: float) -> dict[str, list | None]:
+    """The ends of each set's interval, and whether it stands; null where nothing is in doubt."""
+    marks = sets.stands(fdr)
+    if marks is None or not facts.doubtful(sets):
+        return {"low": None, "high": None, "stands": None}
+    low, high = ([_exact(f"{x:.4g}") for x in ends.tolist()] for ends in terms.interval(sets))
+    return {"low": low, "high": high, "stands": marks.astype(int).tolist()}
 
 
 def _exact(value: Any) -> float | None:
@@ -207,26 +232,66 @@ def _embedded(data: dict[str, Any]) -> str:
 
 
 def _summary(e: Explained, unit: str) -> str:
-    whole = "the text" if unit != "features" else "all features kept"
-    full, empty = facts.ends(e)
+    whole = "for the text" if unit != "features" else "for all features kept"
+    said = facts.value(e, whole, f"with all {e.n:,} {unit} masked", "<b>{}</b>")
+    return f"{said}. What follows is a surrogate of the model: {facts.faithfulness(e)}."
+
+
+def _doubts(e: Explained, values: Interactions, standing: str) -> str:
+    """What stands, and what to know before believing it."""
+    said = [f"<p class=standing>{_sentence(standing)}</p>"] if standing else []
+    notes = facts.notes(e, values.index, values.max_order)
+    if notes:
+        said.append("".join(["<ul>", *(f"<li>{html.escape(note)}" for note in notes), "</ul>"]))
+    return "".join(said)
+
+
+def _sentence(text: str) -> str:
+    return html.escape(f"{text[:1].upper()}{text[1:]}.")
+
+
+def _scale(values: Interactions, alone: np.ndarray, unit: str, fdr: float) -> str:
+    """What the colours of words mean."""
+    one, index = _one(unit), html.escape(values.index)
+    if not alone.any():
+        stands = "" if terms.standing(values, fdr).all() else " that stands"
+        return f"<span class=what>no {one} alone has a value{stands}</span>"
+    digits, largest = terms.decimals(alone), float(np.abs(alone).max())
+    grey = "" if terms.standing(values, fdr).all() else "; what does not stand has none"
     return (
-        f"<b>{full}</b> for {whole}, <b>{empty}</b> with all {e.n:,} {unit} "
-        f"masked. What follows is a surrogate of the model: {facts.faithfulness(e)}."
+        f"<span>{terms.signed(-largest, digits)}</span><i aria-hidden=true></i>"
+        f"<span>{terms.signed(largest, digits)}</span><span class=what>{index} of a {one} alone: "
+        f"blue raises the value, orange lowers it{grey}</span>"
     )
 
 
-def _facts(e: Explained, values: Interactions, model: str | None, unit: str) -> str:
+def _one(unit: str) -> str:
+    return unit.removesuffix("s") if unit != "pieces of text" else "piece"
+
+
+def _toggle(values: Interactions, fdr: float) -> str:
+    """The switch that hides what does not stand."""
+    count = int(terms.standing(values, fdr).sum())
+    return (
+        '<label class=toggle><input type=checkbox id="only"> only what stands '
+        f"({count:,} of {len(values):,})</label>"
+    )
+
+
+def _facts(e: Explained, values: Interactions, model: str | None, unit: str, fdr: float) -> str:
     count = len(e.spectrum.to_dict())
-    full, empty = facts.ends(e)
+    standing = facts.standing(values, fdr)
     rows = [
         ("model", terms.printable(model) if model else None),
-        ("value", f"{full} with all {unit} kept, {empty} with all masked"),
+        ("value", facts.value(e, f"with all {unit} kept")),
         ("faithfulness", facts.faithfulness(e)),
         ("method", facts.method(e)),
         ("budget", f"{e.calls:,} calls of the model made, {e.budget:,} allowed"),
         ("seed", facts.seed(e)),
         ("surrogate", f"{count:,} coefficients of a Walsh–Hadamard spectrum"),
         ("values", facts.values(values)),
+        ("intervals", f"95 %, {values.estimand}; {_INTERVALS}" if standing else None),
+        ("standing", f"{standing}; {_STANDS}" if standing else None),
     ]
     return "".join(
         f"<dt>{key}<dd>{html.escape(str(fact))}" for key, fact in rows if fact is not None

@@ -3,12 +3,14 @@
 from spexjax.report import facts
 from spexjax.typing import Explained
 
-SETS = 5  # listed; with what stands above them, ten lines
+_LINES = 10
+_OUTPUTS = 5
 
 
 def summary(e: Explained) -> str:
     """Method, calls, faithfulness, values at the ends and the strongest sets, in ten lines.
 
+    One of them is the gravest flag, if there is any. A star marks sets that stand.
     Of several outputs the range of the faithfulness, and the first few with their strongest set.
     """
     lines = [
@@ -17,16 +19,20 @@ def summary(e: Explained) -> str:
     ]
     if e.num_outputs is not None:
         return "\n".join(lines + _outputs(e, e.num_outputs))
-    full, empty = facts.ends(e)
-    ix = e.interactions()
-    rows = facts.strongest(ix, SETS)
-    width = max((len(value) for _, value, _ in rows), default=0)
     lines += [
         f"faithfulness  {facts.faithfulness(e)}",
-        f"value         {full} with all kept, {empty} with all masked",
-        facts.heading(ix, SETS),
+        f"value         {facts.value(e)}",
+        *(f"note          {note}" for note in facts.notes(e)[:1]),
     ]
-    return "\n".join(lines + [f"  {value:>{width}}  {name}" for _, value, name in rows])
+    ix, count = e.interactions(), _LINES - 1 - len(lines)
+    lines.append(facts.heading(ix, count, mark=" (*)"))
+    rows, unsure = facts.strongest(ix, count), facts.standing(ix)
+    wide = max((len(row.value) for row in rows), default=0)
+    far = max((len(row.error) for row in rows), default=0)
+    for row in rows:
+        star = (" *" if row.row.stands else "  ") if unsure else ""
+        lines.append(f"  {row.value:>{wide}}{row.error:>{far}}{star}  {row.name}")
+    return "\n".join(lines)
 
 
 def line(e: Explained) -> str:
@@ -38,7 +44,7 @@ def line(e: Explained) -> str:
 
 
 def _outputs(e: Explained, count: int) -> list[str]:
-    rows = facts.outputs(e, SETS)
+    rows = facts.outputs(e, _OUTPUTS)
     head = ("output", "R²", "all kept", "all masked", "strongest set of e[output]")
     cells = [tuple(map(str, row)) for row in (head, *rows)]
     widths = [max(len(row[i]) for row in cells) for i in range(4)]

@@ -10,6 +10,7 @@ import jax
 import numpy as np
 import pytest
 
+import spexjax as sx
 from spexjax.models.bert import weights
 from spexjax.models.cli.main import main
 from spexjax.models.cli.table import feature_labels
@@ -98,7 +99,11 @@ def test_a_sampled_explanation_of_a_file(capsys, folder, tmp_path):
     assert "linear, 300 calls" in printed and "seed 3" in printed
     assert "forget" in (tmp_path / "explanation.html").read_text()
     assert "held-out masks" in printed
-    assert len(printed.split("\n\n")[0].splitlines()) == 5
+    head, *rows = printed.split("\n\n")[0].splitlines()
+    assert len(rows) == 4 and head.split() == ["FBII", "±", "order", "set"]
+    found = re.search(r"errors .*; (\d+) of (\d+) sets? stands? \(\*\) at a false", printed)
+    assert 0 < int(found[1]) <= int(found[2])
+    assert "(surrogate " in printed
     (tmp_path / "explanation.html").unlink()
     assert "page" not in run(capsys, *arguments, "--no-html")[1]
     assert not (tmp_path / "explanation.html").exists()
@@ -141,6 +146,38 @@ def test_one_line_per_mistake(capsys, tmp_path, monkeypatch, arguments, code, me
     assert message in errors
     assert errors.count("\n") == 1
     assert not (tmp_path / "explanation.html").exists()
+
+
+def test_errors_are_those_of_the_explanation(capsys, folder, tmp_path):
+    out, text = tmp_path / "e.json", "Her acting never fails to impress and isn't a film to forget"
+    code, printed, _ = run(capsys, text, "--model", folder, "--budget", 200, "--method", "linear",
+                           "--fdr", "0.2", "--json", out)  # fmt: skip
+    assert code == 0
+    saved, e = json.loads(out.read_text()), sx.Explanation.load(out)
+    ix = e.interactions().top(15)
+    low, high = ix.interval()
+    assert saved["interactions"] == [[list(s), v] for s, v in ix]
+    for name, expected in (("standard_error", ix.standard_error), ("low", low), ("high", high),
+                           ("p_value", ix.p_value)):  # fmt: skip
+        np.testing.assert_allclose(saved[name], expected, rtol=1e-4)
+    assert saved["stands"] == ix.stands(0.2).tolist() and saved["fdr"] == 0.2
+    head, *rows = printed.split("\n\n")[0].splitlines()
+    assert [row[head.index("±") + 1 : head.index("order")].strip() == "*" for row in rows] == saved[
+        "stands"
+    ]
+    far = np.maximum(np.abs(high - ix.values), np.abs(ix.values - low))
+    np.testing.assert_allclose([float(row.split()[1]) for row in rows], far, atol=6e-4)
+    assert "false discovery rate of 20 %" in printed
+    for flag in e.flags():
+        assert f"note          {flag.text}" in printed
+
+
+@pytest.mark.parametrize("rate", ["0", "1", "-0.1", "ten", "nan"])
+def test_rates(capsys, rate):
+    with pytest.raises(SystemExit) as stopped:
+        main(["explain", "x", f"--fdr={rate}"])
+    assert stopped.value.code == 2
+    assert "between 0 and 1" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("budget", ["0", "-3", "many", "1.5"])

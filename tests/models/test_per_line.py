@@ -39,6 +39,10 @@ def test_every_line(tmp_path, capsys):
         assert len(values) <= 3
         assert values == sorted(values, reverse=True)
         assert row["method"] == "exact"
+        assert row["standard_error"] == [0.0] * len(values) and row["stands"] == [True] * len(
+            values
+        )
+        assert row["low"] == row["high"] == [value for _, value in row["interactions"]]
         assert row["calls"] == 2 ** len(row["words"])
     assert "4 texts in out.jsonl" in capsys.readouterr().out
 
@@ -64,7 +68,7 @@ def test_stopped_and_started_again(tmp_path, monkeypatch, capsys):
     assert len(asked) == 2
 
 
-@pytest.mark.parametrize("change", [("--seed", "5"), ("--index", "SV")])
+@pytest.mark.parametrize("change", [("--seed", "5"), ("--index", "SV"), ("--fdr", "0.05")])
 def test_a_file_of_another_run_is_kept(tmp_path, capsys, change):
     assert run() == 0
     whole = (tmp_path / "out.jsonl").read_bytes()

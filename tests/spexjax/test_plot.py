@@ -12,10 +12,11 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+import uncertain
 
 import spexjax as sx
 from spexjax import plot
-from spexjax.plot import lines, terms
+from spexjax.plot import lines, style, terms
 
 PICTURES = [plot.text, plot.bar, plot.network, plot.upset]
 
@@ -276,3 +277,75 @@ def test_importing_does_not_import_matplotlib():
         "assert not {'matplotlib', 'pandas', 'shap', 'shapiq'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def doubtful(shape):
+    return matplotlib.colors.to_hex(shape.get_facecolor()) == style.RULE
+
+
+@pytest.mark.parametrize("index", ["FBII", "SV"])
+def test_bars_have_whiskers_and_are_grey_where_they_do_not_stand(index):
+    e = uncertain.explanation(uncertain.TERMS, 0.3)
+    ix = e.interactions(index).top(7)
+    ax = plot.bar(e, index=index, top=7)
+    assert [not doubtful(bar) for bar in ax.patches] == ix.stands().tolist()
+    assert any(map(doubtful, ax.patches)) and not all(map(doubtful, ax.patches))
+    spans = [x for x in (line.get_xdata() for line in ax.lines[:-1]) if len(x) == 2]
+    bound = 2 * abs(ix.values[0])
+    np.testing.assert_allclose(spans, np.clip(np.transpose(ix.interval()), -bound, bound))
+    # What is cut has an arrow.
+    arrows = [line for line in ax.lines if line.get_marker() in "<>"]
+    assert bool(arrows) == (index == "SV")
+    left, right = ax.get_xlim()
+    assert left <= np.min(spans) and np.max(spans) < right
+    assert "grey: does not stand (FDR 10 %)" in ax.get_title("left")
+
+
+def test_pairs_that_do_not_stand_are_dashed():
+    e = uncertain.explanation(uncertain.TERMS, 0.3)
+    ax = plot.network(e)
+    chords = [p for p in ax.patches if isinstance(p, matplotlib.patches.PathPatch)]
+    pairs = e.interactions().order(2)
+    drawn = [p.get_linestyle() in ("-", "solid") for p in reversed(chords)]
+    assert drawn == pairs.stands().tolist() and sum(drawn) == 2
+    sure = e.interactions().order(1)
+    names = [t.get_text() for t in ax.texts]
+    coloured = [n for n, dot in zip(names, ax.collections, strict=True)
+                if matplotlib.colors.to_hex(dot.get_facecolor()[0]) != style.RULE]  # fmt: skip
+    assert coloured == [f"x{i}" for (i,), _ in sure[sure.stands()]] == ["x3"]
+
+
+def test_upset_has_whiskers():
+    e = uncertain.explanation(uncertain.TERMS, 0.3)
+    bars, _ = plot.upset(e).child_axes
+    sets = terms.several(e.interactions())
+    assert [not doubtful(bar) for bar in bars.patches] == sets.stands().tolist()
+    spans = [y for y in (line.get_ydata() for line in bars.lines) if len(y) == 2]
+    np.testing.assert_allclose(spans[1:], np.transpose(sets.interval()))  # after the axis
+
+
+def test_text_has_brackets_only_for_what_stands_unless_told_otherwise():
+    e = uncertain.explanation(uncertain.TERMS, 0.3)
+    keys = {frozenset(t.split(" + ")) for t in texts(plot.text(e)) if " + " in t}
+    assert keys == {frozenset({"x0", "x1"}), frozenset({"x2", "x3"})}
+    assert len([p for p in plot.text(e).patches if hasattr(p, "get_boxstyle")]) == 1
+    more = [t for t in texts(plot.text(e, doubtful=True)) if " + " in t]
+    assert len(more) == 4
+    drawn = texts(plot.text(uncertain.explanation(uncertain.NOISE, 0.3)))
+    assert "nothing stands at a false discovery rate of 10 %" in drawn
+    assert not [t for t in drawn if " + " in t]
+
+
+@pytest.mark.parametrize("picture", PICTURES)
+def test_errors_of_nothing(picture):
+    """No evidence, all of it exact, or none of what is drawn has a value."""
+    for e in (
+        uncertain.explanation(uncertain.TERMS, 0.3, evidence=None),
+        uncertain.explanation(uncertain.TERMS, 0.3, method="exact"),
+        uncertain.explanation({(): 1.0}, 0.3),
+    ):
+        ax = picture(e)
+        ax.figure.canvas.draw()
+        assert not [t for t in texts(ax) if "stand" in t or "whisker" in t]
+    with pytest.raises(ValueError, match="fdr"):
+        picture(uncertain.explanation(uncertain.TERMS, 0.3), fdr=1.0)

@@ -8,6 +8,7 @@ import re
 
 import numpy as np
 import pytest
+import uncertain
 
 import spexjax as sx
 from spexjax import report
@@ -18,6 +19,8 @@ NASTY = (
     "</script><script>window.hacked=1</script>", "<img src=x onerror=window.hacked=1>", "{{data}}",
     '" onmouseover="window.hacked=1', "$x$ & y", "\ud800\x00\u202e", "<!--", "]]>",
 )  # fmt: skip
+
+BOTH_ENDS = np.array([[True] * 8, [False] * 8])
 
 
 class Page(html.parser.HTMLParser):
@@ -163,11 +166,16 @@ def test_facts_are_stated(nasty):
     for fact in (
         "R² = 0.900 on masks that nothing was fitted to (95 %: 0.850 to 0.940)", "seed7",
         "500 calls of the model made, 600 allowed", "methodspex", "FBII up to order 4",
-        "30 coefficients", "+1.500 for all features kept, −0.250 with all 8 features masked",
+        "30 coefficients", "No masks were left from which errors could be told.",
     ):  # fmt: skip
         assert fact in text
+    full, empty = (f"{v:+.3f}".replace("-", "−") for v in nasty[0].predict(BOTH_ENDS))
+    assert (
+        f"+1.500 (surrogate {full}) for all features kept, "
+        f"−0.250 (surrogate {empty}) with all 8 features masked"
+    ) in text
     exact = report.render(explanation({(0,): 1.0}, 2, method="exact"))
-    assert "every mask was tried" in exact
+    assert "every mask was tried" in exact and "surrogate +" not in exact
     unknown = np.float32(np.nan)
     poor = explanation(
         {(0,): 1.0}, 2, faithfulness=unknown, faithfulness_interval=(unknown, unknown),
@@ -274,7 +282,9 @@ def test_values_far_above_their_differences_keep_their_digits():
     page = Page(report.render(e))
     assert unflattened(page.data()["terms"]) == {(): 1e9 + 0.25, (0,): 0.5}
     assert page.data()["full"] == 1e9 - 0.25 and page.data()["places"] == 3
-    assert "+999999999.750 for all features kept, +1000000000.750 with" in page.text
+    full, empty = "+999999999.750", "+1000000000.750"
+    expected = f"{full} (surrogate {full}) for all features kept, {empty} (surrogate {empty}) with"
+    assert expected in page.text
 
 
 def several_outputs(count, terms=None, n=8):
@@ -307,7 +317,7 @@ def test_a_notebook_sees_what_matters(nasty):
     text = " ".join(Page(report.panel(e)).text.split())
     for fact in (
         "spex, sets of at most 4: 8 features, 500 of a budget of 600 calls, seed 7",
-        "+1.500 with all kept, −0.250 with all masked", "R² = 0.900 on masks",
+        "R² = 0.900 on masks",
         "FBII up to order 4, the 8 strongest of",
     ):  # fmt: skip
         assert fact in text
@@ -342,13 +352,14 @@ def test_ten_lines():
         "spex, sets of at most 4: 8 features",
         "calls         500 of a budget of 600, seed 7",
         "faithfulness  R² = 0.900 on masks that nothing was fitted to (95 %: 0.850 to 0.940)",
-        "value         +1.500 with all kept, −0.250 with all masked",
-        "FBII up to order 4, the 5 strongest of 9 sets",
+        "value         +1.500 (surrogate −0.060) with all kept, −0.250 (surrogate +1.660) with all "
+        "masked",
+        "note          No masks were left from which errors could be told.",
+        "FBII up to order 4, the 4 strongest of 9 sets",
         "  −2.000  to@2",
         "  +1.500  to@4",
         f"  −1.200  {'a' * 23}…",
         "  +1.000  never + fails",
-        "  −0.500  never",
     ]
     assert report.line(explanation(terms, 8, words)) == (
         "<Explanation by spex: 8 features, 500 calls, R² = 0.900>"
@@ -381,3 +392,75 @@ def test_lines_of_several_outputs():
     )
     nothing = report.summary(several_outputs(2, {(): 1.0}, 3)).splitlines()
     assert nothing[-1].split() == ["1", "0.900", "+1.500", "−0.250"]
+
+
+def test_ten_lines_say_what_stands():
+    lines = report.summary(uncertain.explanation(uncertain.TERMS, 0.3, off=1.0)).splitlines()
+    assert len(lines) == 10
+    assert lines[3] == (
+        "value         +0.597 (surrogate −0.403) with all kept, "
+        "+1.205 (surrogate +1.205) with all masked"
+    )
+    # The gravest of several flags.
+    assert lines[4].startswith("note          With all kept f is 0.597 and the surrogate -0.403")
+    assert lines[5] == (
+        "FBII up to order 4, the 4 strongest; 3 of 10 sets stand (*) at a false discovery rate "
+        "of 10 %"
+    )
+    rows = [re.fullmatch(r"  ([+−]\d\.\d{3}) ± (\d\.\d{3}) ([* ])  (.*)", x) for x in lines[6:]]
+    assert [row[4] for row in rows if row[3] == "*"] == ["x3", "x0 + x1", "x2 + x3"]
+    assert rows[-1][3] == " "
+    ix = uncertain.explanation(uncertain.TERMS, 0.3).interactions()
+    low, high = ix.interval()
+    for row, value, a, b in zip(rows, ix.values, low, high, strict=False):
+        # Value ± error holds the interval, and no more than it must.
+        assert float(row[2]) == pytest.approx(max(b - value, value - a), abs=6e-4)
+
+
+def test_nothing_stands_in_noise():
+    e = uncertain.explanation(uncertain.NOISE, 0.3)
+    assert "nothing stands: none of 10 sets, at a false discovery rate of 10 %" in str(e)
+    assert "*" not in str(e)
+    assert "nothing stands, no set has a value" in str(uncertain.explanation({(): 0.5}, 0.3))
+    for shown in (report.render(e), report.panel(e)):
+        page = Page(shown)
+        assert "othing stands: none of 10 sets" in page.text
+        assert "What moved the answer" not in page.text
+        words = [
+            g["style"] for t, g in page.tags if t == "span" and ("data-i" in g or "title" in g)
+        ]
+        assert len(words) == 20 and all(re.search(r"(--a:|/ )0(\)|$)", style) for style in words)
+    page = Page(report.render(e))
+    assert "Nothing stands" in page.text.split("20 features", 2)[1]  # above the title
+    assert "no feature alone has a value that stands" in page.text
+
+
+def test_the_page_knows_errors_and_what_stands():
+    e = uncertain.explanation(uncertain.TERMS, 0.3, features=NASTY * 2 + NASTY[:4])
+    page = Page(report.render(e, fdr=0.05))
+    ix, sets = e.interactions(), page.data()["sets"]
+    low, high = ix.interval()
+    np.testing.assert_allclose(sets["low"], low, rtol=1e-3)
+    np.testing.assert_allclose(sets["high"], high, rtol=1e-3)
+    standing = [s for (s, _), stands in zip(ix, sets["stands"], strict=True) if stands]
+    assert set(standing) == uncertain.STANDING
+    text = " ".join(page.text.split())
+    for said in (
+        "3 of 10 sets stand at a false discovery rate of 5 %.", "only what stands (3 of 10)",
+        "95 %, FBII of the function's projection on the 7 sets found",
+    ):  # fmt: skip
+        assert said in text
+    for flag in e.flags():
+        assert flag.text in text
+    # Of the words, only the one that stands has a colour.
+    shown = {g["data-i"]: g["style"] for tag, g in page.tags if "data-i" in g}
+    assert {i for i, style in shown.items() if style != "--a:0"} == {"3"}
+
+
+def test_a_page_without_errors_has_no_marks(nasty):
+    page = Page(nasty[1])
+    assert page.data()["sets"]["stands"] is None
+    assert "only what stands" not in page.text and "What moved the answer" in page.text
+    exact = uncertain.explanation(uncertain.TERMS, 0.3, method="exact", evidence=None)
+    assert Page(report.render(exact)).data()["sets"]["stands"] is None
+    assert "stand" not in str(exact) and "±" not in str(exact)

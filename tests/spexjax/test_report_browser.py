@@ -1,10 +1,12 @@
 """The page in a headless Chromium: pointing, clicking, keys, touch, sorting, narrow screens."""
 
 import os
+import re
 import shutil
 
 import numpy as np
 import pytest
+import uncertain
 
 import spexjax as sx
 
@@ -287,3 +289,74 @@ def test_dark_mode(page, address, scheme, dark):
     ink = luminance(label.value_of_css_property("fill"))
     assert (ink > 180 and paper < 60) if dark else (ink < 60 and paper > 180)
     page.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+
+
+@pytest.fixture
+def uncertain_page(browser, tmp_path):
+    def opened(terms, phone=False):
+        uncertain.explanation(terms, 0.3).to_html(tmp_path / "u.html")
+        browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+        if phone:
+            narrow(browser, (tmp_path / "u.html").as_uri())
+        browser.get((tmp_path / "u.html").as_uri())
+        return browser
+
+    yield opened
+    assert browser.get_log("browser") == []
+
+
+@pytest.mark.parametrize("phone", [False, True])
+def test_one_click_hides_what_does_not_stand(uncertain_page, phone):
+    page = uncertain_page(uncertain.TERMS, phone)
+    assert len(column(page, 4)) == 10
+    grey = page.find_elements(By.CSS_SELECTOR, "#rows tr.doubtful")
+    assert len(grey) == 7
+    assert not phone or page.execute_script("return document.documentElement.scrollWidth") == 390
+    # The key and the brackets hold what stands only, whatever is listed.
+    assert len(page.find_elements(By.CSS_SELECTOR, "#key li")) == 2
+    page.find_element(By.ID, "only").click()
+    assert set(column(page, 4)) == {"x3", "x0 + x1", "x2 + x3"}
+    assert page.find_element(By.ID, "count").text == "3 sets"
+    if not phone:
+        ActionChains(page).move_to_element(word(page, 0)).perform()
+        shared = page.find_elements(By.CSS_SELECTOR, "#panel li > span:first-child")
+        assert [name.text for name in shared] == ["+ x1"]
+        assert "(does not stand)" in page.find_element(By.ID, "panel").text
+    page.find_element(By.ID, "only").click()
+    assert len(column(page, 4)) == 10
+
+
+def test_intervals_are_shown_on_bars_and_where_one_points(uncertain_page):
+    page = uncertain_page(uncertain.TERMS)
+    ix = uncertain.explanation(uncertain.TERMS, 0.3).interactions()
+    low, high = ix.interval()
+    rows = page.find_elements(By.CSS_SELECTOR, "#rows tr")
+    tips = np.where(ix.values < 0, -low, high)
+    largest = max(np.abs(ix.values).max(), tips.max())
+    for k, row in enumerate(rows[:3]):
+        said = re.match("95 %: (.*) to (.*); stands", row.get_attribute("title"))
+        stated = [float(end.replace("−", "-")) for end in said.groups()]
+        assert stated == pytest.approx([low[k], high[k]], abs=6e-4)
+        sign = np.sign(ix.values[k])
+        ends = sorted([sign * low[k], sign * high[k]])
+        box = row.find_element(By.CSS_SELECTOR, ".bar").rect
+        whisker = row.find_element(By.CSS_SELECTOR, ".bar u").rect
+        scale = box["width"] / largest
+        assert whisker["x"] - box["x"] == pytest.approx(scale * ends[0], abs=1.5)
+        assert whisker["width"] == pytest.approx(scale * (ends[1] - ends[0]), abs=1.5)
+        far = max(high[k] - ix.values[k], ix.values[k] - low[k])
+        assert row.find_element(By.TAG_NAME, "small").text == f"± {far:.3f}"
+
+
+def test_noise_has_no_colour(uncertain_page):
+    page = uncertain_page(uncertain.NOISE)
+    assert page.find_element(By.CSS_SELECTOR, ".eyebrow").text == "Nothing stands"
+    assert arcs(page) == 0 and not page.find_element(By.ID, "key").is_displayed()
+    clear = {w.value_of_css_property("background-color")
+             for w in page.find_elements(By.CSS_SELECTOR, ".w")}  # fmt: skip
+    assert len(clear) == 1 and clear.pop().endswith(", 0)")
+    ActionChains(page).move_to_element(word(page, 0)).perform()
+    assert arcs(page) > 0
+    assert {a.get_attribute("stroke") for a in page.find_elements(By.CSS_SELECTOR, "#arcs path")} \
+        == {"var(--muted)"}  # fmt: skip
+    assert not page.find_elements(By.CSS_SELECTOR, ".p-fill, .m-fill")
