@@ -352,11 +352,11 @@ def test_noise_has_no_colour(uncertain_page):
     page = uncertain_page(uncertain.NOISE)
     assert page.find_element(By.CSS_SELECTOR, ".eyebrow").text == "Nothing stands"
     assert arcs(page) == 0 and not page.find_element(By.ID, "key").is_displayed()
-    clear = {w.value_of_css_property("background-color")
-             for w in page.find_elements(By.CSS_SELECTOR, ".w")}  # fmt: skip
+    words = page.find_elements(By.CSS_SELECTOR, ".w")
+    clear = {w.value_of_css_property("background-color") for w in words}
     assert len(clear) == 1 and clear.pop().endswith(", 0)")
     ActionChains(page).move_to_element(word(page, 0)).perform()
     assert arcs(page) > 0
-    assert {a.get_attribute("stroke") for a in page.find_elements(By.CSS_SELECTOR, "#arcs path")} \
-        == {"var(--muted)"}  # fmt: skip
-    assert not page.find_elements(By.CSS_SELECTOR, ".p-fill, .m-fill")
+    lines = page.find_elements(By.CSS_SELECTOR, "#arcs path")
+    assert {line.get_attribute("stroke") for line in lines} == {"var(--muted)"}
+    assert not page.find_elements(By.CSS_SELECTOR, ".bar .p-fill, .bar .m-fill")
