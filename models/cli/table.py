@@ -128,4 +128,4 @@ def faithfulness(e: Explanation) -> str:
     if e.method == "exact":
         return f"R² = {float(e.faithfulness):.4g} (exact: every mask was tried)"
     low, high = (float(end) for end in e.faithfulness_interval)
-    return f"R² = {float(e.faithfulness):.3f} on held-out masks (95 %: {low:.3f} to {high:.3f})"
+    return f"R² = {float(e.faithfulness):.3f} on masks unseen by its fit (95 %: {low:.3f} to {high:.3f})"

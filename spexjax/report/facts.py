@@ -101,7 +101,7 @@ def faithfulness(e: Explained) -> str:
         return f"R² = {score:.4g}, exact: every mask was tried"
     if math.isnan(score):
         return "not measured: the budget left no masks for it"
-    return f"R² = {score:.3f} on masks that nothing was fitted to (95 %: {low:.3f} to {high:.3f})"
+    return f"R² = {score:.3f} on masks that its fit had not seen (95 %: {low:.3f} to {high:.3f})"
 
 
 def r2(e: Explained) -> str:
@@ -149,7 +149,7 @@ class Strong(NamedTuple):
     row: terms.Row
     value: str
     error: str
-    """ ± how far its 95 % interval reaches from the value; empty if unknown or none."""
+    """How far its 95 % interval reaches from the value; empty if that is unknown, or nowhere."""
     name: str
 
 
@@ -161,7 +161,7 @@ def strongest(ix: Interactions, count: int, fdr: float = FDR) -> list[Strong]:
     return [
         Strong(
             row, terms.signed(row.value, digits),
-            f" ± {terms.unsigned(far, digits)}" if unsure and not math.isnan(far) else "",
+            terms.unsigned(far, digits) if unsure else "",
             terms.joined(row.members, names),
         )
         for row, far in zip(terms.rows(top, fdr), terms.reach(top).tolist(), strict=True)

@@ -70,13 +70,14 @@ def _word(name: str, value: float, shown: float, largest: float) -> str:
 
 def _set(strong: facts.Strong, strongest: float) -> str:
     value = strong.row.value
+    shown = f"{strong.value} ± {strong.error}" if strong.error else strong.value
     ink = _SIGNS[value >= 0][0] if strong.row.stands else _MUTED
     fill = ink if strong.row.stands else _RULE
     width = 100 * abs(value) / strongest
     return (
         '<div style="display:flex;gap:10px;align-items:baseline;margin:1px 0">'
         f'<span style="flex:0 0 {_numbers(strong)}px;text-align:right;white-space:nowrap;'
-        f'font-variant-numeric:tabular-nums;color:{ink}">{_text(strong.value + strong.error)}'
+        f'font-variant-numeric:tabular-nums;color:{ink}">{_text(shown)}'
         "</span>"
         f'<span style="flex:0 1 90px"><span style="display:block;width:{width:.1f}%;min-width:2px;'
         f'height:6px;border-radius:3px;background:{fill}"></span></span>'

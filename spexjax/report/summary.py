@@ -30,8 +30,9 @@ def summary(e: Explained) -> str:
     wide = max((len(row.value) for row in rows), default=0)
     far = max((len(row.error) for row in rows), default=0)
     for row in rows:
+        error = f" ± {row.error:>{far}}" if far else ""
         star = (" *" if row.row.stands else "  ") if unsure else ""
-        lines.append(f"  {row.value:>{wide}}{row.error:>{far}}{star}  {row.name}")
+        lines.append(f"  {row.value:>{wide}}{error}{star}  {row.name}")
     return "\n".join(lines)
 
 

@@ -98,7 +98,7 @@ def test_a_sampled_explanation_of_a_file(capsys, folder, tmp_path):
     assert code == 0
     assert "linear, 300 calls" in printed and "seed 3" in printed
     assert "forget" in (tmp_path / "explanation.html").read_text()
-    assert "held-out masks" in printed
+    assert "masks unseen by its fit" in printed
     head, *rows = printed.split("\n\n")[0].splitlines()
     assert len(rows) == 4 and head.split() == ["FBII", "±", "order", "set"]
     found = re.search(r"errors .*; (\d+) of (\d+) sets? stands? \(\*\) at a false", printed)

@@ -51,7 +51,14 @@ def is_exact(names, n):
 
 
 def test_all_blocks_are_tested():
-    assert len(BLOCKS) == 12 and len(SHELL) == 5
+    assert len(BLOCKS) == 13 and len(SHELL) == 5
+
+
+def test_which_numbers_can_be_believed(capsys):
+    names = run("sx.inference.discover")
+    assert {(3,), (7,), (5,)} <= {members for members, _ in names["sure"]}
+    assert (3, 7) in names["pairs"].sets()  # which no linear surrogate holds
+    assert "sets stand at 10%" in capsys.readouterr().out
 
 
 def test_values_from_elsewhere():

@@ -164,7 +164,7 @@ def test_all_sets_are_there(index, order):
 def test_facts_are_stated(nasty):
     text = " ".join(Page(nasty[1]).text.split())
     for fact in (
-        "R² = 0.900 on masks that nothing was fitted to (95 %: 0.850 to 0.940)", "seed7",
+        "R² = 0.900 on masks that its fit had not seen (95 %: 0.850 to 0.940)", "seed7",
         "500 calls of the model made, 600 allowed", "methodspex", "FBII up to order 4",
         "30 coefficients", "No masks were left from which errors could be told.",
     ):  # fmt: skip
@@ -351,7 +351,7 @@ def test_ten_lines():
     assert report.summary(explanation(terms, 8, words)).splitlines() == [
         "spex, sets of at most 4: 8 features",
         "calls         500 of a budget of 600, seed 7",
-        "faithfulness  R² = 0.900 on masks that nothing was fitted to (95 %: 0.850 to 0.940)",
+        "faithfulness  R² = 0.900 on masks that its fit had not seen (95 %: 0.850 to 0.940)",
         "value         +1.500 (surrogate −0.060) with all kept, −0.250 (surrogate +1.660) with all "
         "masked",
         "note          No masks were left from which errors could be told.",
