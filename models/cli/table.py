@@ -127,5 +127,5 @@ def faithfulness(e: Explanation) -> str:
     """R² with its interval, in words."""
     if e.method == "exact":
         return f"R² = {float(e.faithfulness):.4g} (exact: every mask was tried)"
-    low, high = (float(end) for end in e.faithfulness_interval)
-    return f"R² = {float(e.faithfulness):.3f} on masks unseen by its fit (95 %: {low:.3f} to {high:.3f})"
+    score, low, high = float(e.faithfulness), *(float(end) for end in e.faithfulness_interval)
+    return f"R² = {score:.3f} on masks unseen by its fit (95 %: {low:.3f} to {high:.3f})"
