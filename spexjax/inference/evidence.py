@@ -29,7 +29,7 @@ class Evidence:
 
     A unit is a mask drawn by itself, or a mask and its complement m̄ drawn together. Since
     ψ_k(m̄) = (−1)^|k| ψ_k(m), the mean of ψ_k r over a pair is ψ_k(m) times (r(m) + r(m̄))/2 where
-    |k| is even and (r(m) − r(m̄))/2 where it is odd. Units are independent but for being distinct.
+    |k| is even and (r(m) − r(m̄))/2 where it is odd. Units count as independent but for being distinct.
 
     Attributes:
       packed: uint32 (U, W), one mask of each unit.
@@ -99,9 +99,12 @@ def gather(
     """The evidence of a fit, of standardised values and leading axis K, and f − ĝ at its masks.
 
     Args:
-      design: the masks. Only those drawn uniformly, one by one or in pairs, are evidence: the
-        endpoints are known, of coded masks only each by itself is uniform, and the others are
-        drawn from other distributions.
+      design: the masks. Those drawn uniformly, one by one or in pairs, are evidence, and coded
+        ones: each of these is uniform, by its group's random shift, and independent of any other
+        (nearly, since its matrix has full rank) but the D of one group and one ℓ, which differ by
+        known delays. So the variance of a mean over them is that of independent masks but for
+        products of residuals at fixed distances, about as often positive as negative. Endpoints
+        are known; the others are drawn from other distributions.
       values: (N, K), standardised.
       found: the fit. Held-out masks belong to ``found.tested``, the others to the surrogates of
         ``found.crossed``, if there are any.
