@@ -180,12 +180,14 @@ def predict_on_host(
     def values(supports: np.ndarray, F: np.ndarray, valid: np.ndarray) -> np.ndarray:
         kept = gf2.unpack_numpy(supports[valid], n).T.astype(np.float32)
         F = F[..., valid].T.astype(np.float64)
+        total = F.sum(axis=0)
         out = np.zeros((len(masks), *F.shape[1:]))
         for start in range(0, len(masks), _HOST_ROWS):
             rows = slice(start, start + _HOST_ROWS)
             # Numbers of common members, which float32 holds exactly.
             common = gf2.unpack_numpy(masks[rows], n).astype(np.float32) @ kept
-            out[rows] = (1.0 - 2.0 * (common % 2)) @ F
+            odd = (common.astype(np.int32) & 1).astype(np.float64)
+            out[rows] = total - 2.0 * (odd @ F)
         return out
 
     if supports.ndim == 2:
