@@ -15,6 +15,7 @@ from spexjax.experiments.bench import (
     refit,
     regression,
     salmon,
+    shapley_values,
     transforms,
     words,
 )
@@ -35,6 +36,7 @@ BENCHES: dict[str, Benchmark] = {
     "refit": refit,
     "regression": regression,
     "salmon": salmon,
+    "shapley-values": shapley_values,
     "transforms": transforms,
     "words": words,
 }
