@@ -183,7 +183,7 @@ GAMES: dict[str, Callable[[], Game]] = {
     **{f"digits-mean-{i}": lambda i=i: _digit(i, blank=False) for i in range(2)},
     **{f"digits-blank-{i}": lambda i=i: _digit(i, blank=True) for i in (2, 3)},
     **{f"wine-forest-{i}": lambda i=i: _tabular("wine", "forest", i) for i in range(2)},
-    "wine-boosting": lambda: _tabular("wine", "boosting", 2),
+    "wine-boosting": lambda: _tabular("wine", "boosting", 0),
     **{
         f"cancer-14-vectors-{i}": lambda i=i: _tabular("breast_cancer", "vectors", i, 14)
         for i in range(2)

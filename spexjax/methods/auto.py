@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from spexjax.compiling import Program
 from spexjax.decoding.peeling import PeelConfig
 from spexjax.masks import sampling
-from spexjax.masks.budget import affords_all, plan_budget
+from spexjax.masks.budget import affords_all, held_out_size, plan_budget
 from spexjax.masks.coded import coded_design
 from spexjax.masks.design import Design
 from spexjax.methods import exact
-from spexjax.surrogates import sets
+from spexjax.surrogates import sets, smooth
 from spexjax.surrogates.fitted import Fit, Standardised
 from spexjax.surrogates.proposals import Wider
 from spexjax.typing import Key
@@ -27,10 +27,12 @@ class Auto:
     (:mod:`spexjax.surrogates.cross_validation`, :mod:`spexjax.surrogates.stacking`). More than 64
     outputs share one support, of decoded sets and trees' supports, fitted by ridge regression
     (:mod:`spexjax.surrogates.shared_support`): screened pairs and L1 fits are of one output.
+    With few masks, uniform ones in pairs, a Gaussian process is fitted
+    (:mod:`spexjax.surrogates.smooth`): cross-validation has nothing to choose by.
 
     Attributes:
       wider: what is proposed besides the decoded sets.
-      fewest: with fewer masks to fit, nothing is proposed besides the decoded sets
+      fewest: with fewer masks to fit, the process alone is fitted
         (``python -m spexjax.experiments budget --budgets 60 100``).
     """
 
@@ -42,6 +44,8 @@ def design(config: Auto, n: int, budget: int, max_order: int, key: Key) -> Desig
     """All masks, or the ends, the largest coded design affordable, if any, and uniform masks."""
     if affords_all(n, budget):
         return sampling.everything(n, budget, max_order)
+    if _few(config, budget - held_out_size(budget, n)):
+        return sampling.uniform(key, n, budget, max_order, held_out_pairs=True)
     plan = plan_budget(n, budget, max_order)
     coded = None if plan.b is None else coded_design(key, n, plan.b, plan.t, plan.groups)
     return sampling.sample(key, n, budget, max_order, plan.held_out, coded=coded)
@@ -51,14 +55,28 @@ def fit(config: Auto, design: Design, values: Standardised, key: Key) -> Fit:
     """Stacks the fits of all sets found."""
     if design.exhaustive:
         return exact.fit(exact.Exact(), design, values, key)
+    if _smooth(config, design):
+        return smooth.fit(design, values)
     return sets.fit(design, values, key, PeelConfig(), _wider(config, design))
 
 
 def programs(config: Auto, design: Design, key: Key) -> Iterator[Program]:
     """What :func:`fit` will compile."""
+    if _smooth(config, design):
+        return iter(())
     return sets.programs(design, key, PeelConfig(), _wider(config, design))
 
 
+def _few(config: Auto, masks: int) -> bool:
+    return masks < config.fewest
+
+
+def _smooth(config: Auto, design: Design) -> bool:
+    """Whether the masks are few, the ends among them, and none is of a store: these lack pairs."""
+    few = _few(config, len(design) - int(design.held_out.sum()))
+    return few and len(design) == design.asked >= 2
+
+
 def _wider(config: Auto, design: Design) -> Wider | None:
-    enough = design.asked - int(design.held_out.sum()) >= config.fewest
-    return config.wider if enough else None
+    few = _few(config, design.asked - int(design.held_out.sum()))
+    return None if few else config.wider

@@ -3,6 +3,7 @@
 import dataclasses
 
 from spexjax.masks import sampling
+from spexjax.masks.budget import affords_all, held_out_size
 from spexjax.masks.design import Design
 from spexjax.methods import orders
 from spexjax.spectra import subsets
@@ -27,13 +28,15 @@ def _order(config: FaithBanzhaf, n: int, budget: int, max_order: int) -> int:
 
 
 def design(config: FaithBanzhaf, n: int, budget: int, max_order: int, key: Key) -> Design:
-    """All masks, or the ends and uniform masks.
+    """All masks, or the ends and uniform masks, in pairs where there are enough for the order.
 
     Raises:
       ValueError: if the order is out of range, or the budget is too small for it.
     """
-    _order(config, n, budget, max_order)
-    return sampling.uniform(key, n, budget, max_order)
+    order = _order(config, n, budget, max_order)
+    own = budget - 2 - held_out_size(budget, n)
+    pairs = not affords_all(n, budget) and orders.pairs_suffice(n, own, order)
+    return sampling.uniform(key, n, budget, max_order, held_out_pairs=pairs)
 
 
 def fit(config: FaithBanzhaf, design: Design, values: Standardised, key: Key) -> Fit:

@@ -49,8 +49,7 @@ def kernel_design(n: int, budget: int, max_order: int, order: int, name: str, ke
     if affords_all(n, budget):
         return sampling.everything(n, budget, max_order)
     own = budget - 2 - held_out_size(budget)
-    odd = int((subsets.terms(n, order).sizes % 2).sum())
-    paired = own // 2 >= 2 * max(odd, subsets.count(n, order) - odd)
+    paired = orders.pairs_suffice(n, own, order)
     rows, sizes = shapley_kernel.shapley_masks(key, n, own, paired)
     aside = None if len(rows) else held_out_size(budget)
     found = sampling.sample(

@@ -28,13 +28,13 @@ def _order(config: Lasso, n: int, budget: int, max_order: int) -> int:
 
 
 def design(config: Lasso, n: int, budget: int, max_order: int, key: Key) -> Design:
-    """All masks, or the ends and uniform masks.
+    """All masks, or the ends and pairs of uniform masks, which keep odd and even sets apart.
 
     Raises:
       ValueError: if the order is out of range, or the budget is too small for it.
     """
     _order(config, n, budget, max_order)
-    return sampling.uniform(key, n, budget, max_order)
+    return sampling.uniform(key, n, budget, max_order, held_out_pairs=True)
 
 
 def fit(config: Lasso, design: Design, values: Standardised, key: Key) -> Fit:

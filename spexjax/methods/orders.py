@@ -25,6 +25,16 @@ def check_order(order: int, n: int) -> None:
         raise ValueError(f"order must be from 1 to {min(LARGEST_ORDER, n)}, got {order}.")
 
 
+def pairs_suffice(n: int, masks: int, order: int) -> bool:
+    """Whether half the masks are two for each set of odd size, and two for each of even size.
+
+    Pairs of complements keep sets of odd and of even size apart, so that neither is an error of the
+    other's, but give each only half of the equations.
+    """
+    odd = int((subsets.terms(n, order).sizes % 2).sum())
+    return masks // 2 >= 2 * max(odd, subsets.count(n, order) - odd)
+
+
 def choose_order(
     n: int, budget: int, wanted: int | None, max_order: int, name: str, sparse: bool = False
 ) -> int:

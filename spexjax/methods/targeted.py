@@ -16,12 +16,10 @@ those without, and the intervals lie around those with it.
 
 import dataclasses
 from collections.abc import Iterator
-from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
 
-from spexjax import phases
 from spexjax.compiling import Program
 from spexjax.indices import index_weights
 from spexjax.indices.mask_weights import mask_weights
@@ -30,21 +28,18 @@ from spexjax.masks import sampling, shapley_kernel
 from spexjax.masks.budget import affords_all, held_out_size
 from spexjax.masks.design import Design, Role
 from spexjax.methods import exact, orders
-from spexjax.processes import pairs, process, reading
+from spexjax.processes import pairs, reading
 from spexjax.processes.pairs import EVEN, ODD, Pairs
 from spexjax.processes.process import Process
-from spexjax.spectra import spectrum, subsets
-from spexjax.spectra.spectrum import Spectrum
+from spexjax.spectra import subsets
 from spexjax.spectra.subsets import Terms
-from spexjax.surrogates.fitted import Crossed, Fit, Standardised
+from spexjax.surrogates import smooth
+from spexjax.surrogates.fitted import Fit, Standardised
 from spexjax.typing import Key
 
 TARGETS = ("SV", "SII", "k-SII", "STII", "FSII", "BV", "BII", "FBII")
 """The indices that a design may have for a target."""
 _BANZHAF = ("BV", "BII", "FBII")
-_TERMS = 768  # of the surrogate's spectrum, besides single inputs
-# With more outputs than this all are learned with the same rates.
-_OWN_RATES = 64
 _MOST_SETS = 1 << 18
 _AT_ONCE = 1 << 23
 
@@ -109,64 +104,18 @@ def design(config: Targeted, n: int, budget: int, max_order: int, key: Key) -> D
 
 
 def fit(config: Targeted, design: Design, values: Standardised, key: Key) -> Fit:
-    """The index of every output, and the strongest sets of the process as the surrogate."""
+    """The index of every output, and the strongest sets of its process as the surrogate."""
     if design.exhaustive:
         return exact.fit(exact.Exact(), design, values, key)
     found = pairs.pairs_of(design)
-    table = np.asarray(values.values, float)
-    alone = table.shape[1] <= _OWN_RATES
-    outputs = [[k] for k in range(table.shape[1])] if alone else [list(range(table.shape[1]))]
-    parts = []
-    for place, chosen in enumerate(outputs):
-        with phases.part(place / len(outputs), (place + 1) / len(outputs)):
-            parts.append(_fit(config, design, found, table[:, chosen]))
-    tested = spectrum.stack([one for part in parts for one in part.tested])
-    return Fit(
-        tested=tested,
-        surrogate=spectrum.stack([one for part in parts for one in part.surrogate]),
-        crossed=Crossed((tested,), np.full(len(design), -1)),  # no fold but what is held out
-        target=_joined([part.target for part in parts]),
-    )
+    parts = list(smooth.each(design, found, values))
+    targets = [_target(config, design, found, part.process) for part in parts]
+    return smooth.joined(design, parts)._replace(target=_joined(targets))
 
 
 def programs(config: Targeted, design: Design, key: Key) -> Iterator[Program]:
     """Nothing that :func:`fit` runs is compiled; what measures its faithfulness is."""
     return iter(())
-
-
-class _Part(NamedTuple):
-    """Surrogates, one an output, and the target of some outputs."""
-
-    tested: list[Spectrum]
-    surrogate: list[Spectrum]
-    target: Target
-
-
-def _fit(
-    config: Targeted,
-    design: Design,
-    found: Pairs,
-    values: Float[np.ndarray, "N K"],
-) -> _Part:
-    """The fit of some outputs, with the same rates and sets."""
-    y = pairs.parts(values, found)
-    train = ~found.held_out
-    train[0] = True  # the ends
-    phases.tell("learning rates", 0.0)
-    centred = y[:, train] - y[EVEN, train].mean(axis=0) * np.array([1.0, 0.0])[:, None, None]
-    settings = process.learn(found.signs[train], centred)
-    phases.tell("conditioning", 0.4)
-    without = process.condition(found.signs[train], y[:, train], settings)
-    final = process.condition(found.signs, y, settings)
-    members = reading.strongest(without, design.max_order, _TERMS)
-    packed = subsets.pack(members, design.n)
-    tested, surrogate = (
-        [spectrum.from_terms(packed, F.astype(np.float32), design.n) for F in
-         reading.coefficients(p, members).T]
-        for p in (without, final)
-    )  # fmt: skip
-    phases.tell("reading the index", 0.8)
-    return _Part(tested, surrogate, _target(config, design, found, final))
 
 
 def _target(

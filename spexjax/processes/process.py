@@ -7,8 +7,9 @@ What is smoother than independent of mask to mask is predicted; the rest is a nu
 diagonal. (Kernels on sets: Kondor, Lafferty 2002; Rasmussen, Williams 2006, chapters 2 and 5.)
 
 Rates maximise the marginal likelihood of some pairs, both parts together, under a log-normal
-prior; nuggets that of all. All is float64 on the host: where nuggets are 10⁻¹⁰ of the variance,
-float32 has no Cholesky factor, and these factors take less time than compiling them would.
+prior (:func:`learn`); nuggets that of more (:func:`adapt`). All is float64 on the host: where
+nuggets are 10⁻¹⁰ of the variance, float32 has no Cholesky factor, and these factors take less time
+than compiling them would.
 """
 
 from typing import Any, NamedTuple
@@ -21,11 +22,13 @@ from spexjax.processes.pairs import EVEN, ODD
 # Pairs that the rates are learned from; with twice as many the errors were the same.
 _LEARNED_FROM = 300
 _STEPS = 40
+_ADAPTED_TO = 1024
 # Pairs that a process is conditioned on: its matrix then has 134 MB.
 _MOST = 4096
 _SPREAD = 1.0  # of the logarithms of the rates around their mean,
 _SPREAD_OF_MEAN = 2.0  # and of that around 1/n
 _NUGGET, _SPREAD_OF_NUGGET = -6.0, 3.0
+_NUGGET_STEPS = (3.0, 1.0)
 _LOG_RATES, _LOG_NUGGETS = (-12.0, 2.0), (-25.0, 3.0)
 _STREAM = 0
 
@@ -121,26 +124,53 @@ def learn(signs: Float[np.ndarray, "P n"], parts: Float[np.ndarray, "2 P K"]) ->
     return Settings(np.exp(found.x[:n]), found.x[n + 1 :])
 
 
+def adapt(
+    signs: Float[np.ndarray, "P n"], parts: Float[np.ndarray, "2 P K"], settings: Settings
+) -> Settings:
+    """Nuggets that maximise the marginal likelihood given more pairs, which tell noise better."""
+    if len(signs) <= _LEARNED_FROM:
+        return settings
+    at, y, _ = _centred(signs, parts, _some(len(signs), _ADAPTED_TO))
+    nuggets = settings.nuggets.copy()
+    for part, K in enumerate(covariance(at, at, settings.rates)):
+        value, _ = _factored(K, nuggets[part], y[part])
+        for step in _NUGGET_STEPS:
+            for sign in (-1, 1):
+                while _LOG_NUGGETS[0] <= nuggets[part] + sign * step <= _LOG_NUGGETS[1]:
+                    tried, _ = _factored(K, nuggets[part] + sign * step, y[part])
+                    if tried >= value and np.isfinite(value):
+                        break
+                    nuggets[part], value = nuggets[part] + sign * step, tried
+    return settings._replace(nuggets=nuggets)
+
+
 def condition(
     signs: Float[np.ndarray, "pairs n"], parts: Float[np.ndarray, "2 pairs K"], settings: Settings
 ) -> Process:
-    """The posterior given all pairs, or 4 096 of them; nuggets are adapted to these."""
+    """The posterior given all pairs, or 4 096 of them."""
     chosen = _some(len(signs), _MOST)
     rest = np.setdiff1d(np.arange(len(signs)), chosen)
-    level = parts[EVEN].mean(axis=0)
-    y = parts - np.stack([level, np.zeros_like(level)])[:, None]
-    at = signs[chosen]
-    both = covariance(at, at, settings.rates)
-    weights = np.zeros((2, *y[0][chosen].shape))
+    at, y, level = _centred(signs, parts, slice(None))
+    at = at[chosen]
+    weights = np.zeros((2, len(at), parts.shape[2]))
     inside, left_out = y.copy(), y.copy()
-    for part in (EVEN, ODD):
-        solved = _solve(both[part], settings.nuggets[part], y[part][chosen])
+    for part, K in enumerate(covariance(at, at, settings.rates)):
+        solved = _solve(K, settings.nuggets[part], y[part][chosen])
         weights[part], inside[part][chosen], left_out[part][chosen] = solved
     for rows in np.array_split(rest, max(1, len(rest) // _MOST)):
         for part, K in enumerate(covariance(signs[rows], at, settings.rates)):
             inside[part][rows] -= K @ weights[part]
     left_out[:, rest] = inside[:, rest]
     return Process(settings.rates, at, weights, level, inside, left_out)
+
+
+def _centred(
+    signs: np.ndarray, parts: np.ndarray, chosen: Any
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Some pairs, their parts without the level, and the level, which is that of all."""
+    level = parts[EVEN].mean(axis=0)
+    y = parts - np.stack([level, np.zeros_like(level)])[:, None]
+    return signs[chosen], y[:, chosen], level
 
 
 def _some(count: int, most: int) -> Int[np.ndarray, "chosen"]:
@@ -173,40 +203,40 @@ def _likelihood(
     return value, 0.5 * (y.shape[1] * inverse - (weights / scale) @ weights.T)
 
 
-def _solve(
-    K: Float[np.ndarray, "P P"], nugget: float, y: Float[np.ndarray, "P K"]
-) -> tuple[Float[np.ndarray, "P K"], Float[np.ndarray, "P K"], Float[np.ndarray, "P K"]]:
-    """Weights, residuals, and residuals without the pair, at the best nugget from there on."""
+def _factored(
+    K: Float[np.ndarray, "P P"], log_nugget: float, y: Float[np.ndarray, "P K"]
+) -> tuple[float, tuple[np.ndarray, np.ndarray] | None]:
+    """−log of the marginal likelihood, the Cholesky factor and the weights; inf where none is."""
     from scipy.linalg import lapack
 
     diagonal = np.arange(len(K))
+    A = K.copy(order="F")
+    A[diagonal, diagonal] += np.exp(log_nugget)
+    factor, failed = lapack.dpotrf(A, lower=1, overwrite_a=1)
+    if failed:
+        return np.inf, None
+    weights = lapack.dpotrs(factor, y, lower=1)[0]
+    scale = np.maximum((y * weights).mean(axis=0), 1e-300)
+    size = np.log(factor[diagonal, diagonal]).sum() * y.shape[1]
+    return 0.5 * len(y) * np.log(scale).sum() + size, (factor, weights)
 
-    def factored(log_nugget: float) -> tuple[float, Any]:
-        A = K.copy(order="F")
-        A[diagonal, diagonal] += np.exp(log_nugget)
-        factor, failed = lapack.dpotrf(A, lower=1, overwrite_a=1)
-        if failed:
-            return np.inf, None
-        weights = lapack.dpotrs(factor, y, lower=1)[0]
-        scale = np.maximum((y * weights).mean(axis=0), 1e-300)
-        size = np.log(factor[diagonal, diagonal]).sum() * y.shape[1]
-        return 0.5 * len(y) * np.log(scale).sum() + size, (factor, weights)
 
-    best = float(nugget)
-    value, state = factored(best)
-    learned = len(y) <= _LEARNED_FROM and state is not None
-    for step in () if learned else (2.5, 1.0):
-        for sign in (-1, 1):
-            while _LOG_NUGGETS[0] <= best + sign * step <= _LOG_NUGGETS[1]:
-                tried, other = factored(best + sign * step)
-                if not tried < value and state is not None:
-                    break
-                best, value, state = best + sign * step, tried, other
-    factor, weights = state
+def _solve(
+    K: Float[np.ndarray, "P P"], log_nugget: float, y: Float[np.ndarray, "P K"]
+) -> tuple[Float[np.ndarray, "P K"], Float[np.ndarray, "P K"], Float[np.ndarray, "P K"]]:
+    """Weights, residuals, and residuals without the pair."""
+    from scipy.linalg import lapack
+
+    _, found = _factored(K, log_nugget, y)
+    while found is None:  # in double precision not positive definite
+        log_nugget += 1.0
+        _, found = _factored(K, log_nugget, y)
+    factor, weights = found
+    diagonal = np.arange(len(K))
     A = K.copy()
-    A[diagonal, diagonal] += np.exp(best)
+    A[diagonal, diagonal] += np.exp(log_nugget)
     for _ in range(2):  # the factor's rounding, which small nuggets blow up
         weights = weights + lapack.dpotrs(factor, y - A @ weights, lower=1)[0]
     inverse, _ = lapack.dtrtri(factor, lower=1)
     own = (np.tril(inverse) ** 2).sum(axis=0)[:, None]
-    return weights, np.exp(best) * weights, weights / own
+    return weights, np.exp(log_nugget) * weights, weights / own

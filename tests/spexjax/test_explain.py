@@ -113,8 +113,18 @@ def test_a_tiny_budget_is_never_exceeded(budget):
     f = Counted(planted())
     e = explain(f, N_FEATURES, budget=budget)
     assert f.calls == f.distinct == e.calls == budget
-    assert e.method == "linear"
+    assert e.method == ("linear" if budget == 1 else "auto")
     assert np.all(np.isfinite(e.predict(fresh())))
+
+
+def test_few_calls_see_more_than_a_line():
+    def f(masks):
+        return np.tanh(masks[:, :4].sum(axis=1) - 1.5) * (1 + masks[:, 4])
+
+    masks = np.random.default_rng(0).random((2000, 10)) < 0.5
+    found = [explain(f, 10, budget=80, method=m).predict(masks) for m in ("auto", "linear")]
+    errors = [np.mean((guess - f(masks)) ** 2) for guess in found]
+    assert errors[0] < 0.2 * errors[1]
 
 
 def test_a_small_cube_runs_out_of_masks():

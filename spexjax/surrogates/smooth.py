@@ -1,0 +1,79 @@
+"""A Gaussian process fitted to pairs of masks, and its strongest sets as a surrogate.
+
+Without its held-out pairs the process has their faithfulness measured; then it is conditioned on
+all. Rates and nuggets are those that it had without them, and so are the sets.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+from spexjax import phases
+from spexjax.masks.design import Design
+from spexjax.processes import pairs, process, reading
+from spexjax.processes.pairs import EVEN, Pairs
+from spexjax.processes.process import Process
+from spexjax.spectra import spectrum, subsets
+from spexjax.spectra.spectrum import Spectrum
+from spexjax.surrogates.fitted import Crossed, Fit, Standardised
+
+_TERMS = 768  # of the surrogate's spectrum, besides single inputs
+# With more outputs than this all are learned with the same rates.
+_OWN_RATES = 64
+
+
+class Smooth(NamedTuple):
+    """The process of some outputs, and its surrogates, one an output."""
+
+    tested: list[Spectrum]
+    surrogate: list[Spectrum]
+    process: Process
+
+
+def fit(design: Design, values: Standardised) -> Fit:
+    """The surrogates of all outputs. Masks without their complements are not fitted to."""
+    return joined(design, list(each(design, pairs.pairs_of(design), values)))
+
+
+def joined(design: Design, found: list[Smooth]) -> Fit:
+    """The surrogates of several processes as one fit."""
+    tested = spectrum.stack([one for part in found for one in part.tested])
+    surrogate = spectrum.stack([one for part in found for one in part.surrogate])
+    # There is no fold but what is held out.
+    return Fit(tested, surrogate, crossed=Crossed((tested,), np.full(len(design), -1)))
+
+
+def each(design: Design, found: Pairs, values: Standardised) -> Iterator[Smooth]:
+    """A process for each output, or one for all of many."""
+    table = np.asarray(values.values, float)
+    K = table.shape[1]
+    outputs = [[k] for k in range(K)] if K <= _OWN_RATES else [list(range(K))]
+    for place, chosen in enumerate(outputs):
+        with phases.part(place / len(outputs), (place + 1) / len(outputs)):
+            yield _fit(design, found, pairs.parts(table[:, chosen], found))
+
+
+def _fit(design: Design, found: Pairs, y: Float[np.ndarray, "2 P K"]) -> Smooth:
+    train = ~found.held_out
+    train[0] = True  # the ends
+    signs, known = found.signs[train], y[:, train]
+    phases.tell("learning rates", 0.0)
+    level = known[EVEN].mean(axis=0)
+    settings = process.learn(signs, known - np.stack([level, 0 * level])[:, None])
+    phases.tell("conditioning", 0.4)
+    settings = process.adapt(signs, known, settings)
+    without = process.condition(signs, known, settings)
+    final = process.condition(found.signs, y, settings)
+    phases.tell("reading coefficients", 0.8)
+    members = reading.strongest(without, design.max_order, _TERMS)
+    packed = subsets.pack(members, design.n)
+    tested, surrogate = (
+        [
+            spectrum.from_terms(packed, F.astype(np.float32), design.n)
+            for F in reading.coefficients(one, members).T
+        ]
+        for one in (without, final)
+    )
+    return Smooth(tested, surrogate, final)
