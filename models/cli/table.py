@@ -49,7 +49,7 @@ def table(
             f"note          {len(f.source.cut)} more lie beyond the model's "
             f"{f.model.config.max_position_embeddings} positions and have no influence"
         )
-    if standing := facts.standing(values, fdr, " (*)"):
+    if standing := facts.standing(e, values, fdr, " (*)"):
         lines.append(f"errors        ± to the end of the 95 % interval; {standing}")
     lines += [f"note          {n}" for n in facts.notes(e, values.index, values.max_order)]
     return "\n".join([*_rows(values, feature_labels(f.words), top, fdr), "", *lines])
@@ -60,7 +60,7 @@ def _rows(values: Interactions, labels: Sequence[str], top: int, fdr: float) -> 
     best = values.top(top)
     far, marks = terms.reach(best), best.stands(fdr)
     columns = [[values.index, *(f"{value:+.3f}" for value in best.values)]]
-    if facts.doubtful(best) and not np.isnan(far).all():
+    if np.nan_to_num(far).any():
         columns.append(["±", *("" if np.isnan(error) else f"{error:.3f}" for error in far)])
         columns.append(["", *("*" if mark else "" for mark in ([] if marks is None else marks))])
     columns.append(["order", *map(str, best.sizes())])

@@ -1,13 +1,14 @@
 """What an explanation's interactions know of their errors, and of which of them stand."""
 
 import dataclasses
+from functools import cached_property
 
 import numpy as np
 from jaxtyping import Bool, Float, UInt32
 
 from spexjax.indices import index_weights
 from spexjax.inference import functionals
-from spexjax.inference.discoveries import discover
+from spexjax.inference.discoveries import Discoveries, discover
 from spexjax.inference.estimates import Estimates, certain, unknown
 from spexjax.typing import Explained
 
@@ -51,4 +52,10 @@ class Errors:
             return np.ones(len(sets), bool)
         if self.e.evidence is None:
             return None
-        return discover(self.e, fdr=fdr).marks(sets)
+        found = self._found
+        return dataclasses.replace(found, fdr=fdr, stands=found.adjusted <= fdr).marks(sets)
+
+    @cached_property
+    def _found(self) -> Discoveries:
+        """At any rate: a page asks a dozen times which of its sets stand."""
+        return discover(self.e)

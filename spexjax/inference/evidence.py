@@ -6,6 +6,7 @@ F(k) = ĝ_k + E[ψ_k r] for every set k, whether in the surrogate or not.
 """
 
 import dataclasses
+from math import ldexp
 
 import numpy as np
 from jaxtyping import Bool, Float, UInt32
@@ -65,7 +66,7 @@ class Evidence:
     @property
     def left(self) -> float:
         """1 − masks/2ⁿ: what distinct masks leave of a variance over all of them."""
-        return 1.0 - self.masks / 2.0**self.n
+        return 1.0 - ldexp(self.masks, -self.n)
 
     def __getitem__(self, output: int) -> "Evidence":
         """The evidence of one output."""

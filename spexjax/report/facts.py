@@ -74,24 +74,18 @@ def notes(e: Explained, index: str = "FBII", max_order: int | None = None) -> li
     return [flag.text for flag in flags(e, index, max_order)]
 
 
-def standing(ix: Interactions, fdr: float = FDR, mark: str = "") -> str:
-    """How many of the listed sets stand; empty where nothing was tested, or nothing is unsure."""
-    marks = ix.stands(fdr)
-    if marks is not None and not len(ix):
-        return "nothing stands, no set has a value"
-    if marks is None or not doubtful(ix):
+def standing(e: Explained, ix: Interactions, fdr: float = FDR, mark: str = "") -> str:
+    """How many of the listed sets stand; empty where nothing was tested, or nothing is in doubt."""
+    marks = None if e.method == "exact" else ix.stands(fdr)
+    if marks is None:
         return ""
+    if not len(ix):
+        return "nothing stands, no set has a value"
     at, count = f"at a false discovery rate of {terms.rate(fdr)}", int(marks.sum())
     many = "1 set" if len(ix) == 1 else f"{len(ix):,} sets"
     if not count:
         return f"nothing stands: none of {many}, {at}"
     return f"{count:,} of {many} {'stands' if count == 1 else 'stand'}{mark} {at}"
-
-
-def doubtful(ix: Interactions) -> bool:
-    """Whether the values have errors other than 0."""
-    low, high = terms.interval(ix[:1])
-    return bool((low != high).any())
 
 
 def faithfulness(e: Explained) -> str:
@@ -156,21 +150,20 @@ class Strong(NamedTuple):
 def strongest(ix: Interactions, count: int, fdr: float = FDR) -> list[Strong]:
     """The ``count`` strongest sets."""
     top, names = ix[:count], terms.labels(ix.features)
-    digits = terms.decimals(top.values)
-    unsure = doubtful(top)
+    digits, far = terms.decimals(top.values), terms.reach(top)
     return [
         Strong(
             row, terms.signed(row.value, digits),
-            terms.unsigned(far, digits) if unsure else "",
+            terms.unsigned(error, digits) if far.any() else "",
             terms.joined(row.members, names),
         )
-        for row, far in zip(terms.rows(top, fdr), terms.reach(top).tolist(), strict=True)
+        for row, error in zip(terms.rows(top, fdr), far.tolist(), strict=True)
     ]  # fmt: skip
 
 
-def heading(ix: Interactions, count: int, fdr: float = FDR, mark: str = "") -> str:
+def heading(e: Explained, ix: Interactions, count: int, mark: str = "") -> str:
     """What a list of the ``count`` strongest sets is a list of, and how many stand."""
-    found = standing(ix, fdr, mark)
+    found = standing(e, ix, mark=mark)
     if not len(ix):
         return f"{values(ix)}: {found or 'no set has a value'}"
     if found:

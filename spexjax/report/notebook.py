@@ -49,13 +49,13 @@ def _one(e: Explained) -> str:
     strongest = max((abs(row.row.value) for row in rows), default=0.0) or 1.0
     sets = "".join(_set(row, strongest) for row in rows)
     notes = "".join(f'<p style="{_QUIET}">{_text(note)}</p>' for note in facts.notes(e)[:1])
-    grey = "; what does not stand is grey" if facts.standing(ix) else ""
+    grey = "; what does not stand is grey" if facts.standing(e, ix) else ""
     return (
         f'<p style="{_QUIET}">{_text(facts.value(e))}. {_text(facts.faithfulness(e))}.</p>{notes}'
         f'<div dir="auto" style="{_FEATURES}">{words}</div>'
         f'<p style="{_QUIET}">{_text(ix.index)} of a feature alone: blue raises the value, orange '
         f"lowers it{grey}.{left_out}</p>"
-        f'<p style="margin:0 0 2px;font-weight:600">{_text(facts.heading(ix, SETS))}</p>{sets}'
+        f'<p style="margin:0 0 2px;font-weight:600">{_text(facts.heading(e, ix, SETS))}</p>{sets}'
     )
 
 

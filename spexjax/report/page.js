@@ -474,7 +474,7 @@
     sure.filter(drawn).slice(0, BRACKETS).forEach((s, k) => {
       const rank = element("b", { class: `${sign(s.value)}-ink` }, String(k + 1));
       const row = setButton(s, rank, element("span", {}, strength(s.value)), element("em", {}, nameOf(s)));
-      byId("key").append(element("li", {}, row));
+      byId("key").append(element("li", look(s), row));
     });
     byId("key").hidden = sure.length === 0;
   }

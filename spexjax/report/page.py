@@ -74,7 +74,7 @@ def render(
         words, left_out = _running(text, _checked(spans, text, e.n), alone), ""
     unit = facts.unit(values.features, text is not None)
     data, notes = _data(e, values, names, fdr)
-    standing = facts.standing(values, fdr)
+    standing = facts.standing(e, values, fdr)
     script = _piece("page.js")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     title = terms.printable(model) if model else f"{e.n:,} {unit}"
@@ -185,7 +185,7 @@ def _data(
         "n": e.n,
         "names": names,
         "alone": [_short(v) for v in values.to_array()],
-        "sets": _flat(sets) | _errors(best, fdr),
+        "sets": _flat(sets) | _errors(e, best, fdr),
         "terms": _flat(kept),
         "full": _exact(e.full),
         "empty": _exact(e.empty),
@@ -205,10 +205,10 @@ def _flat(sets: Sets) -> dict[str, list]:
     return {"members": members, "sizes": sizes, "values": values}
 
 
-def _errors(sets: Interactions, fdr: float) -> dict[str, list | None]:
+def _errors(e: Explained, sets: Interactions, fdr: float) -> dict[str, list | None]:
     """The ends of each set's interval, and whether it stands; null where nothing is in doubt."""
     marks = sets.stands(fdr)
-    if marks is None or not facts.doubtful(sets):
+    if marks is None or e.method == "exact":
         return {"low": None, "high": None, "stands": None}
     low, high = ([_exact(f"{x:.4g}") for x in ends.tolist()] for ends in terms.interval(sets))
     return {"low": low, "high": high, "stands": marks.astype(int).tolist()}
@@ -280,7 +280,7 @@ def _toggle(values: Interactions, fdr: float) -> str:
 
 def _facts(e: Explained, values: Interactions, model: str | None, unit: str, fdr: float) -> str:
     count = len(e.spectrum.to_dict())
-    standing = facts.standing(values, fdr)
+    standing = facts.standing(e, values, fdr)
     rows = [
         ("model", terms.printable(model) if model else None),
         ("value", facts.value(e, f"with all {unit} kept")),

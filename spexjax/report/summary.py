@@ -25,8 +25,8 @@ def summary(e: Explained) -> str:
         *(f"note          {note}" for note in facts.notes(e)[:1]),
     ]
     ix, count = e.interactions(), _LINES - 1 - len(lines)
-    lines.append(facts.heading(ix, count, mark=" (*)"))
-    rows, unsure = facts.strongest(ix, count), facts.standing(ix)
+    lines.append(facts.heading(e, ix, count, " (*)"))
+    rows, unsure = facts.strongest(ix, count), facts.standing(e, ix)
     wide = max((len(row.value) for row in rows), default=0)
     far = max((len(row.error) for row in rows), default=0)
     for row in rows:

@@ -417,6 +417,11 @@ def test_ten_lines_say_what_stands():
         assert float(row[2]) == pytest.approx(max(b - value, value - a), abs=6e-4)
 
 
+def test_errors_of_thousands_of_features():
+    e = uncertain.explanation({(1999,): 1.0, (3, 1500): 0.01}, 0.3, n=2000)  # 2ⁿ is beyond a float
+    assert "1 of 4 sets stands (*)" in str(e)
+
+
 def test_nothing_stands_in_noise():
     e = uncertain.explanation(uncertain.NOISE, 0.3)
     assert "nothing stands: none of 10 sets, at a false discovery rate of 10 %" in str(e)
