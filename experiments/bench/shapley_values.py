@@ -13,10 +13,11 @@ import warnings
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from importlib.util import find_spec
 
 import numpy as np
-from jaxtyping import Float
+from matplotlib.figure import Figure
 
 from spexjax.experiments.bench.index_games import GAMES, Game
 from spexjax.experiments.harness.timing import timed
@@ -77,6 +78,8 @@ class Config:
     """Of ours: target, or methods of ``explain``."""
     peers: bool = False
     """Whether shapiq's estimators are measured, too."""
+    figure: str | None = None
+    """A file to draw the geometric means into."""
 
 
 def run(config: Config) -> Rows:
@@ -96,7 +99,7 @@ def run(config: Config) -> Rows:
         {"game": "<22", "n": ">3d", "calls": ">6d", "of": ">5", "estimator": "<34",
          "error": ">9.2g", "Spearman": ">8.3f", "top 5": ">5.2f", "seconds": ">7.2f"},
         _measured(config),
-        _summary,
+        partial(_noted, config),
     )  # fmt: skip
 
 
@@ -174,33 +177,68 @@ def _scores(guess: np.ndarray, truth: np.ndarray) -> tuple[float, float, float]:
     return error, float(ranks), len(largest[0] & largest[1]) / len(largest[1])
 
 
-def _summary(rows: list[tuple]) -> Iterator[str]:
-    """For every number of calls geometric means over the games, and ours against the best."""
-    table: dict[str, dict[tuple[str, int], dict[str, float]]] = defaultdict(
-        lambda: defaultdict(dict)
-    )
+def _noted(config: Config, rows: list[tuple]) -> Iterator[str]:
+    found = by_calls(rows)
+    if config.figure:
+        draw(found, config.index).savefig(config.figure)
+    yield from _summary(found)
+
+
+Errors = dict[str, dict[tuple[str, int], dict[str, float]]]
+"""The errors of every estimator, by calls asked for, and by game and calls."""
+
+
+def by_calls(rows: list[tuple]) -> Errors:
+    """The errors in the rows, those below 1e-10 as 1e-10."""
+    table: Errors = defaultdict(lambda: defaultdict(dict))
     for game, _, calls, asked, estimator, error, *_ in rows:
         table[asked][game, calls][estimator] = max(error, EXACT)
+    return table
+
+
+def _means(games: dict[tuple[str, int], dict[str, float]]) -> dict[str, float]:
+    """Each estimator's geometric mean over the games, of those that did all of them."""
+    names = set.intersection(*(set(found) for found in games.values()))
+    means = {name: _geometric([found[name] for found in games.values()]) for name in names}
+    return dict(sorted(means.items(), key=lambda item: item[1]))
+
+
+def draw(table: Errors, index: str) -> Figure:
+    """Error against calls, a line for every estimator."""
+    figure = Figure(figsize=(8, 4.5), layout="constrained")
+    axes = figure.subplots()
+    means = {asked: _means(games) for asked, games in table.items()}
+    last = list(means.values())[-1]
+    names = sorted({n for m in means.values() for n in m}, key=lambda n: last.get(n, 1e9))
+    for place, name in enumerate(names):
+        y = [m.get(name, np.nan) for m in means.values()]
+        width = 2.5 if name == "target" else 1.0
+        axes.plot(
+            list(means), y, "o-" if place < 10 else "o--", markersize=3, linewidth=width, label=name
+        )
+    axes.set_yscale("log")
+    axes.set_xlabel("calls (n inputs)")
+    axes.set_ylabel(f"relative squared error of {index}, geometric mean")
+    axes.legend(fontsize=7, loc="center left", bbox_to_anchor=(1, 0.5))
+    return figure
+
+
+def _summary(table: Errors) -> Iterator[str]:
+    """For every number of calls geometric means over the games, and ours against the best."""
     for asked, games in table.items():
-        names = sorted({name for found in games.values() for name in found})
-        means = {
-            name: _geometric([found[name] for found in games.values() if name in found])
-            for name in names
-        }
+        means = _means(games)
+        names = {name for found in games.values() for name in found}
         yield f"{asked}: geometric mean of the error over {len(games)} games"
-        yield "  " + ", ".join(f"{k} {v:.2g}" for k, v in sorted(means.items(), key=lambda x: x[1]))
+        yield "  " + ", ".join(f"{k} {v:.2g}" for k, v in means.items())
         theirs = [k for k in names if k not in OURS]
-        if "target" not in names or not theirs:
+        if "target" not in means or not set(theirs) & set(means):
             continue
         ratios = {
             game: found["target"] / min(found[k] for k in theirs if k in found)
             for (game, _), found in games.items()
         }
         worst = max(ratios, key=lambda game: ratios[game])
-        single = min(
-            (k for k in theirs if all(k in found for found in games.values())),
-            key=lambda k: means[k],
-        )
+        single = next(name for name in means if name in theirs)
         yield (
             f"  target / best of shapiq on each game {_geometric(list(ratios.values())):.3f}, "
             f"worst {ratios[worst]:.2f} on {worst}; / {single}, the best over all games, "
@@ -208,5 +246,5 @@ def _summary(rows: list[tuple]) -> Iterator[str]:
         )
 
 
-def _geometric(values: list[float]) -> Float[np.ndarray, ""]:
-    return np.exp(np.mean(np.log(values)))
+def _geometric(values: list[float]) -> float:
+    return float(np.exp(np.mean(np.log(values))))

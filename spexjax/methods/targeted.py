@@ -130,6 +130,9 @@ def _target(
     values = reading.index(final, sets, config.index, order)
     known, beyond, variance = _corrections(config, design, found, final, sets)
     values += known
+    # The rates, both nuggets and the scale were learned from the same pairs.
+    units, learned = len(found.signs) - 1, design.n + 3
+    variance *= units / max(units - learned, units / 2, 1)
     effects = sets.sizes > 0
     return Target(
         index=config.index,
@@ -139,7 +142,7 @@ def _target(
         estimate=(values + beyond)[effects].T,
         standard_error=np.sqrt(variance)[effects].T,
         baseline=values[~effects][0],
-        units=len(found.signs) - 1,
+        units=units,
     )
 
 
