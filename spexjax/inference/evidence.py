@@ -30,7 +30,8 @@ class Evidence:
 
     A unit is a mask drawn by itself, or a mask and its complement m̄ drawn together. Since
     ψ_k(m̄) = (−1)^|k| ψ_k(m), the mean of ψ_k r over a pair is ψ_k(m) times (r(m) + r(m̄))/2 where
-    |k| is even and (r(m) − r(m̄))/2 where it is odd. Units count as independent but for being distinct.
+    |k| is even and (r(m) − r(m̄))/2 where it is odd. Units count as independent but for being
+    distinct.
 
     Attributes:
       packed: uint32 (U, W), one mask of each unit.

@@ -3,10 +3,11 @@
 import dataclasses
 
 import numpy as np
-from jaxtyping import Float, UInt32
+from jaxtyping import Bool, Float, UInt32
 
 from spexjax.indices.interaction_values import Interactions, ranking
 from spexjax.indices.target import Target
+from spexjax.inference.errors import Errors
 from spexjax.inference.estimates import Estimates
 
 
@@ -15,6 +16,8 @@ class OfTarget:
     """Knows the errors of the sets of a target (:class:`spexjax.typing.Errors`)."""
 
     target: Target
+    explained: Errors
+    """Those of the explanation that the target is of."""
 
     def __call__(
         self,
@@ -37,8 +40,12 @@ class OfTarget:
             estimand=f"{name} of the function",
         )
 
+    def stands(self, sets: UInt32[np.ndarray, "L W"], fdr: float) -> Bool[np.ndarray, "L"] | None:
+        """As of every index: it is a test of the sets, not of their values."""
+        return self.explained.stands(sets, fdr)
 
-def of_target(target: Target, n: int, features: tuple[str, ...]) -> Interactions:
+
+def of_target(target: Target, n: int, features: tuple[str, ...], explained: Errors) -> Interactions:
     """The values of a target of one output, those of 0 left out."""
     order = ranking(target.values)
     order = order[target.values[order] != 0]
@@ -50,5 +57,5 @@ def of_target(target: Target, n: int, features: tuple[str, ...]) -> Interactions
         target.order,
         features,
         float(target.baseline),
-        OfTarget(target),
+        OfTarget(target, explained),
     )

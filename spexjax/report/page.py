@@ -207,11 +207,15 @@ def _flat(sets: Sets) -> dict[str, list]:
 
 def _errors(e: Explained, sets: Interactions, fdr: float) -> dict[str, list | None]:
     """The ends of each set's interval, and whether it stands; null where nothing is in doubt."""
-    marks = sets.stands(fdr)
-    if marks is None or e.method == "exact":
+    if e.method == "exact":
         return {"low": None, "high": None, "stands": None}
     low, high = ([_exact(f"{x:.4g}") for x in ends.tolist()] for ends in terms.interval(sets))
-    return {"low": low, "high": high, "stands": marks.astype(int).tolist()}
+    marks = sets.stands(fdr)
+    return {
+        "low": low,
+        "high": high,
+        "stands": None if marks is None else marks.astype(int).tolist(),
+    }
 
 
 def _exact(value: Any) -> float | None:

@@ -176,6 +176,13 @@ def test_intervals_cover():
     assert 0.90 <= np.mean(hits) <= 0.985
 
 
+def test_sets_stand_whatever_index_is_asked_for():
+    e = sx.explain(smooth, N, budget=200, target="SV")
+    targeted, banzhaf = e.interactions("SV"), e.interactions("BV")
+    standing = [{s for s, _ in ix[ix.stands()]} for ix in (targeted, banzhaf)]
+    assert standing[0] == standing[1] != set()
+
+
 def test_outputs_are_explained_one_by_one():
     def both(masks):
         return np.stack([smooth(masks), 3 - 2 * smooth(~masks)], axis=1)
