@@ -2,6 +2,7 @@
 
     hotpotqa/hotpot_*.json   drop/drop_*.json   mmlu/{dev,val,test}/SUBJECT_SPLIT.csv
     puzzles/puzzles.csv      sst2/, imdb/       (see :mod:`spexjax.experiments.data.texts`)
+    cifar10/                 (see :mod:`spexjax.experiments.data.cifar10`)
 
 Nothing is downloaded. Each set's own module says where it comes from and reads it.
 """
@@ -9,7 +10,7 @@ Nothing is downloaded. Each set's own module says where it comes from and reads 
 import os
 from pathlib import Path
 
-from spexjax.experiments.data import drop, hotpotqa, mmlu, riddles
+from spexjax.experiments.data import cifar10, drop, hotpotqa, mmlu, riddles
 
 VARIABLE = "SPEXJAX_DATA"
 
@@ -64,3 +65,8 @@ def load_mmlu(
 def load_riddles(data: str | Path | None = None) -> list[riddles.Riddle]:
     """The riddles."""
     return riddles.read_riddles(find(data, "puzzles/puzzles.csv"))
+
+
+def load_cifar10(data: str | Path | None = None) -> cifar10.Images:
+    """CIFAR-10, or a sample of it."""
+    return cifar10.read_cifar10(folder(data) / "cifar10")

@@ -53,6 +53,7 @@ METHODS = {
     "banzhaf": Method(Banzhaf(), "#d9a300", "^"),
     "kernelshap": Method(KernelShap(), "#b0578d", "P"),
     "lasso": Method("lasso", "#7a4fbf", "x", sparse=True),
+    "lasso-1": Method(Lasso(1), "#c05621", "v", 1, True),
     "lasso-2": Method(Lasso(2), "#7a4fbf", "X", 2, True),
     "lasso-3": Method(Lasso(3), "#a98fd6", "X", 3, True),
     "faith-banzhaf-2": Method(FaithBanzhaf(2), "#6a737d", "h", 2),

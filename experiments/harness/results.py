@@ -17,7 +17,7 @@ from typing import Any
 
 import msgspec
 
-_CHOICES = ("methods", "b", "seeds", "folder", "groups", "per_group")
+_CHOICES = ("methods", "b", "budgets", "seeds", "folder", "groups", "per_group")
 _PACKAGES = ("spexjax", "jax", "numpy", "scipy")
 _REVISIONS = {"faithfulness": 2, "sparsity": 2, "pruning": 2}
 """Raised when an experiment measures something else, so that no run continues older cells."""
@@ -52,8 +52,8 @@ class Cell:
     made_by: str = ""
 
     @property
-    def key(self) -> tuple[str, str, int, int]:
-        return self.item, self.method, self.b, self.seed
+    def key(self) -> tuple[str, str, int, int, int]:
+        return self.item, self.method, self.b, self.budget, self.seed
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """The papers' experiments by name."""
 
 from spexjax.experiments.papers import (
+    data_attribution,
     faithfulness,
     hierarchy,
     pruning,
@@ -21,4 +22,5 @@ PAPERS: dict[str, Experiment] = {
     "hierarchy": hierarchy,
     "shapley": shapley,
     "pruning": pruning,
+    "data-attribution": data_attribution,
 }

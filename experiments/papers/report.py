@@ -43,7 +43,7 @@ def how(result: Result) -> str:
         settings["items' seed"] = task["seed"]
     if task["name"] not in ("synthetic", "tabular"):
         about = {**result.config, **task}
-        settings["model"] = about["model"] or "own"
+        settings["model"] = about.get("model") or "own"
         settings["data"] = "own" if about["data"] is None else "given"
     said = ", ".join(f"{name} {_said(value)}" for name, value in settings.items())
     return f"{said}; {'; '.join(result.made_by)}."

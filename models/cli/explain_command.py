@@ -1,12 +1,12 @@
-"""``spexjax explain``: one text to a table and a page, or many texts, one per line, to JSON."""
+"""``spexjax explain``: a text to a table and a page, many texts to JSON, or training data."""
 
 import argparse
 import sys
 from typing import Any
 
-from spexjax.models.cli import store_command, text_arguments
+from spexjax.models.cli import data_arguments, store_command, text_arguments
 from spexjax.models.cli.one_text import chunk_size, explain_text, value_of
-from spexjax.models.cli.options import CommandError, Explain
+from spexjax.models.cli.options import CommandError, Explain, ExplainData
 
 
 def add_parser(commands: Any) -> None:
@@ -20,17 +20,21 @@ def add_parser(commands: Any) -> None:
     what = text_arguments.add_arguments(parser)
     what.add_argument("--per-line", action="store_true", help="each line of --file is a text; "
                       "needs --json; goes on after a stop")  # fmt: skip
+    data_arguments.add_arguments(parser.add_argument_group("training data"))
     text_arguments.add_design_arguments(parser)
     store_command.add_arguments(parser)
     text_arguments.add_show_arguments(parser)
 
 
-def read(given: argparse.Namespace) -> Explain:
+def read(given: argparse.Namespace) -> Explain | ExplainData:
     """What is wanted, checked before anything slow is imported.
 
     Raises:
       CommandError: naming what the user can put right.
     """
+    data = data_arguments.read(given)
+    if data is not None:
+        return data
     text, show = text_arguments.read(given), text_arguments.read_show(given)
     if given.per_line and (given.file is None or show.json is None):
         raise CommandError("--per-line needs --file F and --json OUT")
@@ -40,7 +44,7 @@ def read(given: argparse.Namespace) -> Explain:
     return Explain(text, masks, show, given.store, given.dry_run, given.per_line)
 
 
-def run(asked: Explain) -> None:
+def run(asked: Explain | ExplainData) -> None:
     """Explains, prints the table, writes the files."""
     from spexjax.indices.of_spectrum import interactions
     from spexjax.models.api.value import ApiValue
@@ -48,6 +52,9 @@ def run(asked: Explain) -> None:
 
     # Is there such an index?
     interactions(Spectrum.from_dict({(): 0.0}, 1), asked.show.index)
+    if isinstance(asked, ExplainData):
+        data_arguments.run(asked)
+        return
     model, label = text_arguments.classifier(asked.text)
     if asked.per_line:
         from spexjax.models.cli.per_line import explain_lines

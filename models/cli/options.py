@@ -107,3 +107,20 @@ class Explain:
     store: str | None
     dry_run: bool
     per_line: bool
+
+
+@dataclass(frozen=True)
+class ExplainData:
+    """What ``spexjax explain --task data`` is to do.
+
+    Attributes:
+      test: which of the test digits, from 0.
+      points: training digits.
+    """
+
+    test: int
+    points: int
+    masks: MaskOptions
+    show: ShowOptions
+    store: str | None
+    dry_run: bool

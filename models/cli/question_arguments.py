@@ -15,9 +15,10 @@ _OTHERS = ("text", "file", "label", "api_base")
 def add_arguments(parser: Any) -> None:
     """Adds the options to a parser or a group of one; ``--question`` is there already."""
     add = parser.add_argument
-    add("--task", choices=("classify", "qa"), default="classify",
+    add("--task", choices=("classify", "qa", "data"), default="classify",
         help="qa: which sentences of a context does the answer to --question rest on? The model "
-        "is a folder or id of a Llama, by default the embedded two-hop model")  # fmt: skip
+        "is a folder or id of a Llama, by default the embedded two-hop model. data: which training "
+        "images made a small model read a digit as it does?")  # fmt: skip
     add("--context", metavar="F", help="read the context from this file (UTF-8)")
     add("--answer", metavar="A", help="explain this answer (default: the model's own)")
 

@@ -52,10 +52,10 @@ def table(
     if standing := facts.standing(e, values, fdr, " (*)"):
         lines.append(f"errors        ± to the end of the 95 % interval; {standing}")
     lines += [f"note          {n}" for n in facts.notes(e, values.index, values.max_order)]
-    return "\n".join([*_rows(values, feature_labels(f.words), top, fdr), "", *lines])
+    return "\n".join([*rows(values, feature_labels(f.words), top, fdr), "", *lines])
 
 
-def _rows(values: Interactions, labels: Sequence[str], top: int, fdr: float) -> list[str]:
+def rows(values: Interactions, labels: Sequence[str], top: int, fdr: float) -> list[str]:
     """The head of the table and a line for each set."""
     best = values.top(top)
     far, marks = terms.reach(best), best.stands(fdr)

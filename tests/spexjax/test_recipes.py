@@ -51,7 +51,7 @@ def is_exact(names, n):
 
 
 def test_all_blocks_are_tested():
-    assert len(BLOCKS) == 13 and len(SHELL) == 5
+    assert len(BLOCKS) == 14 and len(SHELL) == 5
 
 
 def test_which_numbers_can_be_believed(capsys):
@@ -81,6 +81,12 @@ def test_a_transformers_pipeline():
     ours = value_function(load_classifier(), " ".join(names["words"]), score="probability")
     masks = np.random.default_rng(1).random((20, 6)) < 0.5
     np.testing.assert_allclose(names["f"](masks), ours(masks), atol=1e-4)
+
+
+def test_training_points():
+    names = run("data_value", POINTS=10, BUDGET=1024)
+    assert names["e"].method == "exact" and names["e"].n == 10
+    assert "<img" in Path("points.html").read_text(encoding="utf-8")
 
 
 def test_a_scikit_learn_model():
