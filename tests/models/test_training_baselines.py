@@ -39,8 +39,8 @@ def test_influence_foretells_leaving_one_out(convex):
     assert found.shape == true.shape == (30, 8)
     for j in range(8):
         assert np.corrcoef(found[:, j], true[:, j])[0, 1] > 0.95
-        # not only in proportion
-        assert 0.8 < np.dot(found[:, j], true[:, j]) / np.dot(true[:, j], true[:, j]) < 1.1
+        # and in size, but for what a point hides of itself
+        assert 0.6 < np.dot(found[:, j], true[:, j]) / np.dot(true[:, j], true[:, j]) < 1.1
 
 
 def test_gauss_newton_is_the_hessian_of_a_linear_model(convex):
@@ -154,9 +154,10 @@ def test_flips_are_counted_where_all_data_are_right():
     )  # fmt: skip
     full = f(np.ones((1, 20), bool))[0]
     assert (full > 0).all()
-    y = np.asarray(f.train[1])
-    same = y[None] == np.asarray(f.test[1])[:, None]
-    assert metrics.flips(f, same).all()  # a class without points is not predicted
+    same = np.asarray(f.train[1])[None] == np.asarray(f.test[1])[:, None]
+    lost = [f(~same[j : j + 1])[0, j] <= 0 for j in range(10)]
+    assert 0 < sum(lost) < 10
+    np.testing.assert_array_equal(metrics.flips(f, same), lost)
     assert not metrics.flips(f, np.zeros((10, 20), bool)).any()
     pretended = np.where(np.arange(10) == 3, -1.0, full)
     assert np.isnan(metrics.flips(f, same, pretended)[3])
