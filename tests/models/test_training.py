@@ -10,6 +10,7 @@ from flax import linen as nn
 import spexjax as sx
 from spexjax.models import training
 from spexjax.models.training import scores
+from spexjax.models.training import value as module
 from spexjax.models.training.groups import membership
 from spexjax.models.training.training import Recipe, batches, cross_entropy, train_model
 from spexjax.values import ValueFunctionError
@@ -249,6 +250,39 @@ def test_networks_for_images_treat_every_row_by_itself(make):
 def test_running_means_are_refused():
     with pytest.raises(ValueError, match="keeps batch_stats"):
         training.flax_learner(Normalised(), (4,))
+
+
+def test_fewer_large_models_are_trained_at_once():
+    sizes = [
+        value_of_width(width).asked.block for width in (1, 64, 4096)
+    ]  # fmt: skip
+    assert sizes == sorted(sizes, reverse=True) and sizes[0] > sizes[-1] >= 1
+    assert all(size & (size - 1) == 0 for size in sizes)
+
+
+def value_of_width(width):
+    return training.data_value(*training.mlp((4,), CLASSES, (width,)), train=TRAIN, test=TEST)
+
+
+def test_a_block_that_memory_does_not_hold_is_halved(monkeypatch, f):
+    whole, asked_for = module._program, []
+
+    def scarce(devices):
+        def call(asked, shared, masks):
+            asked_for.append(asked.block)
+            if asked.block > 2:
+                raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: out of memory")
+            return whole(devices)(asked, shared, masks)
+
+        return call
+
+    monkeypatch.setattr(module, "_program", scarce)
+    masks = masks_of(POINTS, 3)
+    g = value()
+    with pytest.warns(RuntimeWarning, match="from here on 2 are"):
+        found = g(masks)
+    assert asked_for == [4, 2]
+    np.testing.assert_allclose(found, f(masks), atol=1e-3)
 
 
 @pytest.mark.parametrize(

@@ -83,6 +83,7 @@ def test_a_transformers_pipeline():
     np.testing.assert_allclose(names["f"](masks), ours(masks), atol=1e-4)
 
 
+@pytest.mark.loose_promotion
 def test_training_points():
     names = run("data_value", POINTS=10, BUDGET=1024)
     assert names["e"].method == "exact" and names["e"].n == 10
