@@ -9,8 +9,9 @@ from spexjax.models.training.learners import (
     mlp,
     resnet9,
 )
+from spexjax.models.training.making import data_value
 from spexjax.models.training.training import cross_entropy
-from spexjax.models.training.value import DataValue, Diverged, data_value
+from spexjax.models.training.value import DataValue, Diverged
 
 __all__ = [
     "DataValue",
