@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import jax
 import numpy as np
 from jaxtyping import Int
 
@@ -23,7 +24,7 @@ def membership(groups: Groups | None, points: int) -> Int[np.ndarray, "points"]:
     """
     if groups is None:
         return np.arange(points, dtype=np.int32)
-    if hasattr(groups, "ndim") and groups.ndim == 1 and groups.dtype != object:
+    if isinstance(groups, np.ndarray | jax.Array):
         return _numbered(np.asarray(groups), points)
     members = [np.asarray(list(g)) for g in groups]
     for i, group in enumerate(members):
