@@ -36,7 +36,8 @@ class Asked:
 class DataValue:
     """f(m): scores of K test points by a model trained on what m keeps.
 
-    Made by :func:`~spexjax.models.training.making.data_value`. The same mask gives the same values in every call, whatever else is asked for with it.
+    Made by :func:`~spexjax.models.training.making.data_value`. The same mask gives the same values
+    in every call, whatever else is asked for with it.
 
     Attributes:
       asked: recipe and score.
