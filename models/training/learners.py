@@ -48,7 +48,8 @@ def _learner(module: nn.Module, shape: tuple[int, ...]) -> Learner:
         return module.init(key, example)["params"]
 
     def apply(params: Params, x: Array) -> Array:
-        return module.apply({"params": params}, x)
+        logits: Any = module.apply({"params": params}, x)
+        return logits
 
     return Learner(init, apply)
 

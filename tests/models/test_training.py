@@ -276,13 +276,13 @@ def test_a_block_that_memory_does_not_hold_is_halved(monkeypatch, f):
 
         return call
 
+    g, masks = value(), masks_of(POINTS, 3)
+    expected = f(masks)
     monkeypatch.setattr(module, "_program", scarce)
-    masks = masks_of(POINTS, 3)
-    g = value()
     with pytest.warns(RuntimeWarning, match="from here on 2 are"):
         found = g(masks)
     assert asked_for == [4, 2]
-    np.testing.assert_allclose(found, f(masks), atol=1e-3)
+    np.testing.assert_allclose(found, expected, atol=1e-3)
 
 
 @pytest.mark.parametrize(
