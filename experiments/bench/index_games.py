@@ -6,7 +6,7 @@ texts and questions, and planted functions. Nothing is downloaded.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -180,32 +180,32 @@ def _ands(n: int, seed: int, terms: int) -> Conjunctions:
 
 Game = Table | Conjunctions
 GAMES: dict[str, Callable[[], Game]] = {
-    **{f"digits-mean-{i}": lambda i=i: _digit(i, blank=False) for i in range(2)},
-    **{f"digits-blank-{i}": lambda i=i: _digit(i, blank=True) for i in (2, 3)},
-    **{f"wine-forest-{i}": lambda i=i: _tabular("wine", "forest", i) for i in range(2)},
-    "wine-boosting": lambda: _tabular("wine", "boosting", 0),
+    **{f"digits-mean-{i}": partial(_digit, i, blank=False) for i in range(2)},
+    **{f"digits-blank-{i}": partial(_digit, i, blank=True) for i in (2, 3)},
+    **{f"wine-forest-{i}": partial(_tabular, "wine", "forest", i) for i in range(2)},
+    "wine-boosting": partial(_tabular, "wine", "boosting", 0),
     **{
-        f"cancer-14-vectors-{i}": lambda i=i: _tabular("breast_cancer", "vectors", i, 14)
+        f"cancer-14-vectors-{i}": partial(_tabular, "breast_cancer", "vectors", i, 14)
         for i in range(2)
     },
-    "cancer-12-forest": lambda: _tabular("breast_cancer", "forest", 2, 12),
+    "cancer-12-forest": partial(_tabular, "breast_cancer", "forest", 2, 12),
     **{
-        f"cancer-15-network-{i}": lambda i=i: _tabular("breast_cancer", "network", i, 15)
+        f"cancer-15-network-{i}": partial(_tabular, "breast_cancer", "network", i, 15)
         for i in (4, 5)
     },
-    **{f"diabetes-forest-{i}": lambda i=i: _tabular("diabetes", "forest", i) for i in range(3)},
-    **{f"diabetes-boosting-{i}": lambda i=i: _tabular("diabetes", "boosting", i) for i in (3, 4)},
-    **{f"text-{i}": lambda i=i: _text(i) for i in range(3)},
-    **{f"two-hop-{i}": lambda i=i: _question(i) for i in range(2)},
-    "ands-12": lambda: _ands(12, 1, 30),
-    "ands-14": lambda: _ands(14, 2, 60),
-    "planted-30": lambda: planted(30, 0, 40, 4),
-    "planted-60": lambda: planted(60, 1, 60, 4),
-    "planted-100": lambda: planted(100, 2, 80, 5),
-    "planted-200": lambda: planted(200, 3, 60, 3),
-    **{f"cancer-30-forest-{i}": lambda i=i: _trees("forest", i) for i in range(2)},
-    "cancer-30-boosting": lambda: _trees("boosting", 2),
-    "friedman-60-boosting": lambda: _friedman(60),
-    "digits-64-forest": lambda: _pixels(0),
+    **{f"diabetes-forest-{i}": partial(_tabular, "diabetes", "forest", i) for i in range(3)},
+    **{f"diabetes-boosting-{i}": partial(_tabular, "diabetes", "boosting", i) for i in (3, 4)},
+    **{f"text-{i}": partial(_text, i) for i in range(3)},
+    **{f"two-hop-{i}": partial(_question, i) for i in range(2)},
+    "ands-12": partial(_ands, 12, 1, 30),
+    "ands-14": partial(_ands, 14, 2, 60),
+    "planted-30": partial(planted, 30, 0, 40, 4),
+    "planted-60": partial(planted, 60, 1, 60, 4),
+    "planted-100": partial(planted, 100, 2, 80, 5),
+    "planted-200": partial(planted, 200, 3, 60, 3),
+    **{f"cancer-30-forest-{i}": partial(_trees, "forest", i) for i in range(2)},
+    "cancer-30-boosting": partial(_trees, "boosting", 2),
+    "friedman-60-boosting": partial(_friedman, 60),
+    "digits-64-forest": partial(_pixels, 0),
 }
 """Made on demand, by name; each a value function with ``n`` and ``interactions(index, order)``."""

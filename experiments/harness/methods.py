@@ -15,6 +15,7 @@ from spexjax.methods.baselines import (
 )
 from spexjax.methods.proxyspex import ProxySpex
 from spexjax.methods.spex import Spex
+from spexjax.methods.targeted import Targeted
 from spexjax.plot import style
 
 
@@ -52,6 +53,7 @@ METHODS = {
     "lime": Method(Lime(), style.NEGATIVE, "s"),
     "banzhaf": Method(Banzhaf(), "#d9a300", "^"),
     "kernelshap": Method(KernelShap(), "#b0578d", "P"),
+    "target-sv": Method(Targeted("SV"), "#c2410c", "o"),
     "lasso": Method("lasso", "#7a4fbf", "x", sparse=True),
     "lasso-1": Method(Lasso(1), "#c05621", "v", 1, True),
     "lasso-2": Method(Lasso(2), "#7a4fbf", "X", 2, True),

@@ -22,7 +22,9 @@ RECALL = summary.number("recall")
 _REFERENCE_SEED = 1_000_003  # masks that no method draws
 
 
-_PROTOCOL = Protocol(methods=("spex", "proxyspex", "kernelshap", "lime"), b=(3, 4, 5, 6))
+_PROTOCOL = Protocol(
+    methods=("target-sv", "spex", "proxyspex", "kernelshap", "lime"), b=(3, 4, 5, 6)
+)
 
 
 @dataclass(frozen=True)

@@ -83,25 +83,25 @@ def strongest(process: Process, max_order: int, count: int) -> Int32[np.ndarray,
     most = max(_BEAM, count)
     alone = np.abs(coefficients(process, np.arange(n, dtype=np.int32)[:, None])).sum(axis=1)
     beam = np.sort(np.argsort(-alone, kind="stable")[:_BEAM]).astype(np.int32)[:, None]
-    found, sizes = [], []
+    found, strengths = [], []
     for size in range(2, t + 1):
         weights = np.exp(log_scale[size % 2]) * process.weights[size % 2]
         products = _products(z, beam)
-        strength = np.sum([np.abs((products * w[:, None]).T @ z) for w in weights.T], axis=0)
-        np.put_along_axis(strength, beam, -1.0, axis=1)  # of an input that is in the set
+        each = np.sum([np.abs((products * w[:, None]).T @ z) for w in weights.T], axis=0)
+        np.put_along_axis(each, beam, -1.0, axis=1)  # of an input that is in the set
         # A set may be grown from all its subsets, and is then among them as often.
-        best = np.argsort(-strength, axis=None, kind="stable")[: size * most]
-        best = best[strength.ravel()[best] >= 0]
+        best = np.argsort(-each, axis=None, kind="stable")[: size * most]
+        best = best[each.ravel()[best] >= 0]
         rows = np.concatenate([beam[best // n], (best % n)[:, None].astype(np.int32)], axis=1)
         grown, first = np.unique(np.sort(rows, axis=1), axis=0, return_index=True)
         order = np.argsort(first)[:most]  # the strongest first
-        grown, strength = grown[order], strength.ravel()[best[first[order]]]
+        grown = grown[order]
         found.append(np.pad(grown, ((0, 0), (0, t - size)), constant_values=-1))
-        sizes.append(strength)
+        strengths.append(each.ravel()[best[first[order]]])
         beam = grown[:_BEAM]
     every = np.concatenate([np.zeros((0, t), np.int32), *found])
-    size = np.concatenate([np.zeros(0), *sizes])
-    kept = every[np.argsort(-size, kind="stable")[:count]]
+    strength = np.concatenate([np.zeros(0), *strengths])
+    kept = every[np.argsort(-strength, kind="stable")[:count]]
     fixed = np.full((n + 1, t), -1, np.int32)
     fixed[1:, 0] = np.arange(n)
     return np.concatenate([fixed, kept]).astype(np.int32)
