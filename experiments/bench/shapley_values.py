@@ -114,7 +114,8 @@ def _measured(config: Config) -> Iterator[tuple]:
             calls = int(asked[:-1]) * game.n if asked.endswith("n") else int(asked)
             if game.n < 60 and calls >= 0.9 * 2**game.n:
                 continue
-            for estimator in (*config.methods, *_peers(config, game.n)):
+            estimators: list[str | Estimator] = [*config.methods, *_peers(config, game.n)]
+            for estimator in estimators:
                 found = _runs(config, estimator, game, order, calls)
                 if found is None:
                     continue

@@ -15,7 +15,7 @@ than compiling them would.
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Int32
 
 from spexjax.processes.pairs import EVEN, ODD
 
@@ -55,6 +55,8 @@ class Process(NamedTuple):
       level: float64 (K,), added to the even part.
       inside: float64 (2, pairs, K), what the mean leaves at all pairs,
       left_out: and what a mean without the pair would leave.
+      members, fixed: sets, padded with −1, and what is added to F of each; see
+        :mod:`spexjax.processes.sparse`.
     """
 
     rates: Float[np.ndarray, "n"]
@@ -63,6 +65,8 @@ class Process(NamedTuple):
     level: Float[np.ndarray, "K"]
     inside: Float[np.ndarray, "2 pairs K"]
     left_out: Float[np.ndarray, "2 pairs K"]
+    members: Int32[np.ndarray, "T t"] | None = None
+    fixed: Float[np.ndarray, "T K"] | None = None
 
 
 def covariance(

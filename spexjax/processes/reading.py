@@ -8,9 +8,12 @@ coefficients are products of z, and its indices sums over a few nodes
 import numpy as np
 from jaxtyping import Float, Int32
 
+from spexjax.codes import gf2
+from spexjax.indices import index_weights
 from spexjax.indices.quadrature import rule
 from spexjax.processes.pairs import EVEN, ODD
 from spexjax.processes.process import Process
+from spexjax.spectra import subsets
 from spexjax.spectra.subsets import Terms
 
 _AT_ONCE = 1 << 22  # numbers in a table of products
@@ -32,6 +35,30 @@ def index(process: Process, sets: Terms, name: str, order: int) -> Float[np.ndar
             if even or odd:
                 _add(out, others, even * each[EVEN] + odd * each[ODD], sets, s)
     out[sets.sizes == 0] += process.level  # every index has a constant on ∅
+    if process.members is None or process.fixed is None:
+        return out
+    return out + _of_sets(process.members, process.fixed, sets, name, order, z.shape[1])
+
+
+def _of_sets(
+    members: Int32[np.ndarray, "T t"],
+    F: Float[np.ndarray, "T K"],
+    sets: Terms,
+    name: str,
+    order: int,
+    n: int,
+) -> Float[np.ndarray, "L K"]:
+    """An index of coefficients on a few sets: Σ_{U⊇S} w(|S|, |U|) F(U)."""
+    used = np.flatnonzero(F.any(axis=1))
+    degrees = (members[used] >= 0).sum(axis=1)
+    table = index_weights.weights(index_weights.find(name), order, int(degrees.max(initial=0)))
+    bits = gf2.unpack_numpy(subsets.pack(members[used], n), n).astype(np.float32).T
+    out = np.zeros((len(sets.sizes), F.shape[1]))
+    for part in np.array_split(np.arange(len(out)), 1 + len(out) * len(used) // _AT_ONCE):
+        size = sets.sizes[part]
+        common = gf2.unpack_numpy(sets.packed[part], n).astype(np.float32) @ bits
+        w = table[np.minimum(size, len(table) - 1)[:, None], degrees]
+        out[part] = np.where(common == size[:, None], w, 0.0) @ F[used]
     return out
 
 
@@ -58,7 +85,7 @@ def _add(
 
 
 def coefficients(process: Process, members: Int32[np.ndarray, "T t"]) -> Float[np.ndarray, "T K"]:
-    """F of the mean on sets, whose rows are padded with −1."""
+    """F of the mean on sets, padded with −1: the process's own ``members``, where it has some."""
     z, log_scale = _factors(process)
     padded = np.concatenate([z, np.ones((len(z), 1))], axis=1)
     out = np.zeros((len(members), process.weights.shape[2]))
@@ -69,6 +96,8 @@ def coefficients(process: Process, members: Int32[np.ndarray, "T t"]) -> Float[n
         for some in np.array_split(rows, 1 + len(rows) * len(z) // _AT_ONCE):
             out[some] = _products(padded, members[some]).T @ weights
     out[sizes == 0] += process.level
+    if process.fixed is not None and process.members is members:
+        out += process.fixed
     return out
 
 

@@ -12,7 +12,7 @@ from jaxtyping import Float
 
 from spexjax import phases
 from spexjax.masks.design import Design
-from spexjax.processes import pairs, process, reading
+from spexjax.processes import pairs, process, reading, sparse
 from spexjax.processes.pairs import EVEN, Pairs
 from spexjax.processes.process import Process
 from spexjax.spectra import spectrum, subsets
@@ -68,6 +68,8 @@ def _fit(design: Design, found: Pairs, y: Float[np.ndarray, "2 P K"]) -> Smooth:
     final = process.condition(found.signs, y, settings)
     phases.tell("reading coefficients", 0.8)
     members = reading.strongest(without, design.max_order, _TERMS)
+    without = sparse.sharpened(without, signs, known, members)
+    final = sparse.sharpened(final, found.signs, y, members)
     packed = subsets.pack(members, design.n)
     tested, surrogate = (
         [

@@ -183,6 +183,16 @@ def test_sets_stand_whatever_index_is_asked_for():
     assert standing[0] == standing[1] != set()
 
 
+@pytest.mark.parametrize("name,order", [("SV", 1), ("k-SII", 2), ("STII", 2)])
+def test_a_function_of_few_sets_is_found_without_error(name, order):
+    def f(masks):
+        kept = masks.astype(float)
+        return kept[:, 0] * kept[:, 3] * kept[:, 7] - 2 * kept[:, 5] + kept[:, 1] * (1 - kept[:, 9])
+
+    found = sx.explain(f, N, budget=400, target=(name, order)).interactions(name, order)
+    assert relative_error(found, truth(f, N, name, order)) < 1e-20
+
+
 def test_outputs_are_explained_one_by_one():
     def both(masks):
         return np.stack([smooth(masks), 3 - 2 * smooth(~masks)], axis=1)
