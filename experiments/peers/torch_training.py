@@ -29,7 +29,7 @@ def trained(
     """
     import torch
 
-    all_x, all_y = torch.from_numpy(x), torch.from_numpy(y.astype(np.int64))
+    all_x, all_y = torch.tensor(x), torch.tensor(y.astype(np.int64))
     found = []
     for mask in masks:
         torch.manual_seed(0)

@@ -94,8 +94,7 @@ def data_value(
     keys = jax.random.split(seed_key(key), seeds)
     here = devices or Devices.here()
     placed = here.put((x, y, x_test, y_test, feature))
-    shapes = jax.eval_shape(lambda *a: a, x, y)
-    block = at_once or models_at_once(recipe, *shapes, here.local)
+    block = at_once or models_at_once(recipe, *_shapes(x, y), here.local)
     words = tuple(f"{'point' if groups is None else 'group'} {i}" for i in range(n))
     return DataValue(
         asked=Asked(recipe, score, block),
@@ -115,6 +114,10 @@ def data_value(
 def _adam(rate: float) -> optax.GradientTransformation:
     """One object for one rate, so that programs are shared."""
     return optax.adam(rate)
+
+
+def _shapes(x: np.ndarray, y: np.ndarray) -> tuple[jax.ShapeDtypeStruct, jax.ShapeDtypeStruct]:
+    return jax.ShapeDtypeStruct(x.shape, x.dtype), jax.ShapeDtypeStruct(y.shape, y.dtype)
 
 
 def _points(what: str, given: Points) -> tuple[np.ndarray, Int[np.ndarray, "points"]]:
