@@ -109,6 +109,6 @@ def _table(e: "Explanation", f: "DataValue", asked: ExplainData, label: int) -> 
         f"{e.seed})",
         f"faithfulness  {faithfulness(e)}",
     ]
-    if standing := facts.standing(values, show.fdr, " (*)"):
+    if standing := facts.standing(e, values, show.fdr, " (*)"):
         lines.append(f"errors        ± to the end of the 95 % interval; {standing}")
     return "\n".join([*rows(values, feature_labels(e.features), show.top, show.fdr), "", *lines])
