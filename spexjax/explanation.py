@@ -125,7 +125,7 @@ class Explanation:
                 "use e[i].interactions(…)."
             )
         if self.target is not None and self.target.answers(index, max_order):
-            return of_target(self.target, self.n, self.features, Errors(self))
+            return of_target(self.target, self.n, self.features)
         order = min(self.max_order, self.n) if max_order is None else max_order
         level = float(np.asarray(self.level))
         found = interactions(self.spectrum, index, order, self.features, level=level)

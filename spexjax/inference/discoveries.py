@@ -66,7 +66,7 @@ class Discoveries:
 
     def marks(self, supports: UInt32[np.ndarray, "sets W"]) -> Bool[np.ndarray, "sets"]:
         """Which of these packed sets stand; those outside the family do not."""
-        return _among(supports, self.supports[self.stands])
+        return among(supports, self.supports[self.stands])
 
     def sets(self) -> list[tuple[int, ...]]:
         """The members of the sets that stand, those of largest |F| / SE first."""
@@ -165,7 +165,7 @@ def found_p_values(
     part = evidence.only_held_out()
     if len(part) > 1:
         tested = evidence.tested
-        known = _among(supports, np.asarray(tested.supports)[np.asarray(tested.valid)])
+        known = among(supports, np.asarray(tested.supports)[np.asarray(tested.valid)])
         own = functionals.coefficients(part, supports[known]).p_value
         apart[known] = own * known.sum() / max(L, 1)
     return np.minimum(1.0, 2 * np.minimum(whole, apart))
@@ -218,7 +218,7 @@ def _largest_of_all(
     return (1 + np.sum(largest[None] >= t[:, None], axis=1)) / (1 + _FLIPS)
 
 
-def _among(
+def among(
     supports: UInt32[np.ndarray, "L W"], others: UInt32[np.ndarray, "S W"]
 ) -> Bool[np.ndarray, "L"]:
     """Which sets are among others."""

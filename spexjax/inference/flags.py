@@ -13,10 +13,8 @@ _TOP = 10
 _FEW = 30  # units below which even light tails are far from normal
 _UNEXPLAINED = 0.5
 _AT_A_BOUND = 0.1
-# Masks that carry the squared error, below which R² rests on too few of them: a tenth of all, but
-# never fewer than the first and at most the second (``python -m spexjax.experiments errors``).
-CARRIERS = 30, 100
 _Z = 1.96
+_COMPARED = 64  # inputs whose removal is compared with the strongest's
 
 
 class Flag(NamedTuple):
@@ -58,6 +56,8 @@ def flags(e: Explained, index: str = "FBII", max_order: int | None = None) -> tu
         raise ValueError("flags are of one output: use e[i].flags().")
     if e.method == "exact":
         return ()
+    if e.target is not None and e.target.answers(index, max_order):
+        return tuple(_of_sets(e, index, max_order))  # it has errors of its own
     if e.evidence is None:
         return (Flag("too few masks", "No masks were left from which errors could be told."),)
     parts = (_few(e.evidence), _carriers(e.evidence), ends(e), _unexplained(e), _bounds(e.evidence))
@@ -92,24 +92,35 @@ def _few(evidence: Evidence) -> Flag | None:
 
 def _carriers(evidence: Evidence) -> Flag | None:
     """The participation ratio (Σ r²)²/Σ r⁴ of all masks paid for, and of the evidence."""
-    count = min(float(evidence.carriers), float(carriers(prediction.residuals(evidence))))
-    if count >= np.clip(evidence.paid / 10, *CARRIERS):
+    r = prediction.residuals(evidence)
+    all_paid, unseen = float(evidence.carriers), float(carriers(r))
+    if all_paid >= _least(evidence.paid) and unseen >= _least(len(r)):
         return None
+    count = max(round(min(all_paid, unseen)), 1)
     return Flag(
         "few masks",
-        f"R² rests on about {max(round(count), 1)} of {evidence.paid:,} masks: f has rare, large "
-        "changes, and more of them may have been missed.",
+        f"R² rests on about {count} of {evidence.paid:,} masks: f has rare, large changes, and "
+        "more of them may have been missed.",
     )
+
+
+def _least(masks: int) -> float:
+    """Masks that must carry the squared error of so many: of Gaussian residuals a third do.
+
+    A tenth, at most 100, and more of few (``python -m spexjax.experiments errors``).
+    """
+    return min(100.0, max(masks / 10, min(30.0, masks / 8)))
 
 
 def _unexplained(e: Explained) -> Flag | None:
     low, high = (float(end) for end in e.faithfulness_interval)
     if not low < _UNEXPLAINED:
         return None
+    score = round(float(e.faithfulness), 2) + 0.0  # no −0.00
     sure = "is" if high < _UNEXPLAINED else "may be"
     return Flag(
         "unexplained",
-        f"Half of the variance of f or more {sure} not explained (R² {float(e.faithfulness):.2f}, "
+        f"Half of the variance of f or more {sure} not explained (R² {score:.2f}, "
         f"95 %: {low:.2f} to {high:.2f}).",
     )
 
@@ -154,12 +165,12 @@ def _alternatives(e: Explained) -> Flag | None:
     """Inputs whose removal from 1…1 lowers or raises f, for all that is known, as much as any."""
     valid = np.asarray(e.spectrum.valid)
     supports = np.asarray(e.spectrum.supports)[valid]
-    bits = gf2.unpack_numpy(supports, e.n).astype(float)
+    bits = gf2.unpack_numpy(supports, e.n).astype(np.float32)
     F = np.asarray(e.spectrum.coefficients, float)[valid]
     signs = 1 - 2 * (bits.sum(axis=1) % 2)
-    weights = -2 * signs * bits.T  # f(1…1 without i) − f(1…1)
-    change = weights @ F
-    best = int(np.argmax(np.abs(change)))
+    change = -2 * bits.T @ (signs * F)  # f(1…1 without i) − f(1…1)
+    strongest = np.argsort(-np.abs(change), kind="stable")[:_COMPARED]
+    change, weights, best = change[strongest], -2 * signs * bits.T[strongest], 0
     toward = np.sign(change) == np.sign(change[best])
     gap = weights - weights[best]
     variance = moments.of_functionals(e.evidence, supports, gap).variance
@@ -168,7 +179,7 @@ def _alternatives(e: Explained) -> Flag | None:
     tied[best] = True
     if tied.sum() < 2 or change[best] == 0:
         return None
-    sets = tuple((int(i),) for i in np.flatnonzero(tied))
+    sets = tuple((int(i),) for i in np.sort(strongest[tied]))
     return Flag(
         "alternatives",
         f"Removing any of {len(sets)} inputs may change f as much as removing the strongest.",

@@ -122,7 +122,8 @@ def is_heavy(evidence: Evidence) -> bool:
     total = squares.sum(axis=-1)
     with np.errstate(invalid="ignore"):
         share = (squares**2).sum(axis=-1) / total**2
-    return bool(np.any(share > HEAVY))
+    # Of Gaussian residuals each of U has a share of 3/U.
+    return bool(np.any(share > max(HEAVY, 6 / len(evidence))))
 
 
 def _estimand(index: Index, terms: int) -> str:

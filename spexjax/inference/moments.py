@@ -63,8 +63,10 @@ def of_functionals(
 
 def draws(evidence: Evidence, sets: UInt32[np.ndarray, "L W"]) -> Float[np.ndarray, "U L"]:
     """ψ_k r at every unit, float32."""
+    members = _bits(sets)
+    used = members.any(axis=0)
     # Numbers of common members are whole, and far below what float32 counts.
-    common = (_bits(evidence.packed) @ _bits(sets).T).astype(np.int32)
+    common = (_bits(evidence.packed)[:, used] @ members[:, used].T).astype(np.int32)
     return (1 - 2 * (common & 1)).astype(np.float32) * evidence.residuals[_parity(sets)].T
 
 

@@ -7,7 +7,7 @@ from jaxtyping import Bool, Float, UInt32
 
 from spexjax.indices.interaction_values import Interactions, ranking
 from spexjax.indices.target import Target
-from spexjax.inference.errors import Errors
+from spexjax.inference.discoveries import among, benjamini_hochberg
 from spexjax.inference.estimates import Estimates
 
 
@@ -16,8 +16,6 @@ class OfTarget:
     """Knows the errors of the sets of a target (:class:`spexjax.typing.Errors`)."""
 
     target: Target
-    explained: Errors
-    """Those of the explanation that the target is of."""
 
     def __call__(
         self,
@@ -40,12 +38,22 @@ class OfTarget:
             estimand=f"{name} of the function",
         )
 
-    def stands(self, sets: UInt32[np.ndarray, "L W"], fdr: float) -> Bool[np.ndarray, "L"] | None:
-        """As of every index: it is a test of the sets, not of their values."""
-        return self.explained.stands(sets, fdr)
+    def stands(self, sets: UInt32[np.ndarray, "L W"], fdr: float) -> Bool[np.ndarray, "L"]:
+        """Which sets have a value that is not 0: all sets of the order are a family named before.
+
+        By Benjamini and Hochberg's procedure.
+
+        Raises:
+          ValueError: if the rate is not between 0 and 1.
+        """
+        if not 0 < fdr < 1:
+            raise ValueError(f"fdr must be between 0 and 1, got {fdr}.")
+        every = self("", self.target.order, self.target.supports, self.target.values)
+        chosen = benjamini_hochberg(every.p_value) <= fdr
+        return among(sets, self.target.supports[chosen])
 
 
-def of_target(target: Target, n: int, features: tuple[str, ...], explained: Errors) -> Interactions:
+def of_target(target: Target, n: int, features: tuple[str, ...]) -> Interactions:
     """The values of a target of one output, those of 0 left out."""
     order = ranking(target.values)
     order = order[target.values[order] != 0]
@@ -57,5 +65,5 @@ def of_target(target: Target, n: int, features: tuple[str, ...], explained: Erro
         target.order,
         features,
         float(target.baseline),
-        OfTarget(target, explained),
+        OfTarget(target),
     )
