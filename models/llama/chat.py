@@ -12,7 +12,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 
 def rendered(
-    template: str, messages: Sequence[Mapping[str, str]], special: Mapping[str, str]
+    template: str, messages: Sequence[Mapping[str, Any]], special: Mapping[str, str]
 ) -> str:
     """The prompt that a chat template makes of messages, up to the model's own turn.
 

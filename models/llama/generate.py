@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Float, Int
 
 from spexjax.models.llama.model import Cache, Llama, LlamaConfig, unembed
 from spexjax.models.text.masking import bucket
@@ -17,7 +17,7 @@ from spexjax.typing import Array
 def greedy(
     config: LlamaConfig,
     params: Mapping[str, Any],
-    prompts: Sequence[Sequence[int]],
+    prompts: Sequence[Sequence[int]] | Sequence[Float[np.ndarray, "L dim"]],
     max_new_tokens: int,
     stop: Sequence[int] | None = None,
     dtype: Any = jnp.float32,
@@ -29,7 +29,7 @@ def greedy(
     Args:
       config: the geometry.
       params: the parameters.
-      prompts: token ids, at least one of each prompt.
+      prompts: token ids, at least one of each prompt; or the embeddings of their tokens.
       max_new_tokens: at most so many are added.
       stop: tokens that end a continuation; the model's end-of-sequence tokens if not given.
       dtype: to compute in.
@@ -49,7 +49,9 @@ def greedy(
             f"{config.max_position_embeddings} positions."
         )
     length, batch = bucket(longest), bucket(len(prompts), least=1)
-    ids = np.zeros((batch, length), np.int32)
+    first = np.asarray(prompts[0])
+    kind = np.int32 if first.ndim == 1 else first.dtype
+    ids = np.zeros((batch, length, *first.shape[1:]), kind)
     valid = np.zeros((batch, length), bool)
     for row, prompt in enumerate(prompts):
         ids[row, : len(prompt)] = prompt
@@ -77,14 +79,14 @@ class _State(NamedTuple):
 def _run(
     config: LlamaConfig,
     params: Mapping[str, Any],
-    ids: Int[Array, "B L"],
+    ids: Int[Array, "B L"] | Float[Array, "B L dim"],
     valid: Bool[Array, "B L"],
     stop: Int[Array, "stops"],
     steps: int,
     dtype: Any,
 ) -> tuple[Int[Array, "B steps"], Int[Array, "B"]]:
     model = Llama(config, dtype)
-    B, L = ids.shape
+    B, L = ids.shape[:2]
 
     def read(ids: Array, **given: Any) -> tuple[Array, Cache]:
         # flax types what ``apply`` returns as if collections could come with it.

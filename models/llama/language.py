@@ -1,17 +1,17 @@
 """A causal language model read from a folder: parameters, tokenizer, chat template."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jinja2 import TemplateError
 
+from spexjax.models.checkpoints.folders import read_json
 from spexjax.models.checkpoints.hub import located
 from spexjax.models.llama.chat import rendered
 from spexjax.models.llama.generate import greedy
@@ -136,12 +136,35 @@ def _read(folder: Path, name: str, dtype: Any, mesh: jax.sharding.Mesh | None) -
     size = tokenizer.get_vocab_size()
     if size > config.vocab_size:
         raise ValueError(f"The tokenizer has {size} tokens, the model only {config.vocab_size}.")
+    chat = read_chat(folder)
+    return LanguageModel(
+        config, params, tokenizer, chat.template, chat.special, name, chat.asked, mesh
+    )
+
+
+class Chat(NamedTuple):
+    """What a folder says of how its model is spoken to.
+
+    Attributes:
+      template: a Jinja template of messages, or None.
+      special: the texts of the special tokens by their role.
+      asked: a name of a prompt; "question" if the folder names none.
+    """
+
+    template: str | None
+    special: Mapping[str, str]
+    asked: str
+
+
+def read_chat(folder: Path) -> Chat:
+    """From ``tokenizer_config.json``, ``chat_template.jinja`` and ``chat_template.json``."""
     path = folder / "tokenizer_config.json"
-    raw = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    separate = folder / "chat_template.jinja"
+    raw = read_json(path) if path.is_file() else {}
     template = raw.get("chat_template")
-    if separate.is_file():
-        template = separate.read_text(encoding="utf-8")
+    if (folder / "chat_template.json").is_file():
+        template = read_json(folder / "chat_template.json").get("chat_template")
+    if (folder / "chat_template.jinja").is_file():
+        template = (folder / "chat_template.jinja").read_text(encoding="utf-8")
     if isinstance(template, list):  # several by name
         named = {t["name"]: t["template"] for t in template}
         template = named.get("default")
@@ -150,5 +173,4 @@ def _read(folder: Path, name: str, dtype: Any, mesh: jax.sharding.Mesh | None) -
         for role, token in raw.items()
         if role.endswith("_token") and isinstance(token, str | dict)
     }
-    asked = raw.get("prompt_template", "question")
-    return LanguageModel(config, params, tokenizer, template, special, name, asked, mesh)
+    return Chat(template, special, raw.get("prompt_template", "question"))

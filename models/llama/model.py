@@ -39,13 +39,14 @@ __all__ = [
     "RopeScaling",
     "config_from_dict",
     "config_to_dict",
+    "embed",
     "init_params",
     "unembed",
 ]
 
 
 class Llama(nn.Module):
-    """Ids (B, L) to hidden states after the last norm, and the cache of these tokens."""
+    """Ids (B, L) or embeddings (B, L, dim) to hidden states after the last norm, and the cache."""
 
     config: LlamaConfig
     dtype: Any = jnp.float32
@@ -53,7 +54,7 @@ class Llama(nn.Module):
     @nn.compact
     def __call__(
         self,
-        ids: Int[ArrayLike, "B L"],
+        ids: Int[ArrayLike, "B L"] | Float[ArrayLike, "B L dim"],
         positions: Int[ArrayLike, "B L"] | None = None,
         valid: Bool[ArrayLike, "B L"] | None = None,
         cache: Cache | None = None,
@@ -62,7 +63,8 @@ class Llama(nn.Module):
         """Hidden states of the new tokens, and their keys and values.
 
         Args:
-          ids: int32 (B, L).
+          ids: int32 (B, L); or what stands for tokens, such as parts of an image, float
+            (B, L, dim): see :func:`embed`.
           positions: int32 (B, L), 0 ≤ positions < max_position_embeddings; if not given, they
             count on from the cache's valid tokens.
           valid: bool (B, L), False for padding; all True if not given. States of padding mean
@@ -78,7 +80,7 @@ class Llama(nn.Module):
         """
         c = self.config
         ids = jnp.asarray(ids)
-        B, L = ids.shape
+        B, L = ids.shape[:2]
         valid = jnp.ones((B, L), bool) if valid is None else jnp.asarray(valid, bool)
         if positions is None:
             start = 0 if cache is None else jnp.sum(cache.valid, axis=-1, keepdims=True)
@@ -91,7 +93,7 @@ class Llama(nn.Module):
         table = parameter(
             self, "embedding", nn.initializers.normal(c.dim**-0.5), (c.vocab_size, c.dim)
         )
-        x = rows(table, ids, self.dtype)
+        x = rows(table, ids, self.dtype) if ids.ndim == 2 else ids.astype(self.dtype)
         self.sow("inside", "states", x)
         keys, values = [], []
         for i in range(c.n_layers):
@@ -111,6 +113,13 @@ class Llama(nn.Module):
         if not c.tie_embeddings and self.is_initializing():
             Dense(c.vocab_size, False, self.dtype, name="unembed")(x[:, :1])
         return x, Cache(jnp.stack(keys), jnp.stack(values), positions, valid)
+
+
+def embed(
+    params: Mapping[str, Any], ids: Int[ArrayLike, "B L"], dtype: Any = jnp.float32
+) -> Float[Array, "B L dim"]:
+    """The embeddings of tokens, which :class:`Llama` takes in place of their ids."""
+    return rows(params["embedding"], jnp.asarray(ids), dtype)
 
 
 def unembed(

@@ -82,6 +82,7 @@ def answer_values(
     prefix: Cache | None = None,
     head_mask: Float[ArrayLike, "N layers heads"] | None = None,
     dtype: Any = jnp.float32,
+    embeddings: Float[Array, "N length dim"] | None = None,
 ) -> Float[Array, "N *K"]:
     """What ``kind`` asks for of a batch of masked prompts, float32, (N,) or (N, K).
 
@@ -98,6 +99,7 @@ def answer_values(
       prefix: the cache of what comes before the rows, shared by all.
       head_mask: factors of the heads.
       dtype: to compute in.
+      embeddings: what the model reads in place of the rows' ids, if given.
 
     Raises:
       ValueError: if there is no such score, layer or head.
@@ -106,8 +108,8 @@ def answer_values(
     if isinstance(kind, Hidden | Attention):
         config, inside = _cut(config, kind), ["inside"]
     (hidden, _), seen = Llama(config, dtype).apply(
-        {"params": params}, rows.ids, valid=rows.keep, cache=prefix, head_mask=head_mask,
-        mutable=inside,
+        {"params": params}, rows.ids if embeddings is None else embeddings, valid=rows.keep,
+        cache=prefix, head_mask=head_mask, mutable=inside,
     )  # fmt: skip
     size = jnp.asarray(answer.ids).shape[0]
     index = jnp.arange(size)

@@ -13,7 +13,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
-from jaxtyping import Bool
+from jaxtyping import Shaped
 
 from spexjax.typing import Array, ArrayLike
 
@@ -65,7 +65,7 @@ class Devices:
 
         return jax.tree.map(one, tree)
 
-    def put_rows(self, masks: Bool[np.ndarray, "width rows n"]) -> Array:
+    def put_rows(self, masks: Shaped[np.ndarray, "width rows n"]) -> Array:
         """A batch of masks, the first axis divided among the devices."""
         return _sent(masks, NamedSharding(self.mesh, P(DATA)))
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import jax
 import numpy as np
@@ -17,6 +17,9 @@ from spexjax.models.text.masking import MaskableText, bucket
 from spexjax.models.values.contexts import fitting
 from spexjax.typing import Array
 
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
 
 def padded_answer(ids: Sequence[int], others: Sequence[int] = ()) -> Answer:
     """An answer's tokens, padded so that answers of similar length share compiled programs."""
@@ -29,7 +32,19 @@ def padded_answer(ids: Sequence[int], others: Sequence[int] = ()) -> Answer:
     )
 
 
-def answer_tokens(model: LanguageModel, text: str, marked: bool, answer: str) -> tuple[int, ...]:
+class Speaker(Protocol):
+    """A model that reads and writes tokens."""
+
+    @property
+    def tokenizer(self) -> "Tokenizer":
+        """With padding and truncation off."""
+
+    @property
+    def name(self) -> str:
+        """What to call it."""
+
+
+def answer_tokens(model: Speaker, text: str, marked: bool, answer: str) -> tuple[int, ...]:
     """The tokens that an answer adds to a prompt.
 
     A space is put between them where neither has one.

@@ -11,7 +11,7 @@ from typing import Any
 
 import jax
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Shaped
 
 from spexjax.codes import gf2
 from spexjax.masks import unique_rows
@@ -62,6 +62,12 @@ class BatchedValue:
         The rows have at most ``length`` tokens.
         """
         return self.program(length, self.shared, masks)
+
+    def sent(self, masks: Bool[np.ndarray, "count n"]) -> Shaped[np.ndarray, "count columns"]:
+        """Masks as they travel to the devices: padded, so that inputs of similar size share
+        programs.
+        """
+        return np.pad(masks, ((0, 0), (0, bucket(self.n) - self.n)))
 
     def trimmed(self, values: Float[np.ndarray, "rows *K"]) -> Float[np.ndarray, "rows *K"]:
         """Values without what stands for padding."""
@@ -157,8 +163,8 @@ class BatchedValue:
     def _sent(self, masks: Bool[np.ndarray, "count n"], rows: int) -> Array:
         """Masks on the devices, dealt out like cards: their numbers differ by one at most."""
         width = self.devices.data_width
-        fill = (0, width * rows - len(masks)), (0, bucket(self.n) - self.n)
-        dealt = np.pad(masks, fill).reshape(rows, width, -1).swapaxes(0, 1)
+        fill = (0, width * rows - len(masks)), (0, 0)
+        dealt = np.pad(self.sent(masks), fill).reshape(rows, width, -1).swapaxes(0, 1)
         return self.devices.put_rows(np.ascontiguousarray(dealt))
 
 

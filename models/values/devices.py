@@ -1,12 +1,9 @@
 """How much the devices are given at once."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import jax
-
-from spexjax.models.bert.model import Config
-from spexjax.models.llama.config import LlamaConfig
 
 # Tokens per device and batch: on CPUs what the caches hold, elsewhere what keeps the device busy.
 _TOKENS = {"cpu": 1 << 11}
@@ -15,7 +12,23 @@ _SHARE_OF_MEMORY = 0.5
 _FEWEST = 8
 
 
-def default_rows(config: Config | LlamaConfig, length: int, devices: Sequence[jax.Device]) -> int:
+class Geometry(Protocol):
+    """What the memory of a transformer's layer follows from."""
+
+    @property
+    def dim(self) -> int:
+        """Of the residual stream."""
+
+    @property
+    def hidden_dim(self) -> int:
+        """Of the layer between."""
+
+    @property
+    def n_heads(self) -> int:
+        """Of the attention."""
+
+
+def default_rows(config: Geometry, length: int, devices: Sequence[jax.Device]) -> int:
     """Masks per device and batch for rows of ``length`` tokens: a power of two, 1 to 512.
 
     As many as keep a device busy, if half of the memory that each says is free can hold the

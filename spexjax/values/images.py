@@ -1,4 +1,8 @@
-"""Images as value functions: cells of a grid, or any segments, are blurred or levelled out."""
+"""Images as value functions: cells of a grid, or any segments, are blurred or levelled out.
+
+:func:`grid_cells`, :func:`numbered_cells` and :func:`replaced_image` are the parts of it, for value
+functions that compose masked images elsewhere, such as on a device.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,7 +14,7 @@ from jaxtyping import Bool, Int, Num
 from spexjax.store.fingerprint import fingerprint
 from spexjax.typing import ArrayLike
 
-Replacement = Literal["mean", "blur"]
+Replacement = Literal["mean", "blur", "black"]
 _PIXELS_AT_ONCE = 1 << 24
 
 
@@ -67,6 +71,7 @@ def image_grid(
     cols: int,
     replacement: Replacement | Num[ArrayLike, "H W *channels"] = "mean",
     name: str | None = None,
+    radius: float | None = None,
 ) -> ImageCells:
     """The value function of an image cut into a grid; cell (r, c) is feature r · cols + c.
 
@@ -75,17 +80,15 @@ def image_grid(
       image: (H, W) or (H, W, channels), integers or floats.
       rows, cols: cells from top to bottom and from left to right.
       replacement: what a masked cell shows: "mean", its own mean colour; "blur", the image under
-        a Gaussian blur of half a cell; or an image to show instead.
+        a Gaussian blur; "black"; or an image to show instead.
       name: names ``predict`` in a store; without it, give ``explain`` a ``store_key``.
+      radius: standard deviation of the blur in pixels; half a cell if not given.
 
     Raises:
       ValueError: if the image is not one or has fewer pixels than cells.
     """
     H, W = _checked(np.asarray(image)).shape[:2]
-    if not (1 <= rows <= H and 1 <= cols <= W):
-        raise ValueError(f"rows, cols must be 1 to {H}, {W}, got {rows}, {cols}.")
-    cells = (np.arange(H) * rows // H)[:, None] * cols + np.arange(W) * cols // W
-    return image_cells(predict, image, cells, replacement, name)
+    return image_cells(predict, image, grid_cells(H, W, rows, cols), replacement, name, radius)
 
 
 def image_cells(
@@ -94,42 +97,82 @@ def image_cells(
     cells: Int[ArrayLike, "H W"],
     replacement: Replacement | Num[ArrayLike, "H W *channels"] = "mean",
     name: str | None = None,
+    radius: float | None = None,
 ) -> ImageCells:
     """:func:`image_grid` for segments of any shape, such as scikit-image's superpixels.
 
     Args:
-      predict, image, replacement, name: as there.
+      predict, image, replacement, name, radius: as there.
       cells: the segment of each pixel; labels are renumbered from 0 in ascending order.
 
     Raises:
       ValueError: if shapes do not fit or the replacement is unknown.
     """
     image = _checked(np.asarray(image))
+    numbered = numbered_cells(cells, image.shape[:2])
+    replaced = replaced_image(image, numbered, replacement, radius)
+    return ImageCells(predict, image, replaced, numbered, name)
+
+
+def grid_cells(H: int, W: int, rows: int, cols: int) -> Int[np.ndarray, "H W"]:
+    """The cell, r · cols + c, of each pixel of an image cut into a grid.
+
+    Raises:
+      ValueError: if there are fewer pixels than cells.
+    """
+    if not (1 <= rows <= H and 1 <= cols <= W):
+        raise ValueError(f"rows, cols must be 1 to {H}, {W}, got {rows}, {cols}.")
+    return (np.arange(H) * rows // H)[:, None] * cols + np.arange(W) * cols // W
+
+
+def numbered_cells(cells: Int[ArrayLike, "H W"], shape: tuple[int, ...]) -> np.ndarray:
+    """A map of segments, its labels renumbered from 0 in ascending order.
+
+    Raises:
+      ValueError: if it is not of integers or not of the image's shape.
+    """
     labels = np.asarray(cells)
-    if labels.shape != image.shape[:2] or not np.issubdtype(labels.dtype, np.integer):
+    if labels.shape != shape or not np.issubdtype(labels.dtype, np.integer):
         raise ValueError(
-            f"cells must be integers of shape {image.shape[:2]}, got {labels.dtype} {labels.shape}."
+            f"cells must be integers of shape {shape}, got {labels.dtype} {labels.shape}."
         )
-    numbered = np.unique(labels, return_inverse=True)[1].reshape(labels.shape)
-    if isinstance(replacement, str):
-        if replacement not in get_args(Replacement):
-            raise ValueError(
-                f"replacement must be one of {get_args(Replacement)} or an image, "
-                f"got {replacement!r}."
-            )
-        replaced = (
-            _levelled(image, numbered) if replacement == "mean" else _blurred(image, numbered)
-        )
-        if np.issubdtype(image.dtype, np.integer):
-            replaced = np.rint(replaced)
-        replaced = replaced.astype(image.dtype)
-    else:
+    return np.unique(labels, return_inverse=True)[1].reshape(labels.shape)
+
+
+def replaced_image(
+    image: Num[np.ndarray, "H W *channels"],
+    cells: Int[np.ndarray, "H W"],
+    replacement: Replacement | Num[ArrayLike, "H W *channels"],
+    radius: float | None = None,
+) -> Num[np.ndarray, "H W *channels"]:
+    """The image, in its dtype, with all cells replaced; arguments as for :func:`image_grid`.
+
+    Raises:
+      ValueError: if the replacement is unknown or of another shape, or the radius not positive.
+    """
+    if radius is not None and not (np.isfinite(radius) and radius > 0):
+        raise ValueError(f"radius must be a positive number of pixels, got {radius}.")
+    if not isinstance(replacement, str):
         replaced = np.asarray(replacement)
         if replaced.shape != image.shape:
             raise ValueError(
                 f"replacement must have the image's shape {image.shape}, got {replaced.shape}."
             )
-    return ImageCells(predict, image, replaced, numbered, name)
+        return replaced
+    if replacement not in get_args(Replacement):
+        raise ValueError(
+            f"replacement must be one of {get_args(Replacement)} or an image, got {replacement!r}."
+        )
+    if replacement == "black":
+        return np.zeros_like(image)
+    if replacement == "mean":
+        replaced = _levelled(image, cells)
+    else:
+        half_a_cell = 0.5 * np.sqrt(cells.size / (cells.max() + 1))
+        replaced = _blurred(image, half_a_cell if radius is None else radius)
+    if np.issubdtype(image.dtype, np.integer):
+        replaced = np.rint(replaced)
+    return replaced.astype(image.dtype)
 
 
 def _checked(image: np.ndarray) -> np.ndarray:
@@ -149,11 +192,9 @@ def _levelled(image: np.ndarray, cells: np.ndarray) -> np.ndarray:
     return means[flat].reshape(image.shape)
 
 
-def _blurred(image: np.ndarray, cells: np.ndarray) -> np.ndarray:
-    """A Gaussian blur of half the width of a square cell of average size."""
+def _blurred(image: np.ndarray, sigma: float) -> np.ndarray:
     from scipy.ndimage import gaussian_filter
 
-    sigma = 0.5 * np.sqrt(cells.size / (cells.max() + 1))
     return gaussian_filter(
         image.astype(np.float64), sigma=(sigma, sigma, *(0,) * (image.ndim - 2)), mode="nearest"
     )

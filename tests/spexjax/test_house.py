@@ -48,8 +48,8 @@ ORDER = (
 )
 """The rooms from the top; those on one line do not know each other."""
 ROOMS_OF_MODELS = (
-    "cli", "mini", "distributed", "training", "values", "llama", "bert", "api", "text",
-    "checkpoints", "nn",
+    "cli", "mini", "distributed", "training", "values", "vlm", "clip", "vit", "llama", "bert",
+    "api", "text", "checkpoints", "nn",
 )  # fmt: skip
 LEVEL = {room: level for level, rooms in enumerate(ORDER) for room in rooms}
 LEVEL |= {f"models/{room}": -len(ROOMS_OF_MODELS) + i for i, room in enumerate(ROOMS_OF_MODELS)}

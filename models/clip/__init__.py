@@ -1,0 +1,1 @@
+"""CLIP in Flax: how well a caption fits an image."""

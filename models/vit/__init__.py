@@ -1,0 +1,1 @@
+"""Image towers in Flax: the plain ViT, SigLIP, CLIP's."""

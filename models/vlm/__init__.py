@@ -1,0 +1,1 @@
+"""Vision–language models in Flax: SmolVLM and Idefics3, LLaVA."""
