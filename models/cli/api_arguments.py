@@ -61,8 +61,9 @@ def read(given: argparse.Namespace, features: str) -> ApiOptions | None:
         raise ValueError(f"--answers must be two words with a comma between, got {given.answers!r}")
     if features not in ("words", "sentences"):
         raise ValueError(f"--features {features} needs the model's tokenizer, not an endpoint")
-    if given.replacement not in _REPLACEMENTS:
-        raise ValueError(f"--replacement {given.replacement} needs a local model")
+    replacement = given.replacement or "unk"
+    if replacement not in _REPLACEMENTS:
+        raise ValueError(f"--replacement {replacement} needs a local model")
     for option in ("samples", "concurrency", "timeout", "max_calls", "max_tokens"):
         value = getattr(given, option)
         if value is not None and not value > 0:
@@ -81,7 +82,7 @@ def read(given: argparse.Namespace, features: str) -> ApiOptions | None:
         max_tokens=given.max_tokens,
         extra=_extra(given.api_extra),
         features="words" if features == "words" else "sentences",
-        replacement=_REPLACEMENTS[given.replacement],
+        replacement=_REPLACEMENTS[replacement],
     )
 
 

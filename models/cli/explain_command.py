@@ -1,37 +1,41 @@
-"""``spexjax explain``: a text to a table and a page, many texts to JSON, or training data."""
+"""``spexjax explain``: a text, many texts, a picture, or training data."""
 
 import argparse
 import sys
 from typing import Any
 
-from spexjax.models.cli import data_arguments, store_command, text_arguments
+from spexjax.models.cli import data_arguments, image_arguments, store_command, text_arguments
 from spexjax.models.cli.one_text import chunk_size, explain_text, value_of
-from spexjax.models.cli.options import CommandError, Explain, ExplainData
+from spexjax.models.cli.options import CommandError, Explain, ExplainData, ExplainPicture
 
 
 def add_parser(commands: Any) -> None:
     """Adds ``explain`` to the sub-commands."""
     parser = commands.add_parser(
         "explain",
-        help="explain a model's answer to a text or to a question",
-        description="Masks words of a text, asks the model, and prints which words and which sets "
-        "of words move its answer. Writes a page to look at them.",
+        help="explain a model's answer to a text, to a question, or about a picture",
+        description="Masks words of a text or cells of a picture, asks the model, and prints which "
+        "of them and which sets of them move its answer. Writes a page to look at them.",
     )
     what = text_arguments.add_arguments(parser)
     what.add_argument("--per-line", action="store_true", help="each line of --file is a text; "
                       "needs --json; goes on after a stop")  # fmt: skip
+    image_arguments.add_arguments(parser.add_argument_group("a picture"))
     data_arguments.add_arguments(parser.add_argument_group("training data"))
     text_arguments.add_design_arguments(parser)
     store_command.add_arguments(parser)
     text_arguments.add_show_arguments(parser)
 
 
-def read(given: argparse.Namespace) -> Explain | ExplainData:
+def read(given: argparse.Namespace) -> Explain | ExplainData | ExplainPicture:
     """What is wanted, checked before anything slow is imported.
 
     Raises:
       CommandError: naming what the user can put right.
     """
+    picture = image_arguments.read(given)
+    if picture is not None:
+        return picture
     data = data_arguments.read(given)
     if data is not None:
         return data
@@ -44,7 +48,7 @@ def read(given: argparse.Namespace) -> Explain | ExplainData:
     return Explain(text, masks, show, given.store, given.dry_run, given.per_line)
 
 
-def run(asked: Explain | ExplainData) -> None:
+def run(asked: Explain | ExplainData | ExplainPicture) -> None:
     """Explains, prints the table, writes the files."""
     from spexjax.indices.of_spectrum import interactions
     from spexjax.models.api.value import ApiValue
@@ -52,19 +56,23 @@ def run(asked: Explain | ExplainData) -> None:
 
     # Is there such an index?
     interactions(Spectrum.from_dict({(): 0.0}, 1), asked.show.index)
+    if isinstance(asked, ExplainPicture):
+        image_arguments.run(asked)
+        return
     if isinstance(asked, ExplainData):
         data_arguments.run(asked)
         return
-    model, label = text_arguments.classifier(asked.text)
+    text = asked.text
+    model, label = text_arguments.classifier(text)
     if asked.per_line:
         from spexjax.models.cli.per_line import explain_lines
 
         assert model is not None
         explain_lines(asked, model, label)
         return
-    f = value_of(asked.text, model, label, asked.text.content)
-    store_command.announce(f, asked.masks, chunk_size(asked.text), asked.store)
+    f = value_of(text, model, label, text.content)
+    store_command.announce(f, asked.masks, chunk_size(text), asked.store)
     if asked.dry_run:
         return
-    e = explain_text(asked.text, asked.masks, f, asked.store, progress=sys.stderr.isatty())
+    e = explain_text(text, asked.masks, f, asked.store, progress=sys.stderr.isatty())
     text_arguments.show(asked.show, e, f, f.report() if isinstance(f, ApiValue) else None)

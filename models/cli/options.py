@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 Features = Literal["words", "sentences", "tokens"]
 Replacement = Literal["unk", "mask", "pad", "delete"]
+ImageReplacement = Literal["blur", "mean", "black"]
 
 
 class CommandError(Exception):
@@ -72,6 +73,30 @@ class TextOptions:
 
 
 @dataclass(frozen=True)
+class ImageOptions:
+    """Which picture is masked, and what is asked about it.
+
+    Attributes:
+      image: the file.
+      grid: rows and columns of its cells.
+      question, answer, caption, label, score, model, revision: as they were given.
+      replacement, radius: what a masked cell shows.
+    """
+
+    image: str
+    grid: tuple[int, int]
+    question: str | None
+    answer: str | None
+    caption: str | None
+    replacement: ImageReplacement
+    radius: float | None
+    label: str | None
+    score: str | None
+    model: str | None
+    revision: str | None
+
+
+@dataclass(frozen=True)
 class MaskOptions:
     """Which masks are asked for."""
 
@@ -120,6 +145,17 @@ class ExplainData:
 
     test: int
     points: int
+    masks: MaskOptions
+    show: ShowOptions
+    store: str | None
+    dry_run: bool
+
+
+@dataclass(frozen=True)
+class ExplainPicture:
+    """What ``spexjax explain --image`` is to do."""
+
+    picture: ImageOptions
     masks: MaskOptions
     show: ShowOptions
     store: str | None

@@ -48,14 +48,14 @@ def read(given: argparse.Namespace, features: str, score: str) -> QuestionOption
         raise ValueError("--task qa does not take --per-line")
     if features == "tokens":
         raise ValueError("--task qa takes --features sentences or words")
-    if given.replacement not in ("unk", "delete"):
+    if given.replacement not in (None, "unk", "delete"):
         raise ValueError("--task qa takes --replacement unk or delete")
     return QuestionOptions(
         question=given.question,
         answer=given.answer,
         features="words" if features == "words" else "sentences",
         score="log-probability" if score == SCORES[0] else "mean-log-probability",
-        replacement=given.replacement,
+        replacement=given.replacement or "unk",
         model=given.model,
         revision=given.revision,
     )

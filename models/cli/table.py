@@ -1,4 +1,4 @@
-"""An explanation of a text as a table for the terminal."""
+"""An explanation of a text or a picture as a table for the terminal."""
 
 import math
 from collections import Counter
@@ -11,6 +11,7 @@ from spexjax.explanation import Explanation
 from spexjax.indices.interaction_values import Interactions
 from spexjax.models.api.value import ApiValue
 from spexjax.models.cli.design_file import Asked
+from spexjax.models.values.image import MaskedImage
 from spexjax.models.values.language import LanguageValue
 from spexjax.models.values.text import TextValue
 from spexjax.plot import terms
@@ -19,7 +20,7 @@ from spexjax.report import facts
 
 def table(
     e: Explanation,
-    f: TextValue | LanguageValue | ApiValue | Asked,
+    f: TextValue | LanguageValue | MaskedImage | ApiValue | Asked,
     values: Interactions,
     top: int,
     fdr: float,
@@ -31,15 +32,18 @@ def table(
 
     Args:
       e: the explanation of f.
-      f: the value function of a text.
+      f: the value function of a text or a picture.
       values: its interactions.
       top: at most so many sets are listed, the largest by magnitude.
       fdr: the false discovery rate at which sets stand.
     """
     unit = "words" if all(len(w.split()) < 2 for w in f.words) else "pieces of text"
+    whole = "text"
+    if isinstance(f, MaskedImage):
+        unit, whole = "cells" if f.n == f.source.n else "cells and words", "image"
     lines = [
         f"model         {f.description}",
-        f"value         {_value(e)}",
+        f"value         {_value(e, whole)}",
         f"method        {e.method}, {e.calls} calls for {f.n} {unit} (budget {e.budget}, "
         f"seed {e.seed})",
         f"faithfulness  {faithfulness(e)}",
@@ -72,13 +76,13 @@ def rows(values: Interactions, labels: Sequence[str], top: int, fdr: float) -> l
     ]
 
 
-def _value(e: Explanation) -> str:
+def _value(e: Explanation, whole: str) -> str:
     """f, and its surrogate where that is another, at both ends."""
     shown = [f"{float(end):+.3f}" for end in (e.full, e.empty)]
     if e.method != "exact":
         guess = facts.surrogate_ends(e)
         shown = [f"{f} (surrogate {g:+.3f})" for f, g in zip(shown, guess, strict=True)]
-    return f"{shown[0]} for the text, {shown[1]} with all masked"
+    return f"{shown[0]} for the {whole}, {shown[1]} with all masked"
 
 
 def fields(values: Interactions, top: int, fdr: float) -> dict[str, Any]:

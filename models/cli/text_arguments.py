@@ -37,8 +37,9 @@ def add_arguments(parser: Any) -> Any:
     what("--revision", metavar="REV", help="branch, tag or commit of a Hugging Face id")
     what("--features", choices=("words", "sentences", "tokens"),
          help="what is masked (default: words; of --task qa, sentences)")  # fmt: skip
-    what("--replacement", choices=("unk", "mask", "pad", "delete"), default="unk",
-         help="what a masked feature becomes (default: unk, the model's [UNK])")  # fmt: skip
+    what("--replacement", choices=("unk", "mask", "pad", "delete", "blur", "mean", "black"),
+         help="what a masked feature becomes (default: unk, the model's [UNK]; of a picture, "
+         "blur)")  # fmt: skip
     what("--label", metavar="CLASS", help="class to explain, by name or number (default: positive)")
     what("--score", choices=(*_SCORES, *question_arguments.SCORES),
          help="the value (default: logit; of --task qa, log-probability)")  # fmt: skip
@@ -77,6 +78,8 @@ def read(given: argparse.Namespace) -> TextOptions:
     Raises:
       CommandError: naming what the user can put right.
     """
+    if given.replacement in ("blur", "mean", "black"):
+        raise CommandError(f"--replacement {given.replacement} needs --image F")
     asked = given.task == "qa"
     features: Features = given.features or ("sentences" if asked else "words")
     scores = question_arguments.SCORES if asked else _SCORES
@@ -95,7 +98,7 @@ def read(given: argparse.Namespace) -> TextOptions:
     return TextOptions(
         content=_content(given.text, given.file or given.context),
         features=features,
-        replacement=given.replacement,
+        replacement=given.replacement or "unk",
         label=given.label,
         score=score,
         model=given.model,
@@ -137,7 +140,7 @@ def classifier(options: TextOptions) -> "tuple[TextClassifier | None, int | None
     from spexjax.models.bert.classifier import load_classifier
 
     model = load_classifier(options.model, options.revision)
-    return model, None if options.label is None else _label(options.label, model.label_names)
+    return model, None if options.label is None else label_of(options.label, model.label_names)
 
 
 def show(options: ShowOptions, e: "Explanation", f: Any, cost: str | None = None) -> None:
@@ -191,7 +194,12 @@ def _content(text: str | None, file: str | None) -> str:
     return text
 
 
-def _label(given: str, names: Sequence[str]) -> int:
+def label_of(given: str, names: Sequence[str]) -> int:
+    """The class of that name or number.
+
+    Raises:
+      CommandError: if there is none.
+    """
     lowered = [name.lower() for name in names]
     if given.lower() in lowered:
         return lowered.index(given.lower())

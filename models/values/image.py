@@ -51,12 +51,14 @@ class MaskableImage:
 
     Attributes:
       image: as it was given, 8-bit colours.
+      other: the same with all cells replaced.
       cells: the cell of each of its pixels, 0 to n − 1.
       grid: rows and columns, None for segments.
       template: both as the model sees them.
     """
 
     image: UInt8[np.ndarray, "H W 3"]
+    other: UInt8[np.ndarray, "H W 3"]
     cells: Int[np.ndarray, "H W"]
     grid: tuple[int, int] | None
     template: ImageTemplate
@@ -115,9 +117,8 @@ def maskable_image(
     sigma = BLUR * max(H, W) if radius is None else radius
     other = replaced_image(pixels, labels, replacement, sigma)
     placed = preprocessing.placed(labels)
-    found = MaskableImage(
-        pixels, labels, grid, ImageTemplate(preprocessing(pixels), preprocessing(other), placed)
-    )
+    template = ImageTemplate(preprocessing(pixels), preprocessing(other), placed)
+    found = MaskableImage(pixels, other, labels, grid, template)
     lost = found.n - len(np.unique(placed[placed >= 0]))
     if lost:
         _warn(f"{lost} of {found.n} cells are not in what the model sees and have no influence.")

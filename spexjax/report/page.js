@@ -141,7 +141,7 @@
 
   // ---- words ----------------------------------------------------------------------------------
 
-  const box = byId("words"), svg = byId("arcs");
+  const box = byId("words"), svg = byId("arcs"), picture = box.classList.contains("picture");
   const words = [...box.querySelectorAll(".w")];
   const wordOf = new Map(words.map((w) => [Number(w.dataset.i), w]));
   let places = new Map(), shownWord = null, shownSet = null, chosenWord = null, chosenSet = null;
@@ -229,10 +229,42 @@
     draw("text", { x: b.start - 5, y, "text-anchor": "end", fill: ink(b.s) }, String(b.k + 1));
   }
 
+  // In a picture: the cell's frame, and a bow from one cell's middle to the next one's.
+  function drawFrame(i, s, inset) {
+    const p = places.get(i), share = Math.abs(s.value) / strongest;
+    const d = wordOf.get(i).getAttribute("d") ?? "";
+    let kind = "rect", at = { x: p.left + inset, y: p.top + inset, width: Math.max(p.width - 2 * inset, 1), height: Math.max(p.bottom - p.top - 2 * inset, 1), rx: 2 };
+    if (d && !/^M[\d ]+(L[\d ]+){3}Z$/.test(d)) {
+      const own = wordOf.get(i).getBBox(), scale = p.width / own.width;
+      kind = "path";
+      at = { d, transform: `translate(${p.left - scale * own.x} ${p.top - scale * own.y}) scale(${scale})`, "vector-effect": "non-scaling-stroke" };
+    }
+    draw(kind, { ...at, class: "cell halo", "stroke-width": 3.4 + 1.6 * share });
+    draw(kind, { ...at, class: "cell", stroke: ink(s), "stroke-width": 1.6 + 1.6 * share });
+  }
+
+  function drawBow(from, to, s) {
+    const a = places.get(from), b = places.get(to), share = Math.abs(s.value) / strongest;
+    const [x, y, u, v] = [a.left + a.width / 2, (a.top + a.bottom) / 2, b.left + b.width / 2, (b.top + b.bottom) / 2];
+    const bend = 0.14, d = `M${x} ${y}Q${(x + u) / 2 + bend * (v - y)} ${(y + v) / 2 - bend * (u - x)} ${u} ${v}`;
+    draw("path", { d, class: "halo", "stroke-width": 3.4 + 2.6 * share });
+    draw("path", { d, stroke: ink(s), "stroke-width": 1.6 + 2.6 * share });
+    for (const [cx, cy] of [[x, y], [u, v]]) draw("circle", { cx, cy, r: 3.2, fill: ink(s) });
+    return { x: (x + u) / 2 + (bend * (v - y)) / 2, y: (y + v) / 2 - (bend * (u - x)) / 2 };
+  }
+
+  function drawSet(s, k) {
+    s.members.forEach((i) => drawFrame(i, s, 1.5 + 2 * (k % 3)));
+    let middle = null;
+    for (let j = 1; j < s.members.length; j++) middle = drawBow(s.members[j - 1], s.members[j], s);
+    if (middle) draw("text", { ...middle, "text-anchor": "middle", dy: 4, fill: ink(s) }, String(k + 1));
+  }
+
   // An arc above the line, or from line to line a curve that leaves and arrives upright.
   function drawArc(from, to, s) {
     const a = places.get(from), b = places.get(to);
     if (!a || !b) return;
+    if (picture) return void drawBow(from, to, s);
     const share = Math.abs(s.value) / strongest;
     const look = { stroke: ink(s), "stroke-width": 1.2 + 2.6 * share, "stroke-opacity": 0.45 + 0.5 * share };
     const x = a.left + a.width / 2, u = b.left + b.width / 2;
@@ -264,6 +296,10 @@
 
   let resting = [], raised = [];
   function rest() {
+    if (picture) {
+      measure();
+      return paint();
+    }
     for (const word of raised) {
       word.replaceChildren(word.textContent);
       word.style.marginTop = "";
@@ -304,6 +340,9 @@
       }
       for (const [i, s] of [...best].slice(0, ARCS).reverse()) drawArc(word, i, s);
       for (const [i, s] of best) wordOf.get(i)?.classList.add(`with-${tone(s)}`);
+    } else if (picture) {
+      const worth = (s) => drawn(s) && Math.abs(s.value) >= 0.01 * strongest;
+      sure.filter(worth).slice(0, BRACKETS).map((s, k) => [s, k]).reverse().forEach(([s, k]) => drawSet(s, k));
     } else {
       resting.forEach(drawBracket);
       resting.forEach(drawNumber);

@@ -20,12 +20,15 @@ import numpy as np
 from spexjax.indices.interaction_values import Interactions
 from spexjax.plot import svg, terms
 from spexjax.report import facts
+from spexjax.report.picture import Picture, checked, drawn
 from spexjax.typing import Explained
 
 Span = tuple[int, int]
 Sets = Iterable[tuple[tuple[int, ...], float]]
 
 MOST_TERMS, MOST_SETS, MOST_NAMES = 20_000, 5_000, 2_000
+_ONE = {"pieces of text": "piece", "cells and words": "cell or word"}
+_HEADINGS = {"picture": "The image", "running": "The text", "names": "The features"}
 _BEYOND_PARTS = ("FBII", "FSII", "STII", "SII", "BII", "k-SII", "Moebius")
 
 _INTERVALS = (
@@ -48,6 +51,7 @@ def render(
     index: str = "FBII",
     max_order: int | None = None,
     fdr: float = facts.FDR,
+    picture: Picture | None = None,
 ) -> str:
     """The page of an explanation.
 
@@ -59,20 +63,26 @@ def render(
       index: the interaction index.
       max_order: its order; that of the explanation if None.
       fdr: the false discovery rate at which sets stand; what does not stand has no colour.
+      picture: the image that was explained, instead of a text.
 
     Raises:
-      ValueError: if the function has several outputs, or text and spans do not fit together or
-        the features.
+      ValueError: if the function has several outputs, or text and spans, or the picture, do not
+        fit together or the features.
     """
     values = terms.of_one_output(e, index, max_order)
     if (text is None) != (spans is None):
         raise ValueError("text and spans go together: give both or neither.")
     alone, names = terms.alone(values, fdr), terms.labels(values.features, 48)
-    if text is None or spans is None:
+    left_out, unit = "", facts.unit(values.features, text is not None)
+    if picture is not None:
+        if text is not None:
+            raise ValueError("a page shows a text or a picture, not both.")
+        words, unit = _pictured(checked(picture, e.n), alone, names)
+    elif text is None or spans is None:
         words, left_out = _listed(values, alone, names)
     else:
-        words, left_out = _running(text, _checked(spans, text, e.n), alone), ""
-    unit = facts.unit(values.features, text is not None)
+        words = _running(text, _checked(spans, text, e.n), alone)
+    shape = "picture" if picture is not None else "names" if text is None else "running"
     data, notes = _data(e, values, names, fdr)
     standing = facts.standing(e, values, fdr)
     script = _piece("page.js")
@@ -81,13 +91,14 @@ def render(
     parts = {
         "digest": digest,
         "title": html.escape(title),
-        "style": _piece("page.css"),
+        "style": _piece("page.css") + (_piece("picture.css") if picture is not None else ""),
+        "images": " img-src data:;" if picture is not None else "",
         "eyebrow": "Nothing stands" if standing.startswith("nothing") else "What moved the answer",
         "summary": _summary(e, unit),
         "doubts": _doubts(e, values, standing),
-        "shape": "names" if text is None else "running",
+        "shape": shape,
         "words": words,
-        "heading": "The text" if text is not None else "The features",
+        "heading": _HEADINGS[shape],
         "one": _one(unit),
         "index": html.escape(values.index),
         "meaning": _meaning(values),
@@ -145,6 +156,15 @@ def _running(text: str, spans: list[Span], alone: np.ndarray) -> str:
         out += [html.escape(text[at:start]), _word(i, text[start:end], alone[i], largest)]
         at = end
     return "".join([*out, html.escape(text[at:])])
+
+
+def _pictured(picture: Picture, alone: np.ndarray, names: list[str]) -> tuple[str, str]:
+    """The image with its cells, below it the features that are no cells; and what to call all."""
+    cells = int(picture.cells.max()) + 1
+    shown, largest = drawn(picture, alone, names), float(np.abs(alone).max())
+    rest = [_word(i, names[i], alone[i], largest) for i in range(cells, len(names))]
+    unit = "cells and words" if rest else "cells"
+    return (f"{shown}<p>{' '.join(rest)}</p>" if rest else shown), unit
 
 
 def _listed(values: Interactions, alone: np.ndarray, names: list[str]) -> tuple[str, str]:
@@ -236,7 +256,8 @@ def _embedded(data: dict[str, Any]) -> str:
 
 
 def _summary(e: Explained, unit: str) -> str:
-    whole = "for the text" if unit != "features" else "for all features kept"
+    whole = "for all features kept" if unit == "features" else "for the text"
+    whole = {"cells": "for the image", "cells and words": "for image and caption"}.get(unit, whole)
     said = facts.value(e, whole, f"with all {e.n:,} {unit} masked", "<b>{}</b>")
     return f"{said}. What follows is a surrogate of the model: {facts.faithfulness(e)}."
 
@@ -270,7 +291,7 @@ def _scale(values: Interactions, alone: np.ndarray, unit: str, fdr: float) -> st
 
 
 def _one(unit: str) -> str:
-    return unit.removesuffix("s") if unit != "pieces of text" else "piece"
+    return _ONE.get(unit, unit.removesuffix("s"))
 
 
 def _toggle(values: Interactions, fdr: float) -> str:
