@@ -14,6 +14,7 @@ from spexjax.typing import ArrayLike, Explained
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+_LEAST = 0.01  # of the strongest: weaker sets are not drawn
 _TINT = 0.55  # the strongest tint: the image must be seen through it
 _ROUND = {"boxstyle": "circle,pad=0.15", "fc": "white"}
 _ENTRY = 0.22  # inches of a line of the key
@@ -58,6 +59,7 @@ def image(
     pixels = np.asarray(picture)
     labels = _labels(cells, pixels.shape[:2], values.n)
     sets = terms.several(values, top)
+    sets = [s for s in sets if abs(s[1]) >= _LEAST * abs(sets[0][1])]
     H, W = labels.shape
     if ax is None:
         wide = min(6.4, 6.4 * W / H)
@@ -146,6 +148,6 @@ def _set(ax: "Axes", labels: np.ndarray, members: tuple[int, ...], share: float,
         x, y = (np.array(start) + end) / 2
         off = 0.09 * math.dist(start, end)
         turn = math.atan2(end[1] - start[1], end[0] - start[0])
-        label = ax.text(x + off * math.sin(turn), y - off * math.cos(turn), str(rank), zorder=4,
+        label = ax.text(x - off * math.sin(turn), y + off * math.cos(turn), str(rank), zorder=4,
                         ha="center", va="center", bbox=_ROUND | {"ec": colour})  # fmt: skip
         style.quiet_text(label, 8, colour)
