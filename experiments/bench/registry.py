@@ -18,6 +18,7 @@ from spexjax.experiments.bench import (
     salmon,
     shapley_values,
     transforms,
+    vision,
     words,
 )
 from spexjax.experiments.bench.benchmark import Benchmark
@@ -40,5 +41,6 @@ BENCHES: dict[str, Benchmark] = {
     "salmon": salmon,
     "shapley-values": shapley_values,
     "transforms": transforms,
+    "vision": vision,
     "words": words,
 }

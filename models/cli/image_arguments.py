@@ -36,10 +36,10 @@ def add_arguments(parser: Any) -> None:
     """Adds the options to a parser or a group of one; ``--question`` and others are there."""
     add = parser.add_argument
     add("--image", metavar="F", help="the picture; its cells are masked. With --question about it: "
-        "a SmolVLM, Idefics3 or LLaVA (default: the embedded model); with --caption: a CLIP; "
-        "else an image classifier (ViT)")  # fmt: skip
-    add("--grid", metavar="COLSxROWS", help="cells of the picture, such as 8x6 (default: 8x6; of "
-        "the embedded model 5x5)")  # fmt: skip
+        "--model is a SmolVLM, Idefics3 or LLaVA; with --caption a CLIP; else an image classifier "
+        "(ViT)")  # fmt: skip
+    add("--grid", metavar="COLSxROWS", help="cells of the picture, such as 8x6, the "
+        "default")  # fmt: skip
     add(
         "--caption", metavar="C", help="how well does it fit the picture? Its words are masked, too"
     )
@@ -78,12 +78,10 @@ def read(given: argparse.Namespace) -> ExplainPicture | None:
             raise CommandError(f"the {option} is empty")
     if given.answer is not None and given.question is None:
         raise CommandError("--answer needs --question")
-    if given.model is None and given.question is None:
-        raise CommandError("--image needs --question, or --model with a ViT classifier or a CLIP")
-    if given.revision is not None and given.model is None:
-        raise CommandError("--revision needs --model with the id of a model of the hub")
+    if given.model is None:
+        raise CommandError("--image needs --model with a SmolVLM, Idefics3, LLaVA, CLIP or ViT")
     picture = ImageOptions(
-        image=given.image, grid=_grid(given.grid, given.model), question=given.question,
+        image=given.image, grid=_grid(given.grid or "8x6"), question=given.question,
         answer=given.answer, caption=given.caption, replacement=given.replacement or "blur",
         radius=given.radius, label=given.label, score=given.score, model=given.model,
         revision=given.revision,
@@ -118,11 +116,9 @@ def value_of(options: ImageOptions) -> "ImageValue":
     from spexjax.models.checkpoints.hub import model_folder
     from spexjax.models.vit.reading import read_image
 
-    kind = "visual"
-    if options.model is not None:
-        folder = model_folder(options.model, options.revision)
-        kind = str(config_json(folder).get("model_type"))
-        kind = "visual" if kind in ("idefics3", "smolvlm", "llava") else kind
+    folder = model_folder(options.model, options.revision)
+    kind = str(config_json(folder).get("model_type"))
+    kind = "visual" if kind in ("idefics3", "smolvlm", "llava") else kind
     if kind not in _SCORES:
         raise CommandError(
             f"{options.model} is a {kind}; --image takes a SmolVLM, Idefics3, LLaVA, CLIP or ViT"
@@ -167,7 +163,6 @@ def _classified(options: ImageOptions, picture: Any) -> "ImageClassValue":
     from spexjax.models.values.image_class import image_value
     from spexjax.models.vit.classifier import load_image_classifier
 
-    assert options.model is not None  # only with a model is it a classifier
     model = load_image_classifier(options.model, revision=options.revision)
     label = None if options.label is None else text_arguments.label_of(options.label, model.label_names)
     return image_value(
@@ -192,7 +187,7 @@ def _captioned(options: ImageOptions, picture: Any) -> "CaptionValue":
     from spexjax.models.clip.captions import load_clip_model
     from spexjax.models.values.image_caption import caption_value
 
-    assert options.model is not None and options.caption is not None  # checked in value_of
+    assert options.caption is not None  # checked in value_of
     model = load_clip_model(options.model, revision=options.revision)
     return caption_value(
         model, picture, options.caption, options.grid, options.replacement, options.radius
@@ -202,10 +197,8 @@ def _captioned(options: ImageOptions, picture: Any) -> "CaptionValue":
 _MAKERS: dict[str, Any] = {"vit": _classified, "visual": _asked, "clip": _captioned}
 
 
-def _grid(text: str | None, model: str | None) -> tuple[int, int]:
+def _grid(text: str) -> tuple[int, int]:
     """Rows and columns."""
-    if text is None:
-        return (6, 8) if model is not None else (5, 5)
     found = _GRID.fullmatch(text.replace("×", "x").lower())
     if found is None or min(int(part) for part in found.groups()) < 1:
         raise CommandError(f"--grid must be columns x rows such as 8x6, got {text!r}")

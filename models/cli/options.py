@@ -92,7 +92,7 @@ class ImageOptions:
     radius: float | None
     label: str | None
     score: str | None
-    model: str | None
+    model: str
     revision: str | None
 
 

@@ -59,16 +59,26 @@ def test_a_picture_is_explained(folder, capsys, tmp_path, name, given, said):
     assert "for the image" in out and all(part in out for part in said)
     assert "r2c3" in out
     text = page.read_text()
-    assert text.count("<clipPath id=cell-") == 8 and "data:image/png" in text and "img-src data:" in text
+    assert (
+        text.count("<clipPath id=cell-") == 8
+        and "data:image/png" in text
+        and "img-src data:" in text
+    )
 
 
 @pytest.mark.parametrize(
     ("given", "what"),
     [
-        (["--image", "none.png", "--question", "q"], "no image file 'none.png'"),
-        (["--image", "{a}"], "--image needs --question"),
-        (["--image", "{a}", "--question", "q", "--grid", "4"], "--grid must be columns x rows"),
-        (["--image", "{a}", "--question", "q", "--grid", "0x4"], "--grid must be columns x rows"),
+        (["--image", "none.png", "--model", "m"], "no image file 'none.png'"),
+        (["--image", "{a}"], "--image needs --model"),
+        (
+            ["--image", "{a}", "--model", "m", "--question", "q", "--grid", "4"],
+            "--grid must be columns x rows",
+        ),
+        (
+            ["--image", "{a}", "--model", "m", "--question", "q", "--grid", "0x4"],
+            "--grid must be columns x rows",
+        ),
         (["--image", "{a}", "--model", "{m}/vit", "--grid", "31x2"], "finer than the picture's"),
         (["--image", "{a}", "--question", "q", "--caption", "c"], "either --question or --caption"),
         (["--image", "{a}", "--question", " "], "the question is empty"),
