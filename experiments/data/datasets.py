@@ -3,6 +3,7 @@
     hotpotqa/hotpot_*.json   drop/drop_*.json   mmlu/{dev,val,test}/SUBJECT_SPLIT.csv
     puzzles/puzzles.csv      sst2/, imdb/       (see :mod:`spexjax.experiments.data.texts`)
     cifar10/                 (see :mod:`spexjax.experiments.data.cifar10`)
+    vqa/, coco/              (see :mod:`spexjax.experiments.data.coco`)
 
 Nothing is downloaded. Each set's own module says where it comes from and reads it.
 """

@@ -15,7 +15,7 @@ class TaskConfig:
     """Which items are wanted."""
 
     name: Annotated[str, tyro.conf.arg(name="task")] = "sentiment"
-    """One of synthetic, tabular, sentiment, hotpotqa, drop, riddles, two-hop."""
+    """One of synthetic, tabular, sentiment, hotpotqa, drop, riddles, two-hop, vqa, caption."""
     groups: tuple[str, ...] = ()
     """A choice of the task's groups, such as 8-15 or flat-64; all of them if empty."""
     per_group: int = 2

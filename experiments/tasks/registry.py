@@ -11,6 +11,7 @@ from typing import NamedTuple
 from spexjax.experiments.tasks import (
     drop,
     hotpotqa,
+    photographs,
     riddles,
     sentiment,
     synthetic,
@@ -35,6 +36,8 @@ TASKS = {
     "drop": Task(drop.GROUPS, drop.items),
     "riddles": Task(riddles.GROUPS, riddles.items),
     "two-hop": Task(two_hop.GROUPS, two_hop.items),
+    "vqa": Task(photographs.GROUPS, photographs.questions),
+    "caption": Task(photographs.GROUPS, photographs.captions),
 }
 
 
