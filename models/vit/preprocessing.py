@@ -47,7 +47,7 @@ class Preprocessing:
 
     def __call__(self, image: UInt8[np.ndarray, "H W 3"]) -> Float[np.ndarray, "h w 3"]:
         """The image, float32, as the model gets it."""
-        pixels = self._moved(image, self.resample, self._ground()).astype(np.float32)
+        pixels: np.ndarray = self._moved(image, self.resample, self._ground()).astype(np.float32)
         pixels = pixels * np.float32(self.rescale)
         if self.mean is not None and self.std is not None:
             pixels = (pixels - np.array(self.mean, np.float32)) / np.array(self.std, np.float32)
