@@ -1,6 +1,7 @@
 """The options of ``spexjax explain --image``: a picture, its cells, and what is asked about it."""
 
 import argparse
+import json
 import re
 import sys
 from pathlib import Path
@@ -143,18 +144,20 @@ def value_of(options: ImageOptions) -> "ImageValue":
 
 def show(options: ShowOptions, e: "Explanation", f: "ImageValue") -> None:
     """Prints the table of an explanation of f and writes its files."""
-    from spexjax.models.cli.table import table
+    from spexjax.explanation_json import to_json
+    from spexjax.models.cli.table import fields, table
     from spexjax.report import Picture
 
-    terms = e.interactions(options.index, max_order=options.order)
-    print(table(e, f, terms, options.index, options.top))
+    values = e.interactions(options.index, max_order=options.order)
+    print(table(e, f, values, options.top, options.fdr))
     if options.json:
-        e.save(options.json)
+        raw = to_json(e) | fields(values, options.top, options.fdr)
+        Path(options.json).write_text(json.dumps(raw), encoding="utf-8")
     if options.html:
         source = f.source
         e.to_html(
             options.html, model=f.description, index=options.index, max_order=options.order,
-            picture=Picture(source.image, source.other, source.cells),
+            fdr=options.fdr, picture=Picture(source.image, source.other, source.cells),
         )  # fmt: skip
         print(f"page          {options.html}")
 

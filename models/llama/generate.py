@@ -17,7 +17,7 @@ from spexjax.typing import Array
 def greedy(
     config: LlamaConfig,
     params: Mapping[str, Any],
-    prompts: Sequence[Sequence[int]] | Sequence[Float[np.ndarray, "L dim"]],
+    prompts: Sequence[Sequence[int] | Float[np.ndarray, "L dim"]],
     max_new_tokens: int,
     stop: Sequence[int] | None = None,
     dtype: Any = jnp.float32,

@@ -177,6 +177,11 @@ class MaskedImage(BatchedValue):
         return self.source.words
 
     @property
+    def description(self) -> str:
+        """The model and what its value is, in words."""
+        raise NotImplementedError
+
+    @property
     def longest(self) -> int:
         """Every masked image is as long as the others."""
         return 1

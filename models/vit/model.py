@@ -116,13 +116,13 @@ class Probe(nn.Module):
         probe = self.param("probe", nn.initializers.normal(0.02), (1, 1, c.dim))
         kernel = self.param("kernel", nn.initializers.lecun_normal(-1, -2), (3 * c.dim, c.dim))
         bias = self.param("bias", nn.initializers.zeros, (3 * c.dim,))
-        kernel = jnp.split(kernel.astype(self.dtype), 3)
-        bias = jnp.split(bias.astype(self.dtype), 3)
+        kernels = jnp.split(kernel.astype(self.dtype), 3)
+        biases = jnp.split(bias.astype(self.dtype), 3)
         precision = precision_of(self.dtype)
         inputs = (probe.reshape(1, c.dim).astype(self.dtype), x, x)
         q, k, v = (
             jnp.matmul(y, w.T, precision=precision) + b
-            for y, w, b in zip(inputs, kernel, bias, strict=True)
+            for y, w, b in zip(inputs, kernels, biases, strict=True)
         )
         k, v = (y.reshape(*y.shape[:2], heads, size) for y in (k, v))
         scores = jnp.einsum("hd,nthd->nht", q.reshape(heads, size), k, precision=precision)

@@ -30,13 +30,16 @@ def image(
     index: str = "FBII",
     max_order: int | None = None,
     top: int = 5,
+    fdr: float = 0.1,
+    doubtful: bool = False,
 ) -> "Axes":
     """An image whose cells were masked.
 
     A cell's tint is its own value, blue raises and orange lowers. Each of the strongest sets of
     two or more is drawn as its cells' outlines, joined from one to the next by a bow that bears
     its number; the key below names them. Features beyond the cells, such as a caption's words,
-    are named in the key only.
+    are named in the key only. Only what stands (:meth:`~spexjax.indices.Interactions.stands`) is
+    tinted or drawn, unless nothing is known of errors.
 
     Args:
       e: an explanation of one output; or interactions, which are drawn as they are.
@@ -47,6 +50,8 @@ def image(
       index: the interaction index of an explanation.
       max_order: its order; that of the explanation if None.
       top: how many sets are drawn.
+      fdr: the false discovery rate at which sets stand.
+      doubtful: show what does not stand like the rest.
 
     Returns:
       The axes.
@@ -58,7 +63,9 @@ def image(
     values = terms.of_one_output(e, index, max_order)
     pixels = np.asarray(picture)
     labels = _labels(cells, pixels.shape[:2], values.n)
-    sets = terms.several(values, top)
+    if not doubtful:
+        values = values[terms.standing(values, fdr)]
+    sets = list(terms.several(values, top))
     sets = [s for s in sets if abs(s[1]) >= _LEAST * abs(sets[0][1])]
     H, W = labels.shape
     if ax is None:
