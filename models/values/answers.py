@@ -1,6 +1,6 @@
 """The answer whose likelihood is the value: its tokens, its competitors, the model's own one."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -66,6 +66,37 @@ def answer_tokens(model: Speaker, text: str, marked: bool, answer: str) -> tuple
     return tuple(ids)
 
 
+def among_choices(
+    model: Speaker,
+    text: str,
+    marked: bool,
+    choices: tuple[str, ...],
+    answer: str | None,
+    likely: Callable[[], np.ndarray],
+) -> tuple[str, tuple[int, ...], tuple[int, ...]]:
+    """One of several answers: its text, its first token, those of the others.
+
+    Args:
+      model: whose tokens.
+      text, marked: the prompt, as for :func:`answer_tokens`.
+      choices: the answers.
+      answer: one of them; the likeliest if None.
+      likely: gives the logits of the token that follows the prompt.
+
+    Raises:
+      ValueError: if the answer is none of them, or two begin alike.
+    """
+    first = [answer_tokens(model, text, marked, c)[0] for c in choices]
+    if len(set(first)) < max(len(choices), 2):
+        raise ValueError(f"choices must be two or more of different first tokens: {choices}.")
+    if answer is None:
+        answer = choices[int(np.argmax(likely()[first]))]
+    elif answer not in choices:
+        raise ValueError(f"answer must be one of the choices {choices}, got {answer!r}.")
+    token = first[choices.index(answer)]
+    return answer, (token,), tuple(t for t in first if t != token)
+
+
 def chosen_answer(
     model: LanguageModel,
     asked: Prompt,
@@ -77,16 +108,12 @@ def chosen_answer(
 ) -> tuple[str, tuple[int, ...], tuple[int, ...]]:
     """The answer's text and tokens, and the first tokens of its competitors."""
     if choices:
-        first = [answer_tokens(model, asked.text, asked.marked, c)[0] for c in choices]
-        if len(set(first)) < max(len(choices), 2):
-            raise ValueError(f"choices must be two or more of different first tokens: {choices}.")
-        if answer is None:
+
+        def likely() -> np.ndarray:
             seen = fitting(source, 0, model.config.max_position_embeddings, truncate)
-            answer = choices[int(np.argmax(_next(model, seen.ids)[first]))]
-        elif answer not in choices:
-            raise ValueError(f"answer must be one of the choices {choices}, got {answer!r}.")
-        token = first[choices.index(answer)]
-        return answer, (token,), tuple(t for t in first if t != token)
+            return _next(model, seen.ids)
+
+        return among_choices(model, asked.text, asked.marked, choices, answer, likely)
     if answer is not None:
         return answer, answer_tokens(model, asked.text, asked.marked, answer), ()
     room = model.config.max_position_embeddings

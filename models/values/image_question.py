@@ -7,7 +7,7 @@ language model, in one teacher-forced pass.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from typing import Any, NamedTuple, get_args
 
 import jax
@@ -20,7 +20,7 @@ from spexjax.models.llama.model import Cache, Llama, unembed
 from spexjax.models.llama.teacher_forcing import Answer, AnswerScore, answer_values
 from spexjax.models.nn.devices import Devices
 from spexjax.models.text.masking import MaskedRows, bucket
-from spexjax.models.values.answers import answer_tokens, padded_answer
+from spexjax.models.values.answers import among_choices, answer_tokens, padded_answer
 from spexjax.models.values.devices import default_rows
 from spexjax.models.values.image import (
     Cells,
@@ -30,6 +30,7 @@ from spexjax.models.values.image import (
     composed,
     maskable_image,
 )
+from spexjax.models.values.language import prefix_cache
 from spexjax.models.vlm.config import VlmConfig
 from spexjax.models.vlm.language import VisionLanguageModel, VisualPrompt, embedded
 from spexjax.models.vlm.model import image_embeddings, merged
@@ -121,13 +122,8 @@ class VisualValue(MaskedImage):
     @cached_property
     def _prefix(self) -> Cache | None:
         """Keys and values of what stands before the image, on the devices."""
-        if self.start == 0:
-            return None
-        ids = np.zeros((1, bucket(self.start)), np.int32)
-        ids[0, : self.start] = self.asked.ids[: self.start]
-        valid = np.arange(ids.shape[1])[None] < self.start
-        program = _prefix_program(self.model.config, self.dtype, self.devices)
-        return program(self.model.placed, *self.devices.put((ids, valid)))
+        ids, text = self.asked.ids[: self.start], self.model.config.text
+        return prefix_cache(text, self.model.placed["text"], ids, self.dtype, self.devices)
 
 
 def visual_value(
@@ -208,15 +204,8 @@ def _chosen(
 ) -> tuple[str, tuple[int, ...], tuple[int, ...]]:  # fmt: skip
     """The answer's text and tokens, and the first tokens of its competitors."""
     if choices:
-        first = [answer_tokens(model, asked.text, asked.marked, c)[0] for c in choices]
-        if len(set(first)) < max(len(choices), 2):
-            raise ValueError(f"choices must be two or more of different first tokens: {choices}.")
-        if answer is None:
-            answer = choices[int(np.argmax(_next(model, seen, asked)[first]))]
-        elif answer not in choices:
-            raise ValueError(f"answer must be one of the choices {choices}, got {answer!r}.")
-        token = first[choices.index(answer)]
-        return answer, (token,), tuple(t for t in first if t != token)
+        likely = partial(_next, model, seen, asked)
+        return among_choices(model, asked.text, asked.marked, choices, answer, likely)
     if answer is not None:
         return answer, answer_tokens(model, asked.text, asked.marked, answer), ()
     ids = tuple(model.continued(seen, asked, max_new_tokens))
@@ -260,13 +249,3 @@ def _program(
         )  # fmt: skip
 
     return devices.compile(run)
-
-
-@lru_cache(maxsize=32)
-def _prefix_program(config: VlmConfig, dtype: Any, devices: Devices) -> Callable[..., Cache]:
-    def run(params: Any, ids: Array, valid: Array) -> Cache:
-        # flax types what ``apply`` returns as if collections could come with it.
-        out: Any = Llama(config.text, dtype).apply({"params": params["text"]}, ids, valid=valid)
-        return out[1]
-
-    return devices.compile_once(run)

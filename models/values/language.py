@@ -12,7 +12,7 @@ from typing import Any, get_args
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from spexjax.models.checkpoints.store_key import text_store_key
 from spexjax.models.llama.config import LlamaConfig
@@ -103,13 +103,8 @@ class LanguageValue(MaskedText):
     @cached_property
     def _prefix(self) -> Cache | None:
         """Keys and values of what comes before the first feature, on the devices."""
-        if self.start == 0:
-            return None
-        ids = np.zeros((1, bucket(self.start)), np.int32)
-        ids[0, : self.start] = self.source.ids[: self.start]
-        valid = np.arange(ids.shape[1])[None] < self.start
-        program = _prefix_program(self.model.config, self.dtype, self.devices)
-        return program(self.model.placed, *self.devices.put((ids, valid)))
+        ids = self.source.ids[: self.start]
+        return prefix_cache(self.model.config, self.model.placed, ids, self.dtype, self.devices)
 
 
 def language_value(
@@ -204,6 +199,26 @@ def _program(
         )
 
     return devices.compile(run)
+
+
+def prefix_cache(
+    config: LlamaConfig, params: Any, ids: Int[np.ndarray, "S"], dtype: Any, devices: Devices
+) -> Cache | None:
+    """Keys and values of tokens that all rows begin with, on the devices; None if there are none.
+
+    Args:
+      config: the geometry.
+      params: the parameters on the devices.
+      ids: the tokens.
+      dtype: to compute in.
+      devices: where.
+    """
+    if len(ids) == 0:
+        return None
+    padded = np.zeros((1, bucket(len(ids))), np.int32)
+    padded[0, : len(ids)] = ids
+    valid = np.arange(padded.shape[1])[None] < len(ids)
+    return _prefix_program(config, dtype, devices)(params, *devices.put((padded, valid)))
 
 
 @lru_cache(maxsize=32)
