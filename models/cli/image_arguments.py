@@ -167,7 +167,9 @@ def _classified(options: ImageOptions, picture: Any) -> "ImageClassValue":
     from spexjax.models.vit.classifier import load_image_classifier
 
     model = load_image_classifier(options.model, revision=options.revision)
-    label = None if options.label is None else text_arguments.label_of(options.label, model.label_names)
+    label = None
+    if options.label is not None:
+        label = text_arguments.label_of(options.label, model.label_names)
     return image_value(
         model, picture, options.grid, label, cast(Any, options.score or "logit"),
         options.replacement, options.radius,
