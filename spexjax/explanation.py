@@ -203,7 +203,6 @@ class Explanation:
         index: str = "FBII",
         max_order: int | None = None,
         fdr: float = 0.1,
-        picture: report.Picture | None = None,
     ) -> None:
         """Writes a self-contained page to explore the explanation in a browser.
 
@@ -215,15 +214,12 @@ class Explanation:
           model: what was explained, such as "my classifier, logit of POSITIVE".
           index, max_order: the interaction index, as in :meth:`interactions`.
           fdr: the false discovery rate at which sets stand (``Interactions.stands``).
-          picture: the image that was explained and its cells, instead of a text.
 
         Raises:
           ValueError: if the function has several outputs (use ``e[i].to_html``), or text, spans
-            or picture and features do not fit together.
+            and features do not fit together.
         """
-        page = report.render(
-            self, text, spans, model, index=index, max_order=max_order, fdr=fdr, picture=picture
-        )
+        page = report.render(self, text, spans, model, index=index, max_order=max_order, fdr=fdr)
         Path(path).write_text(page, encoding="utf-8")
 
     def save(self, path: str | Path) -> None:

@@ -9,7 +9,7 @@ from selenium.webdriver.common.keys import Keys
 # Skips this file, too, where there is no Chromium.
 from test_report_browser import browser, explanation, now, word  # noqa: F401
 
-from spexjax.report import Picture
+from spexjax.report import Picture, render
 
 IMAGE = np.full((60, 80, 3), 200, np.uint8)
 IMAGE[:, 40:] = (60, 90, 160)
@@ -22,7 +22,8 @@ NAMES = [f"c{i}" for i in range(6)] + ["<img src=x onerror=alert(1)>"]
 def page(browser, tmp_path):  # noqa: F811
     path = tmp_path / "e.html"
     other = np.zeros_like(IMAGE)
-    explanation(features=NAMES).to_html(path, model="m", picture=Picture(IMAGE, other, GRID))
+    shown = render(explanation(features=NAMES), model="m", picture=Picture(IMAGE, other, GRID))
+    path.write_text(shown, encoding="utf-8")
     browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
     browser.execute_cdp_cmd("Emulation.setTouchEmulationEnabled", {"enabled": False})
     browser.get(path.as_uri())
