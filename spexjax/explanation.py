@@ -203,6 +203,7 @@ class Explanation:
         index: str = "FBII",
         max_order: int | None = None,
         fdr: float = 0.1,
+        picture: report.Picture | None = None,
     ) -> None:
         """Writes a self-contained page to explore the explanation in a browser.
 
@@ -214,12 +215,15 @@ class Explanation:
           model: what was explained, such as "my classifier, logit of POSITIVE".
           index, max_order: the interaction index, as in :meth:`interactions`.
           fdr: the false discovery rate at which sets stand (``Interactions.stands``).
+          picture: the image that was explained and its cells, instead of a text.
 
         Raises:
           ValueError: if the function has several outputs (use ``e[i].to_html``), or text, spans
-            and features do not fit together.
+            or picture and features do not fit together.
         """
-        page = report.render(self, text, spans, model, index=index, max_order=max_order, fdr=fdr)
+        page = report.render(
+            self, text, spans, model, index=index, max_order=max_order, fdr=fdr, picture=picture
+        )
         Path(path).write_text(page, encoding="utf-8")
 
     def save(self, path: str | Path) -> None:

@@ -146,7 +146,7 @@ def show(options: ShowOptions, e: "Explanation", f: "ImageValue") -> None:
     """Prints the table of an explanation of f and writes its files."""
     from spexjax.explanation_json import to_json
     from spexjax.models.cli.table import fields, table
-    from spexjax.report import Picture, render
+    from spexjax.report import Picture
 
     values = e.interactions(options.index, max_order=options.order)
     print(table(e, f, values, options.top, options.fdr))
@@ -155,11 +155,10 @@ def show(options: ShowOptions, e: "Explanation", f: "ImageValue") -> None:
         Path(options.json).write_text(json.dumps(raw), encoding="utf-8")
     if options.html:
         source = f.source
-        page = render(
-            e, model=f.description, index=options.index, max_order=options.order, fdr=options.fdr,
-            picture=Picture(source.image, source.other, source.cells),
+        e.to_html(
+            options.html, model=f.description, index=options.index, max_order=options.order,
+            fdr=options.fdr, picture=Picture(source.image, source.other, source.cells),
         )  # fmt: skip
-        Path(options.html).write_text(page, encoding="utf-8")
         print(f"page          {options.html}")
 
 
