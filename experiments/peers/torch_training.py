@@ -29,6 +29,8 @@ def trained(
     """
     import torch
 
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # for so small a model more are slower
     all_x, all_y = torch.tensor(x), torch.tensor(y.astype(np.int64))
     found = []
     for mask in masks:
@@ -51,4 +53,5 @@ def trained(
             optimizer.step()
         with torch.no_grad():
             found.append(model(all_x).numpy())
+    torch.set_num_threads(threads)
     return found
