@@ -57,7 +57,7 @@ def test_conjugate_gradients_solve_what_a_dense_solver_solves():
     recipe, params, damping = f.asked.recipe, f.params(), 0.01
     product = gradients.gauss_newton_product(recipe, params, *f.train)
     size = sum(leaf.size for leaf in jax.tree.leaves(params))
-    curvature = np.asarray(jax.vmap(product)(np.eye(size, dtype=np.float32)), float)
+    curvature = np.asarray(jax.jit(jax.vmap(product))(np.eye(size, dtype=np.float32)), float)
     np.testing.assert_allclose(curvature, curvature.T, atol=1e-5)
     assert np.linalg.eigvalsh(curvature).min() > -1e-5
     losses = np.asarray(gradients.of_points(recipe, "loss", params, *f.train), float)
@@ -96,6 +96,7 @@ def test_trak_is_its_formula_on_a_linear_model(convex):
     np.testing.assert_allclose(found, expected, rtol=2e-3, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_projections_keep_inner_products_on_average(convex):
     params = convex.params()
     full = np.asarray(features(convex.asked.recipe, 99, params, *convex.train, jax.random.key(0)))
