@@ -9,6 +9,7 @@ the surrogate found; beside them, for q = 0.1, the same of all single inputs and
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -20,6 +21,7 @@ from spexjax.inference import discover
 from spexjax.typing import ValueFunction
 
 Members = tuple[int, ...]
+Named = Literal["found", "singles", "pairs"]
 _NOISE = 3.5  # a third of the variance of 30 terms of ±U(0.5, 2)
 
 
@@ -59,7 +61,7 @@ def rows(config: Config) -> Iterator[tuple]:
     for case in ("planted", "noise", "constant"):
         for method in config.methods:
             for budget in config.budgets:
-                families = [("found", q) for q in config.rates]
+                families: list[tuple[Named, float]] = [("found", q) for q in config.rates]
                 families += [("singles", 0.1), ("pairs", 0.1)]
                 table = np.array([
                     _trial(case, config.n, budget, method, seed, families)
@@ -73,7 +75,7 @@ def rows(config: Config) -> Iterator[tuple]:
 
 
 def _trial(
-    case: str, n: int, budget: int, method: str, seed: int, families: list[tuple[str, float]]
+    case: str, n: int, budget: int, method: str, seed: int, families: list[tuple[Named, float]]
 ) -> list[tuple[float, float]]:
     f, true = drawn(case, n, seed)
     e = sx.explain(f, n, budget=budget, method=method, seed=seed)

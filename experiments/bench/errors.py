@@ -86,6 +86,7 @@ def trial(case: str, n: int, budget: int, method: str, seed: int) -> Trial:
         functionals.effects(e, chosen) for chosen in (sets, strongest(e.spectrum, _TOP))
     )
     evidence = e.evidence
+    assert evidence is not None, "a budget of so few masks holds none out"
     apart = strongest(evidence.tested, _TOP)
     own = evidence.only_held_out()
     unseen = functionals.coefficients(own if len(own) > 1 else None, apart)

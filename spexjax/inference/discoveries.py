@@ -203,7 +203,7 @@ def _largest_of_all(
     """The share of random signs of the units under which some |t| is at least as large."""
     rng = np.random.default_rng(_STREAM)
     U = len(evidence)
-    flips = rng.choice(np.float32([-1, 1]), (_FLIPS, U))
+    flips = rng.choice(np.array([-1, 1], np.float32), (_FLIPS, U))
     largest = np.zeros(_FLIPS)
     for start in range(0, len(supports), 4096):
         part = slice(start, start + 4096)

@@ -121,10 +121,10 @@ def gather(
     residuals = np.full(np.shape(values), np.nan)
     parts = [(design.held_out & uniform, found.tested)]
     parts += [(fold == j, surrogate) for j, surrogate in enumerate(crossed.surrogates)]
-    for rows, surrogate in parts:
-        if rows.any():
-            guess = predict_on_host(surrogate, design.packed[rows])
-            residuals[rows] = np.asarray(values[rows], float) - guess
+    for part, surrogate in parts:
+        if part.any():
+            guess = predict_on_host(surrogate, design.packed[part])
+            residuals[part] = np.asarray(values[part], float) - guess
     rows = np.flatnonzero(~np.isnan(residuals).any(axis=1))
     unit = np.where(design.role == Role.CODED, -1 - np.arange(len(design)), design.unit)[rows]
     units, first, size = np.unique(unit, return_index=True, return_counts=True)
@@ -142,7 +142,7 @@ def gather(
         flipped = complement(design.packed[rows[first[pairs]]], design.n)
         if np.any(flipped != design.packed[rows[last]]):
             raise ValueError("a unit of two masks must be a mask and its complement.")
-    counts = np.array([np.count_nonzero(part) for part, _ in parts], float)
+    counts = np.array([np.count_nonzero(rows) for rows, _ in parts], float)
     used = [(count, part) for count, (_, part) in zip(counts, parts, strict=True) if count]
     evidence = Evidence(
         packed=design.packed[rows[first]],

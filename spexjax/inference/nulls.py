@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from spexjax.typing import Explained, Key
+from spexjax.typing import Explained
 
 Statistic = Callable[[Explained], float]
 
@@ -22,8 +22,8 @@ class ModelNull(NamedTuple):
 def model_null(
     explain: Callable[[Any], Explained],
     f: Any,
-    make_f: Callable[[Key], Any],
-    keys: Iterable[Key],
+    make_f: Callable[[Any], Any],
+    keys: Iterable[Any],
     statistic: Statistic,
 ) -> ModelNull:
     """Compares a model with others that could not have learned what it did.

@@ -103,7 +103,7 @@ def fit(
     used = set().union(*(c.specs for c in chosen))
     tested, final = ([getattr(c, name) for c in chosen] for name in ("tested", "final"))
     by_fold = zip(*(c.crossed for c in chosen), strict=True)
-    crossed = Crossed(tuple(map(spectrum.stack, by_fold)), folds.fold_of(design))
+    crossed = Crossed(tuple(spectrum.stack(list(one)) for one in by_fold), folds.fold_of(design))
     return Fit(assemble(tested), assemble(final), _done(used, design), info, crossed)
 
 
