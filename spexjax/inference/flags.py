@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from spexjax.codes import gf2
+from spexjax.indices import index_weights
 from spexjax.inference import moments, prediction
 from spexjax.inference.evidence import Evidence, carriers
 from spexjax.typing import Explained
@@ -14,6 +15,8 @@ _FEW = 30  # units below which even light tails are far from normal
 _UNEXPLAINED = 0.5
 _AT_A_BOUND = 0.1
 _Z = 1.96
+_SHAPLEY = ("SV", "SII", "k-SII", "STII", "FSII")
+_SHAPLEY_METHODS = ("kernelshap", "faith-shapley", "shapley-taylor")  # have masks made for them
 _COMPARED = 64  # inputs whose removal is compared with the strongest's
 
 
@@ -38,6 +41,7 @@ def flags(e: Explained, index: str = "FBII", max_order: int | None = None) -> tu
     too few masks   fewer than 30 independent units of evidence, or none
     few masks       R² and errors rest on a few masks that carry most of the squared error
     ends            f(1…1) or f(0…0) is farther from the surrogate than 95 % of masks are
+    index           a Shapley-like index is read from a fit to uniform masks
     unexplained     R² may be below 1/2
     bounds          f is at its smallest or largest value at 10 % of the masks or more
     sign            the interval of one of the ten strongest sets holds 0
@@ -60,7 +64,10 @@ def flags(e: Explained, index: str = "FBII", max_order: int | None = None) -> tu
         return tuple(_of_sets(e, index, max_order))  # it has errors of its own
     if e.evidence is None:
         return (Flag("too few masks", "No masks were left from which errors could be told."),)
-    parts = (_few(e.evidence), _carriers(e.evidence), ends(e), _unexplained(e), _bounds(e.evidence))
+    parts = (
+        _few(e.evidence), _carriers(e.evidence), ends(e), _of_index(e, index), _unexplained(e),
+        _bounds(e.evidence),
+    )  # fmt: skip
     return tuple(f for f in (*parts, *_of_sets(e, index, max_order), _alternatives(e)) if f)
 
 
@@ -110,6 +117,21 @@ def _least(masks: int) -> float:
     A tenth, at most 100, and more of few (``python -m spexjax.experiments errors``).
     """
     return min(100.0, max(masks / 10, min(30.0, masks / 8)))
+
+
+def _of_index(e: Explained, index: str) -> Flag | None:
+    """Whether the index lives on small and large masks, which the surrogate was not fitted to."""
+    name = index_weights.find(index).name
+    if name not in _SHAPLEY or e.method in _SHAPLEY_METHODS:
+        return None
+    error = (
+        float(np.median(e.interactions("SV").standard_error)) if len(e.interactions("SV")) else 0
+    )
+    return Flag(
+        "index",
+        f"{name} weighs small and large masks, and few of those asked for are: what the surrogate "
+        f"misses there may move a Shapley value by {_Z * error:.2g}; ask with target={name!r}.",
+    )
 
 
 def _unexplained(e: Explained) -> Flag | None:

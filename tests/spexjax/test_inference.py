@@ -352,6 +352,15 @@ def test_ends_that_the_surrogate_misses_are_flagged():
     assert [flag.name for flag in quiet.flags()] == []
 
 
+def test_shapley_values_of_uniform_masks_are_flagged_and_those_of_a_target_are_not():
+    e = explained(budget=400)
+    assert "index" not in {flag.name for flag in e.flags("BV")}
+    flag = next(flag for flag in e.flags("SV") if flag.name == "index")
+    assert "target='SV'" in flag.text
+    asked = sx.explain(curved, 12, budget=400, target="SV")
+    assert "index" not in {flag.name for flag in asked.flags("SV")}
+
+
 def test_flags_of_poor_fits_bounds_signs_and_ties():
     def f(masks):
         return np.clip(masks @ np.ones(20) - 10, 0, 2)
