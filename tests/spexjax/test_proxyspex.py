@@ -149,9 +149,14 @@ def test_vector_values_equal_scalar_runs(explained):
     assert all(abs(found[k] - v) < 1e-3 for k, v in expected.items())
 
 
-def test_few_masks_are_fitted_linearly():
-    e = explain(function(hierarchical()), N_FEATURES, budget=60)
-    assert e.method == "linear"
+def test_few_masks_are_fitted_by_a_process():
+    f = function(hierarchical())
+    e = explain(f, N_FEATURES, budget=60)
+    assert e.method == "auto"
+    alone = explain(f, N_FEATURES, budget=60, method="linear")
+    fresh = np.random.default_rng(1).random((2000, N_FEATURES)) < 0.5
+    errors = [np.mean((f(fresh) - x.predict(fresh)) ** 2) for x in (e, alone)]
+    assert errors[0] <= 1.1 * errors[1]
 
 
 def test_screening_ranks_pairs_by_correlation():
