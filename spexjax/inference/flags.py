@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 import numpy as np
+from jaxtyping import Float
 
 from spexjax.codes import gf2
 from spexjax.indices import index_weights
@@ -17,6 +18,7 @@ _AT_A_BOUND = 0.1
 _Z = 1.96
 _SHAPLEY = ("SV", "SII", "k-SII", "STII", "FSII")
 _SHAPLEY_METHODS = ("kernelshap", "faith-shapley", "shapley-taylor")  # have masks made for them
+_SMALL = 0.1  # of the surrogate's deviation: residuals that are not worth a warning
 _COMPARED = 64  # inputs whose removal is compared with the strongest's
 
 
@@ -65,7 +67,7 @@ def flags(e: Explained, index: str = "FBII", max_order: int | None = None) -> tu
     if e.evidence is None:
         return (Flag("too few masks", "No masks were left from which errors could be told."),)
     parts = (
-        _few(e.evidence), _carriers(e.evidence), ends(e), _of_index(e, index), _unexplained(e),
+        _few(e.evidence), _carriers(e), ends(e), _of_index(e, index), _unexplained(e),
         _bounds(e.evidence),
     )  # fmt: skip
     return tuple(f for f in (*parts, *_of_sets(e, index, max_order), _alternatives(e)) if f)
@@ -75,7 +77,7 @@ def ends(e: Explained) -> Flag | None:
     """Whether f at 1…1 or at 0…0 is farther from the surrogate than 95 % of masks are."""
     half = prediction.half_width(e.evidence, 0.95)
     truth = np.array([float(e.full), float(e.empty)])
-    guess = e.predict(np.array([[True], [False]]).repeat(e.n, axis=1))
+    guess = truth - _at_ends(e)
     # A hundredth of what lies between them is not worth a warning, however good the surrogate.
     off = np.abs(truth - guess) > max(half, 0.01 * abs(truth[0] - truth[1]))
     names = ("all kept", "all masked")
@@ -89,6 +91,12 @@ def ends(e: Explained) -> Flag | None:
     return Flag("ends", f"With {', with '.join(wrong)}: Shapley-like sums are the surrogate's.")
 
 
+def _at_ends(e: Explained) -> Float[np.ndarray, "2"]:
+    """f less its surrogate at 1…1 and at 0…0."""
+    guess = e.predict(np.array([[True], [False]]).repeat(e.n, axis=1))
+    return np.array([float(e.full), float(e.empty)]) - guess
+
+
 def _few(evidence: Evidence) -> Flag | None:
     if len(evidence) >= _FEW:
         return None
@@ -97,9 +105,13 @@ def _few(evidence: Evidence) -> Flag | None:
     )
 
 
-def _carriers(evidence: Evidence) -> Flag | None:
+def _carriers(e: Explained) -> Flag | None:
     """The participation ratio (Σ r²)²/Σ r⁴ of all masks paid for, and of the evidence."""
+    evidence = e.evidence
     r = prediction.residuals(evidence)
+    largest = max(np.abs(r).max(), np.abs(_at_ends(e)).max())
+    if largest < _SMALL * float(np.sqrt(e.spectrum.energy())):
+        return None  # however uneven they are
     all_paid, unseen = float(evidence.carriers), float(carriers(r))
     if all_paid >= _least(evidence.paid) and unseen >= _least(len(r)):
         return None
@@ -124,9 +136,8 @@ def _of_index(e: Explained, index: str) -> Flag | None:
     name = index_weights.find(index).name
     if name not in _SHAPLEY or e.method in _SHAPLEY_METHODS:
         return None
-    error = (
-        float(np.median(e.interactions("SV").standard_error)) if len(e.interactions("SV")) else 0
-    )
+    errors = e.interactions("SV").standard_error
+    error = float(np.median(errors)) if len(errors) else 0.0
     return Flag(
         "index",
         f"{name} weighs small and large masks, and few of those asked for are: what the surrogate "
