@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +14,7 @@ from spexjax.models.bert import weights
 from spexjax.models.bert.config import Config
 from spexjax.models.bert.model import apply, init_params
 from spexjax.models.checkpoints.hub import located
-from spexjax.models.nn.devices import Devices
+from spexjax.models.nn.devices import OnDevices
 from spexjax.models.text.masking import bucket
 from spexjax.models.text.tokenizing import load_tokenizer, truncation
 from spexjax.typing import Key
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False)
-class TextClassifier:
+class TextClassifier(OnDevices):
     """A model and its tokenizer.
 
     Attributes:
@@ -39,16 +38,6 @@ class TextClassifier:
     params: Mapping[str, Any]
     tokenizer: "Tokenizer"
     name: str = "model"
-
-    @cached_property
-    def devices(self) -> Devices:
-        """All local ones."""
-        return Devices.here()
-
-    @cached_property
-    def placed(self) -> Mapping[str, Any]:
-        """The parameters on every device."""
-        return self.devices.put(self.params)
 
     @property
     def label_names(self) -> tuple[str, ...]:

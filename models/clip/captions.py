@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +13,7 @@ from spexjax.models.checkpoints.hub import located
 from spexjax.models.clip.config import ClipConfig
 from spexjax.models.clip.model import image_vectors, scores, text_vectors
 from spexjax.models.clip.weights import load_clip
-from spexjax.models.nn.devices import Devices
+from spexjax.models.nn.devices import OnDevices
 from spexjax.models.text.tokenizing import load_tokenizer
 from spexjax.models.vit.preprocessing import Preprocessing, read_preprocessing
 from spexjax.models.vit.reading import rgb
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False)
-class Clip:
+class Clip(OnDevices):
     """A model, its tokenizer, and how images are made ready for it.
 
     Attributes:
@@ -41,16 +40,6 @@ class Clip:
     tokenizer: "Tokenizer"
     preprocessing: Preprocessing
     name: str = "model"
-
-    @cached_property
-    def devices(self) -> Devices:
-        """All local ones."""
-        return Devices.here()
-
-    @cached_property
-    def placed(self) -> Mapping[str, Any]:
-        """The parameters on every device."""
-        return self.devices.put(self.params)
 
     def encode(self, caption: str) -> Int[np.ndarray, "L"]:
         """The tokens of a caption, its end among them."""

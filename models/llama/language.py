@@ -18,7 +18,7 @@ from spexjax.models.llama.generate import greedy
 from spexjax.models.llama.model import LlamaConfig, init_params
 from spexjax.models.llama.sharding import placement
 from spexjax.models.llama.weights import load_llama, read_llama_config
-from spexjax.models.nn.devices import Devices
+from spexjax.models.nn.devices import Devices, OnDevices
 from spexjax.models.text.tokenizing import load_tokenizer
 from spexjax.typing import Key
 
@@ -29,7 +29,7 @@ EMBEDDED = "two-hop"
 
 
 @dataclass(frozen=True, eq=False)
-class LanguageModel:
+class LanguageModel(OnDevices):
     """A model and its tokenizer.
 
     Attributes:
@@ -56,11 +56,6 @@ class LanguageModel:
     def devices(self) -> Devices:
         """Those of the mesh; without one all local ones."""
         return Devices.here(self.mesh)
-
-    @cached_property
-    def placed(self) -> Mapping[str, Any]:
-        """The parameters on every device, or as they lie on the mesh."""
-        return self.devices.put(self.params)
 
     def randomised(self, key: Key) -> "LanguageModel":
         """The same configuration and tokenizer with fresh random float32 parameters.

@@ -4,9 +4,9 @@ What a program needs beside its masks is put on the devices once and stays there
 values come back.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import jax
@@ -120,3 +120,23 @@ def _sent(leaf: ArrayLike, sharding: NamedSharding) -> Array:
         return jax.device_put(leaf, sharding)
     host = np.asarray(leaf)
     return jax.make_array_from_callback(host.shape, sharding, lambda place: host[place])
+
+
+class OnDevices:
+    """A model that puts its parameters on the devices once, when they are first needed.
+
+    Attributes:
+      params: parameters, a nested mapping.
+    """
+
+    params: Mapping[str, Any]
+
+    @cached_property
+    def devices(self) -> Devices:
+        """All local ones."""
+        return Devices.here()
+
+    @cached_property
+    def placed(self) -> Mapping[str, Any]:
+        """The parameters on the devices."""
+        return self.devices.put(self.params)

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -24,7 +23,7 @@ from spexjax.models.nn.devices import Devices
 from spexjax.models.text.masking import MaskedRows, TooLongError, bucket
 from spexjax.models.values.answers import answer_tokens, padded_answer
 from spexjax.models.values.batching import BatchedValue
-from spexjax.models.values.devices import default_rows
+from spexjax.models.values.devices import rows_for
 from spexjax.typing import Array, ArrayLike
 
 # One row of :class:`MaskedRows`: what its fields are to be, without the axis N.
@@ -178,8 +177,7 @@ def head_value(
         answers.append(padded_answer(ids, others))
     length = bucket(max(len(row) for row in tokens))
     if rows is None:
-        jax.block_until_ready(model.placed)  # before it is asked how much memory is free
-        rows = default_rows(c, length, model.devices.local)
+        rows = rows_for(model, (c, length))
     return HeadValue(
         model, tuple(asked), tuple(tokens), tuple(answers), score, chosen, rows,
         jnp.dtype(dtype), _program(c, jnp.dtype(dtype), score, model.devices),

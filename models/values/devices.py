@@ -5,6 +5,8 @@ from typing import NamedTuple, Protocol
 
 import jax
 
+from spexjax.models.nn.devices import OnDevices
+
 # Tokens per device and batch: on CPUs what the caches hold, elsewhere what keeps the device busy.
 _TOKENS = {"cpu": 1 << 11}
 _TOKENS_ELSEWHERE = 1 << 16
@@ -43,6 +45,12 @@ def default_rows(config: Geometry, length: int, devices: Sequence[jax.Device]) -
             free = memory["bytes_limit"] - memory.get("bytes_in_use", 0)
             rows = min(rows, int(_SHARE_OF_MEMORY * free) // (per_token * length))
     return min(1 << max(rows, 1).bit_length() - 1, 512)
+
+
+def rows_for(model: OnDevices, *passes: tuple[Geometry, int]) -> int:
+    """:func:`default_rows` of the pass that needs most: its geometry and its rows' tokens."""
+    jax.block_until_ready(model.placed)  # before it is asked how much memory is free
+    return min(default_rows(config, length, model.devices.local) for config, length in passes)
 
 
 class Batch(NamedTuple):

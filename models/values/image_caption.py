@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import UInt8
@@ -23,7 +22,7 @@ from spexjax.models.clip.config import ClipConfig
 from spexjax.models.clip.model import image_vectors, scores, text_vectors
 from spexjax.models.nn.devices import Devices
 from spexjax.models.text.masking import MaskableText, Template, bucket, masked_rows, split_text
-from spexjax.models.values.devices import default_rows
+from spexjax.models.values.devices import rows_for
 from spexjax.models.values.image import (
     Cells,
     ImageTemplate,
@@ -136,8 +135,7 @@ def caption_value(
         attended=np.array(True),
     )
     if rows is None:
-        jax.block_until_ready(model.placed)  # before it is asked how much memory is free
-        rows = default_rows(config.vision, config.vision.tokens, model.devices.local)
+        rows = rows_for(model, (config.vision, config.vision.tokens))
     kind = jnp.dtype(dtype)
     return CaptionValue(
         model, source, text, template, rows, kind, _program(config, kind, model.devices)

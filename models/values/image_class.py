@@ -5,14 +5,13 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any, get_args
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import UInt8
 
 from spexjax.models.checkpoints.store_key import text_store_key
 from spexjax.models.nn.devices import Devices
-from spexjax.models.values.devices import default_rows
+from spexjax.models.values.devices import rows_for
 from spexjax.models.values.image import (
     Cells,
     ImageTemplate,
@@ -109,8 +108,7 @@ def image_value(
     if not 0 <= label < config.num_labels:
         raise ValueError(f"label must be 0 to {config.num_labels - 1}, got {label}.")
     if rows is None:
-        jax.block_until_ready(model.placed)  # before it is asked how much memory is free
-        rows = default_rows(config, config.tokens, model.devices.local)
+        rows = rows_for(model, (config, config.tokens))
     kind = jnp.dtype(dtype)
     return ImageClassValue(
         model, source, label, score, rows, kind, _program(config, kind, score, model.devices)

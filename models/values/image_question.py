@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache, partial
 from typing import Any, NamedTuple, get_args
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
@@ -21,7 +20,7 @@ from spexjax.models.llama.teacher_forcing import Answer, AnswerScore, answer_val
 from spexjax.models.nn.devices import Devices
 from spexjax.models.text.masking import MaskedRows, bucket
 from spexjax.models.values.answers import among_choices, answer_tokens, padded_answer
-from spexjax.models.values.devices import default_rows
+from spexjax.models.values.devices import rows_for
 from spexjax.models.values.image import (
     Cells,
     ImageTemplate,
@@ -184,12 +183,7 @@ def visual_value(
             f"{config.text.max_position_embeddings} positions."
         )
     if rows is None:
-        jax.block_until_ready(model.placed)  # before it is asked how much memory is free
-        local = model.devices.local
-        rows = min(
-            default_rows(config.text, length, local),
-            default_rows(config.vision, config.vision.tokens, local),
-        )
+        rows = rows_for(model, (config.text, length), (config.vision, config.vision.tokens))
     kind = jnp.dtype(dtype)
     return VisualValue(
         model=model, source=source, question=question, asked=asked, answer=text, answer_ids=ids,

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any, get_args
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int
@@ -26,7 +25,7 @@ from spexjax.models.text.spans import Span
 from spexjax.models.values.answers import chosen_answer, padded_answer
 from spexjax.models.values.batching import MaskedText
 from spexjax.models.values.contexts import context_source, fitting, mask_token, masked_template
-from spexjax.models.values.devices import default_rows
+from spexjax.models.values.devices import rows_for
 from spexjax.models.values.scores import Attention, Hidden
 from spexjax.typing import Array
 
@@ -174,8 +173,7 @@ def language_value(
     made = masked_template(model, source, ids[:-1], start, replacement)
     length = len(np.asarray(made.ids))
     if rows is None:
-        jax.block_until_ready(model.placed)  # before it is asked how much memory is free
-        rows = default_rows(model.config, length + bucket(start), model.devices.local)
+        rows = rows_for(model, (model.config, length + bucket(start)))
     return LanguageValue(
         model=model, source=source, answer=text, answer_ids=ids, others=others, kind=score,
         start=start, template=made, rows=rows, dtype=jnp.dtype(dtype),

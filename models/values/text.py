@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
@@ -30,7 +29,7 @@ from spexjax.models.text.masking import (
 )
 from spexjax.models.text.spans import Span
 from spexjax.models.values.batching import MaskedText
-from spexjax.models.values.devices import default_rows
+from spexjax.models.values.devices import rows_for
 from spexjax.models.values.scores import Attention, Hidden, Score, outputs
 from spexjax.typing import Array
 
@@ -132,8 +131,7 @@ def value_function(
     length = min(bucket(len(source.ids)), positions)
     devices = model.devices
     if rows is None:
-        jax.block_until_ready(model.placed)  # before it is asked how much memory is free
-        rows = default_rows(model.config, length, devices.local)
+        rows = rows_for(model, (model.config, length))
     return TextValue(
         model=model,
         source=source,

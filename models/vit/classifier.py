@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float
 
 from spexjax.models.checkpoints.hub import located
-from spexjax.models.nn.devices import Devices
+from spexjax.models.nn.devices import OnDevices
 from spexjax.models.vit.config import VitConfig
 from spexjax.models.vit.model import Vit
 from spexjax.models.vit.preprocessing import Preprocessing, read_preprocessing
@@ -22,7 +22,7 @@ from spexjax.typing import Array, ArrayLike
 
 
 @dataclass(frozen=True, eq=False)
-class ImageClassifier:
+class ImageClassifier(OnDevices):
     """A model and how images are made ready for it.
 
     Attributes:
@@ -36,16 +36,6 @@ class ImageClassifier:
     params: Mapping[str, Any]
     preprocessing: Preprocessing
     name: str = "model"
-
-    @cached_property
-    def devices(self) -> Devices:
-        """All local ones."""
-        return Devices.here()
-
-    @cached_property
-    def placed(self) -> Mapping[str, Any]:
-        """The parameters on every device."""
-        return self.devices.put(self.params)
 
     @property
     def label_names(self) -> tuple[str, ...]:

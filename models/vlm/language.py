@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -16,7 +16,7 @@ from spexjax.models.checkpoints.hub import located
 from spexjax.models.llama.chat import rendered
 from spexjax.models.llama.generate import greedy
 from spexjax.models.llama.language import read_chat
-from spexjax.models.nn.devices import Devices
+from spexjax.models.nn.devices import OnDevices
 from spexjax.models.text.tokenizing import load_tokenizer
 from spexjax.models.vit.preprocessing import Preprocessing, read_preprocessing
 from spexjax.models.vit.reading import rgb
@@ -53,7 +53,7 @@ class VisualPrompt(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class VisionLanguageModel:
+class VisionLanguageModel(OnDevices):
     """A model, its tokenizer, and how images are made ready for it.
 
     Attributes:
@@ -75,16 +75,6 @@ class VisionLanguageModel:
     special: Mapping[str, str] | None = None
     name: str = "model"
     prompt_template: str = "question"
-
-    @cached_property
-    def devices(self) -> Devices:
-        """All local ones."""
-        return Devices.here()
-
-    @cached_property
-    def placed(self) -> Mapping[str, Any]:
-        """The parameters on every device."""
-        return self.devices.put(self.params)
 
     def prompt(self, question: str) -> VisualPrompt:
         """The prompt that asks a question about an image.

@@ -261,3 +261,12 @@ def unique_rows(
     place = np.empty_like(order)
     place[order] = np.arange(len(order))
     return rows[first[order]], place[inverse]
+
+
+def places_among(
+    rows: UInt32[np.ndarray, "rows W"], known: UInt32[np.ndarray, "known W"]
+) -> np.ndarray:
+    """The place of each row among known ones, which are distinct; −1 where it is none of them."""
+    _, place = unique_rows(np.concatenate([known, rows]))
+    found = place[len(known) :]
+    return np.where(found < len(known), found, -1)

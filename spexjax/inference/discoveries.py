@@ -222,8 +222,7 @@ def among(
     supports: UInt32[np.ndarray, "L W"], others: UInt32[np.ndarray, "S W"]
 ) -> Bool[np.ndarray, "L"]:
     """Which sets are among others."""
-    _, place = gf2.unique_rows(np.concatenate([others, supports]))
-    return np.isin(place[len(others) :], place[: len(others)])
+    return gf2.places_among(supports, others) >= 0
 
 
 def _float(count: int) -> float:

@@ -11,6 +11,7 @@ from math import ldexp
 import numpy as np
 from jaxtyping import Bool, Float, UInt32
 
+from spexjax.codes import gf2
 from spexjax.masks.design import Design, Role
 from spexjax.masks.uniform import complement
 from spexjax.spectra import spectrum
@@ -185,8 +186,7 @@ def _mean(surrogates: list[Spectrum], weights: Float[np.ndarray, "F"]) -> Spectr
             valid = np.asarray(one.valid)
             rows.append(np.asarray(one.supports)[valid])
             values.append(share * np.asarray(one.coefficients, float)[valid])
-        every = np.concatenate(rows)
-        distinct, place = np.unique(every, axis=0, return_inverse=True)
-        sums = np.bincount(place.reshape(-1), np.concatenate(values), len(distinct))
+        distinct, place = gf2.unique_rows(np.concatenate(rows))
+        sums = np.bincount(place, np.concatenate(values), len(distinct))
         outputs.append(spectrum.from_terms(distinct, sums, surrogates[0].num_features))
     return spectrum.stack(outputs)

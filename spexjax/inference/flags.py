@@ -7,7 +7,7 @@ from jaxtyping import Float
 
 from spexjax.codes import gf2
 from spexjax.indices import index_weights
-from spexjax.inference import moments, prediction
+from spexjax.inference import functionals, moments, prediction
 from spexjax.inference.evidence import Evidence, carriers
 from spexjax.typing import Explained
 
@@ -207,7 +207,7 @@ def _alternatives(e: Explained) -> Flag | None:
     toward = np.sign(change) == np.sign(change[best])
     gap = weights - weights[best]
     variance = moments.of_functionals(e.evidence, supports, gap).variance
-    error = np.sqrt(variance * max(e.evidence.left, 0.0) / (len(e.evidence) - 1))
+    error = functionals.standard_error(variance, e.evidence)
     tied = toward & (np.abs(change - change[best]) <= _Z * error)
     tied[best] = True
     if tied.sum() < 2 or change[best] == 0:

@@ -12,11 +12,12 @@ from math import comb
 import numpy as np
 from jaxtyping import Float, UInt32
 
+from spexjax.codes import gf2
 from spexjax.indices import index_weights
 from spexjax.indices.index_weights import Index
 from spexjax.inference import moments
 from spexjax.inference.estimates import HEAVY, Estimates, certain, unknown
-from spexjax.inference.evidence import Evidence
+from spexjax.inference.evidence import Evidence, carriers
 from spexjax.inference.moments import Moments
 from spexjax.spectra.spectrum import Spectrum
 from spexjax.typing import Explained
@@ -43,7 +44,7 @@ def coefficients(
     found = found or moments.of_sets(evidence, sets)
     return Estimates(
         estimate=coefficients_of(evidence.mean, sets) + found.mean,
-        standard_error=_error(found.variance, evidence),
+        standard_error=standard_error(found.variance, evidence),
         units=len(evidence),
         heavy=is_heavy(evidence),
         draws=partial(moments.draws, evidence, sets),
@@ -106,7 +107,7 @@ def index(
         variance = _of_all(evidence, sets)
     return Estimates(
         estimate=estimate,
-        standard_error=_error(variance, evidence),
+        standard_error=standard_error(variance, evidence),
         units=len(evidence),
         heavy=is_heavy(evidence),
         draws=None
@@ -118,12 +119,8 @@ def index(
 
 def is_heavy(evidence: Evidence) -> bool:
     """Whether single units carry so much of Σ r² that means over units are not normal."""
-    squares = np.square(evidence.residuals / (np.abs(evidence.residuals).max() or 1.0), dtype=float)
-    total = squares.sum(axis=-1)
-    with np.errstate(invalid="ignore"):
-        share = (squares**2).sum(axis=-1) / total**2
-    # Of Gaussian residuals each of U has a share of 3/U.
-    return bool(np.any(share > max(HEAVY, 6 / len(evidence))))
+    # Of U Gaussian residuals a third carry it.
+    return bool(np.any(1 / carriers(evidence.residuals.T) > max(HEAVY, 6 / len(evidence))))
 
 
 def _estimand(index: Index, terms: int) -> str:
@@ -132,7 +129,8 @@ def _estimand(index: Index, terms: int) -> str:
     return f"{index.name} of the function's projection on the {terms} sets found"
 
 
-def _error(variance: Float[np.ndarray, "L"], evidence: Evidence) -> Float[np.ndarray, "L"]:
+def standard_error(variance: Float[np.ndarray, "L"], evidence: Evidence) -> Float[np.ndarray, "L"]:
+    """Of means over the units, from variances over them."""
     return np.sqrt(variance * max(evidence.left, 0.0) / (len(evidence) - 1))
 
 
@@ -145,12 +143,7 @@ def coefficients_of(spectrum: Spectrum, sets: UInt32[np.ndarray, "L W"]) -> Floa
     valid = np.asarray(spectrum.valid)
     supports = np.asarray(spectrum.supports)[valid]
     F = np.asarray(spectrum.coefficients, float)[valid]
-    rows = np.ascontiguousarray(np.concatenate([supports, sets]))
-    _, place = np.unique(rows, axis=0, return_inverse=True)
-    place = place.reshape(-1)
-    known = np.zeros(place.max(initial=-1) + 1)
-    known[place[: len(F)]] = F
-    return known[place[len(F) :]]
+    return np.append(F, 0.0)[gf2.places_among(sets, supports)]  # −1 is the last
 
 
 def _scaled_draws(

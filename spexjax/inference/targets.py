@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 from jaxtyping import Bool, Float, UInt32
 
+from spexjax.codes import gf2
 from spexjax.indices.interaction_values import Interactions, ranking
 from spexjax.indices.target import Target
 from spexjax.inference.discoveries import among, benjamini_hochberg
@@ -25,12 +26,7 @@ class OfTarget:
         values: Float[np.ndarray, "L"],
     ) -> Estimates:
         """The errors of sets that are the target's, or some of them."""
-        known = self.target.supports
-        _, place = np.unique(np.concatenate([known, sets]), axis=0, return_inverse=True)
-        place = place.reshape(-1)
-        where = np.zeros(place.max(initial=-1) + 1, int)
-        where[place[: len(known)]] = np.arange(len(known))
-        rows = where[place[len(known) :]]
+        rows = gf2.places_among(sets, self.target.supports)
         return Estimates(
             estimate=self.target.estimate[rows],
             standard_error=self.target.standard_error[rows],

@@ -152,16 +152,13 @@ class Samples(NamedTuple):
     values: Float[ArrayLike, "rows K"]
     held_out: Bool[np.ndarray, "rows"]
     """Masks that nothing may be fitted to until faithfulness has been measured."""
-    unit: Int[np.ndarray, "rows"]
-    """Rows with one number stay in one fold of a cross-validation."""
 
 
 def samples(design: Design, values: Float[ArrayLike, "N K"]) -> Samples:
     """The values of a design, those at coded masks apart."""
     rows = uncoded(design)
     coded = None if design.coded_rows is None else values[design.coded_rows]
-    _, unit = np.unique(design.unit[rows], return_inverse=True)
-    return Samples(coded, design.packed[rows], values[rows], design.held_out[rows], unit)
+    return Samples(coded, design.packed[rows], values[rows], design.held_out[rows])
 
 
 def uncoded(design: Design) -> Int[np.ndarray, "rows"]:

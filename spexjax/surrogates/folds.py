@@ -86,7 +86,7 @@ def data_of(design: Design, values: Float[ArrayLike, "N K"]) -> Data:
         values=xp.pad(xp.asarray(found.values, np.float32), (pad, (0, 0))).T,
         real=real.astype(np.float32),
         training=(real & ~np.pad(found.held_out, pad)).astype(np.float32),
-        fold=np.pad(found.unit % num_folds(design.coded), pad).astype(np.int32),
+        fold=np.pad(fold_of(design)[uncoded(design)], pad).astype(np.int32),
         coded=None if found.coded is None else xp.asarray(found.coded, np.float32).T,
         inside=inside,
     )

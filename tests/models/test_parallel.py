@@ -198,11 +198,11 @@ def test_rows_per_batch(classifier):
 def test_memory_is_looked_at_when_the_weights_are_there(classifier, monkeypatch):
     from dataclasses import replace
 
-    from spexjax.models.values import text
+    from spexjax.models.values import devices
 
     fresh, seen = replace(classifier), []
     monkeypatch.setattr(
-        text, "default_rows", lambda *_: seen.append("placed" in fresh.__dict__) or 8
+        devices, "default_rows", lambda *_: seen.append("placed" in fresh.__dict__) or 8
     )
     value_function(fresh, TEXT)
     assert seen == [True]

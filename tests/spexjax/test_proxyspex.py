@@ -104,12 +104,13 @@ def test_pairs_are_complements_and_stay_together(n, budget, key):
     bits = gf2.unpack_numpy(samples.rows, n)
     assert len(np.unique(bits, axis=0)) == len(bits) == budget
     assert samples.held_out.sum() == plan.held_out
-    units, sizes = np.unique(samples.unit, return_counts=True)
+    own = drawn.unit[fitted.uncoded(drawn)]
+    units, sizes = np.unique(own, return_counts=True)
     pairs = units[sizes == 2]
     for unit in pairs:
-        first, second = bits[samples.unit == unit]
+        first, second = bits[own == unit]
         np.testing.assert_array_equal(first, ~second)
-    assert sizes.max() == 2 and not np.isin(samples.unit[samples.held_out], pairs).any()
+    assert sizes.max() == 2 and not np.isin(own[samples.held_out], pairs).any()
     # All pairs that are left are drawn; at n = 40 none is used up.
     assert n < 40 or 2 * len(pairs) >= budget - plan.held_out - 3
     assert set(pairs % 5) == set(range(5))
