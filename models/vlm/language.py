@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
+from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -28,6 +29,7 @@ from spexjax.typing import Array, ArrayLike
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
+EMBEDDED = "shapes"
 _IMAGE, _AROUND, _WHOLE = "<image>", "<fake_token_around_image>", "<global-img>"
 _PLAIN = {
     "idefics3": "<|begin_of_text|>User:<image>{question}<end_of_utterance>\nAssistant:",
@@ -139,9 +141,9 @@ class VisionLanguageModel(OnDevices):
 
 
 def load_vision_language_model(
-    folder: str | Path, dtype: Any = jnp.float32, revision: str | None = None
+    folder: str | Path | None = None, dtype: Any = jnp.float32, revision: str | None = None
 ) -> VisionLanguageModel:
-    """Reads a SmolVLM, Idefics3 or LLaVA-1.5.
+    """Reads a SmolVLM, Idefics3 or LLaVA-1.5; without one, the small one that ships with spexjax.
 
     Args:
       folder: holds ``config.json``, ``tokenizer.json`` and the weights; or the id of such a model
@@ -152,8 +154,12 @@ def load_vision_language_model(
     Raises:
       FileNotFoundError: if the model or one of its files is missing.
       ConnectionError: if it is not in a folder or the cache and the hub cannot be reached.
-      ValueError: if the model is not supported or a tensor does not fit; it is named.
+      ValueError: if the model is not supported or a tensor does not fit; it is named. Or if there
+        is a revision but no hub id.
     """
+    if folder is None and revision is None:
+        with resources.as_file(resources.files("spexjax.models.mini") / "vqa") as path:
+            return _read(path, EMBEDDED, dtype)
     path, name = located(folder, revision)
     return _read(path, name, dtype)
 

@@ -7,8 +7,8 @@ import pytest
 from spexjax.models.mini.two_hop import names
 from spexjax.models.mini.two_hop.batches import context_length, draw_batch
 from spexjax.models.mini.two_hop.facts import draw_worlds, held_out_examples
-from spexjax.models.mini.two_hop.grammar import EOS, PAD, UNKNOWN, VOCABULARY, text_of
-from spexjax.models.mini.two_hop.word_level import word_tokenizer
+from spexjax.models.mini.two_hop.grammar import EOS, IDS, PAD, UNKNOWN, VOCABULARY, text_of
+from spexjax.models.mini.word_level import word_tokenizer
 from spexjax.models.text.spans import sentences
 
 # An independent reader of the sentences and questions, by regular expressions.
@@ -47,13 +47,13 @@ def test_names_are_single_words_of_one_role():
     assert len(set(words)) == len(words)
     assert len(set(VOCABULARY)) == len(VOCABULARY)
     assert all(len(part) % 8 == 0 for part in (names.PEOPLE, names.TOWNS, names.REGIONS))
-    assert all(len(word_tokenizer().encode(word).ids) == 2 for word in words)
+    assert all(len(word_tokenizer(IDS).encode(word).ids) == 2 for word in words)
 
 
 @pytest.mark.parametrize("hops", [1, 2])
 @pytest.mark.parametrize("n", [3, 8, 32])
 def test_held_out_examples(n, hops):
-    tokenizer = word_tokenizer()
+    tokenizer = word_tokenizer(IDS)
     for e in islice(held_out_examples(3, n, hops), 40):
         assert len(e.sentences) == n and len(e.supporting) == hops
         spans = sentences(e.context)

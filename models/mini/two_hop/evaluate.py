@@ -23,8 +23,8 @@ from spexjax.models.llama.language import LanguageModel, load_language_model
 from spexjax.models.llama.model import Llama, unembed
 from spexjax.models.mini.two_hop.batches import context_length
 from spexjax.models.mini.two_hop.facts import held_out_examples
-from spexjax.models.mini.two_hop.grammar import PAD, VOCABULARY
-from spexjax.models.mini.two_hop.word_level import word_tokenizer
+from spexjax.models.mini.two_hop.grammar import IDS, PAD, VOCABULARY
+from spexjax.models.mini.word_level import word_tokenizer
 from spexjax.models.values.language import language_value
 from spexjax.typing import Array
 
@@ -77,7 +77,7 @@ def accuracy(config: LlamaConfig, params: Any, n: int, hops: int, count: int) ->
       hops: 1 or 2.
       count: number of questions.
     """
-    tokenizer = word_tokenizer()
+    tokenizer = word_tokenizer(IDS)
     right = 0
     examples = list(islice(held_out_examples(0, n, hops), count))
     for start in range(0, count, 32):

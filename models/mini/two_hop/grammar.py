@@ -3,8 +3,8 @@
 import numpy as np
 
 from spexjax.models.mini.two_hop.names import GOODS, PEOPLE, REGIONS, TOWNS
+from spexjax.models.mini.word_level import SPECIAL
 
-SPECIAL = ("[PAD]", "[UNK]", "[BOS]", "[EOS]")
 UNKNOWN = "unknown"
 # {0} is the subject and {1} the object, three tokens later; a question mark, too, comes three
 # tokens after the subject. So what a model learns about facts helps it to read questions.

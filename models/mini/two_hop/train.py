@@ -37,6 +37,7 @@ from spexjax.models.llama.config import LlamaConfig
 from spexjax.models.llama.weights import save_llama
 from spexjax.models.mini.two_hop.batches import Batch, context_length, draw_batch
 from spexjax.models.mini.two_hop.evaluate import accuracy
+from spexjax.models.mini.two_hop.grammar import IDS
 from spexjax.models.mini.two_hop.learner import (
     Settings,
     first_weights,
@@ -44,7 +45,7 @@ from spexjax.models.mini.two_hop.learner import (
     loss,
     unshared,
 )
-from spexjax.models.mini.two_hop.word_level import save_word_tokenizer
+from spexjax.models.mini.word_level import save_word_tokenizer, word_tokenizer
 from spexjax.typing import Array
 
 
@@ -197,7 +198,7 @@ def main(arguments: list[str] | None = None) -> None:
 
     def save(params: Any) -> None:
         save_llama(given.out, config, params)
-        save_word_tokenizer(given.out, s.positions)
+        save_word_tokenizer(given.out, word_tokenizer(IDS), s.positions)
 
     log = partial(print, flush=True)
     log(str(s))
