@@ -4,6 +4,7 @@ import argparse
 import json
 import re
 import sys
+from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:  # JAX takes seconds to import; a wrong argument should not wa
 
     ImageValue = ImageClassValue | VisualValue | CaptionValue
 
+EXAMPLE = "example"
+"""A picture of coloured shapes that is always there, unless a file is called so."""
 REPLACEMENTS = ("blur", "mean", "black")
 _OTHERS = ("text", "file", "api_base", "context", "features")
 _GRID = re.compile(r"(\d{1,4})x(\d{1,4})")
@@ -37,10 +40,11 @@ def add_arguments(parser: Any) -> None:
     """Adds the options to a parser or a group of one; ``--question`` and others are there."""
     add = parser.add_argument
     add("--image", metavar="F", help="the picture; its cells are masked. With --question about it: "
-        "--model is a SmolVLM, Idefics3 or LLaVA; with --caption a CLIP; else an image classifier "
-        "(ViT)")  # fmt: skip
-    add("--grid", metavar="COLSxROWS", help="cells of the picture, such as 8x6, the "
-        "default")  # fmt: skip
+        "--model is a SmolVLM, Idefics3 or LLaVA (default: the embedded one, which knows coloured "
+        "shapes; --image example is a picture of them); with --caption a CLIP; else an image "
+        "classifier (ViT)")  # fmt: skip
+    add("--grid", metavar="COLSxROWS", help="cells of the picture (default: 8x6; 6x6 for the "
+        "embedded model)")  # fmt: skip
     add(
         "--caption", metavar="C", help="how well does it fit the picture? Its words are masked, too"
     )
@@ -65,7 +69,7 @@ def read(given: argparse.Namespace) -> ExplainPicture | None:
             raise CommandError(f"--image does not take {name}")
     if given.task != "classify" or given.per_line:
         raise CommandError("--image takes neither --task nor --per-line")
-    if not Path(given.image).is_file():
+    if not Path(given.image).is_file() and given.image != EXAMPLE:
         raise CommandError(f"no image file {given.image!r}")
     if given.replacement not in (None, *REPLACEMENTS):
         raise CommandError("--image takes --replacement blur, mean or black")
@@ -79,10 +83,17 @@ def read(given: argparse.Namespace) -> ExplainPicture | None:
             raise CommandError(f"the {option} is empty")
     if given.answer is not None and given.question is None:
         raise CommandError("--answer needs --question")
-    if given.model is None:
-        raise CommandError("--image needs --model with a SmolVLM, Idefics3, LLaVA, CLIP or ViT")
+    if given.model is None and given.caption is not None:
+        raise CommandError("--caption needs --model with a CLIP")
+    if given.model is None and given.question is None:
+        raise CommandError("--image needs --question about coloured shapes, which the embedded "
+                           "model knows, or --model with a SmolVLM, Idefics3, LLaVA, CLIP or "
+                           "ViT")  # fmt: skip
+    if given.model is None and given.revision is not None:
+        raise CommandError("--revision needs --model with a hub id")
+    usual = "6x6" if given.model is None else "8x6"
     picture = ImageOptions(
-        image=given.image, grid=_grid(given.grid or "8x6"), question=given.question,
+        image=given.image, grid=_grid(given.grid or usual), question=given.question,
         answer=given.answer, caption=given.caption, replacement=given.replacement or "blur",
         radius=given.radius, label=given.label, score=given.score, model=given.model,
         revision=given.revision,
@@ -113,33 +124,48 @@ def value_of(options: ImageOptions) -> "ImageValue":
     Raises:
       CommandError: if the model is of another kind than what is asked.
     """
-    from spexjax.models.checkpoints.folders import config_json
-    from spexjax.models.checkpoints.hub import model_folder
-    from spexjax.models.vit.reading import read_image
-
-    folder = model_folder(options.model, options.revision)
-    kind = str(config_json(folder).get("model_type"))
-    kind = "visual" if kind in ("idefics3", "smolvlm", "llava") else kind
-    if kind not in _SCORES:
-        raise CommandError(
-            f"{options.model} is a {kind}; --image takes a SmolVLM, Idefics3, LLaVA, CLIP or ViT"
-        )
-    wants = {"visual": "question", "clip": "caption", "vit": None}[kind]
-    for option in ("question", "caption"):
-        if (getattr(options, option) is not None) != (option == wants):
-            verb = "needs" if option == wants else "does not take"
-            raise CommandError(f"{options.model}, a {kind} model, {verb} --{option}")
+    kind = "visual" if options.model is None else _kind(options, options.model)
     if options.score is not None and options.score not in _SCORES[kind]:
         raise CommandError(f"--score {options.score} is not one of a {kind} model")
     if options.label is not None and kind != "vit":
         raise CommandError("--label needs an image classifier")
-    picture = read_image(options.image)
+    picture = _pixels(options.image)
     if options.grid[0] > picture.shape[0] or options.grid[1] > picture.shape[1]:
         raise CommandError(
             f"--grid {options.grid[1]}x{options.grid[0]} is finer than the picture's "
             f"{picture.shape[1]} x {picture.shape[0]} pixels"
         )
     return _MAKERS[kind](options, picture)
+
+
+def _kind(options: ImageOptions, model: str) -> str:
+    """Whether the model takes questions, captions or neither; the options must fit it."""
+    from spexjax.models.checkpoints.folders import config_json
+    from spexjax.models.checkpoints.hub import model_folder
+
+    folder = model_folder(model, options.revision)
+    kind = str(config_json(folder).get("model_type"))
+    kind = "visual" if kind in ("idefics3", "smolvlm", "llava") else kind
+    if kind not in _SCORES:
+        raise CommandError(
+            f"{model} is a {kind}; --image takes a SmolVLM, Idefics3, LLaVA, CLIP or ViT"
+        )
+    wants = {"visual": "question", "clip": "caption", "vit": None}[kind]
+    for option in ("question", "caption"):
+        if (getattr(options, option) is not None) != (option == wants):
+            verb = "needs" if option == wants else "does not take"
+            raise CommandError(f"{model}, a {kind} model, {verb} --{option}")
+    return kind
+
+
+def _pixels(name: str) -> Any:
+    """The picture of that name, or the one that is shipped."""
+    from spexjax.models.vit.reading import read_image
+
+    if Path(name).is_file():
+        return read_image(name)
+    with resources.as_file(resources.files("spexjax.models.mini") / "vqa" / "example.png") as file:
+        return read_image(file)
 
 
 def show(options: ShowOptions, e: "Explanation", f: "ImageValue") -> None:
@@ -166,6 +192,7 @@ def _classified(options: ImageOptions, picture: Any) -> "ImageClassValue":
     from spexjax.models.values.image_class import image_value
     from spexjax.models.vit.classifier import load_image_classifier
 
+    assert options.model is not None  # checked in value_of
     model = load_image_classifier(options.model, revision=options.revision)
     label = None
     if options.label is not None:
@@ -192,7 +219,7 @@ def _captioned(options: ImageOptions, picture: Any) -> "CaptionValue":
     from spexjax.models.clip.captions import load_clip_model
     from spexjax.models.values.image_caption import caption_value
 
-    assert options.caption is not None  # checked in value_of
+    assert options.model is not None and options.caption is not None  # checked in value_of
     model = load_clip_model(options.model, revision=options.revision)
     return caption_value(
         model, picture, options.caption, options.grid, options.replacement, options.radius

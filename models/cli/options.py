@@ -77,7 +77,7 @@ class ImageOptions:
     """Which picture is masked, and what is asked about it.
 
     Attributes:
-      image: the file.
+      image: the file, or "example".
       grid: rows and columns of its cells.
       question, answer, caption, label, score, model, revision: as they were given.
       replacement, radius: what a masked cell shows.
@@ -92,7 +92,7 @@ class ImageOptions:
     radius: float | None
     label: str | None
     score: str | None
-    model: str
+    model: str | None
     revision: str | None
 
 

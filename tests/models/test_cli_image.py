@@ -70,7 +70,11 @@ def test_a_picture_is_explained(folder, capsys, tmp_path, name, given, said):
     ("given", "what"),
     [
         (["--image", "none.png", "--model", "m"], "no image file 'none.png'"),
-        (["--image", "{a}"], "--image needs --model"),
+        (["--image", "{a}"], "--image needs --question about coloured shapes"),
+        (["--image", "{a}", "--caption", "c"], "--caption needs --model with a CLIP"),
+        (["--image", "{a}", "--question", "q", "--revision", "x"], "--revision needs --model"),
+        (["--image", "{a}", "--question", "q", "--label", "a"], "--label needs an image"),
+        (["--image", "exampel", "--question", "q"], "no image file 'exampel'"),
         (
             ["--image", "{a}", "--model", "m", "--question", "q", "--grid", "4"],
             "--grid must be columns x rows",

@@ -8,6 +8,7 @@ import json
 from collections.abc import Sequence
 from functools import partial
 from itertools import islice
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -96,10 +97,10 @@ def _answers(
 
 
 @partial(jax.jit, static_argnums=0)
-def _next(config: VlmConfig, params: Array, ids: Array, images: Array) -> Array:
+def _next(config: VlmConfig, params: Any, ids: Array, images: Array) -> Array:
     states = embedded(config, params, ids, ids == config.image_token_id, images)
-    hidden, _ = Llama(config.text).apply({"params": params["text"]}, states, valid=ids != g.PAD)
-    return jnp.argmax(unembed(config.text, params["text"], hidden[:, -1]), -1)
+    out: Any = Llama(config.text).apply({"params": params["text"]}, states, valid=ids != g.PAD)
+    return jnp.argmax(unembed(config.text, params["text"], out[0][:, -1]), -1)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -23,7 +23,7 @@ from spexjax.models.mini.vqa.drawing import PATCH, PIXELS
 from spexjax.models.vit.config import VitConfig
 from spexjax.models.vlm.config import VlmConfig
 from spexjax.models.vlm.model import image_embeddings, init_params, merged
-from spexjax.typing import Array
+from spexjax.typing import Array, ArrayLike
 
 PREFIX = np.array(
     [g.BOS, g.IDS[g.AROUND], g.IDS[g.WHOLE], *[g.IDS[g.IMAGE]] * g.CELLS, g.IDS[g.AROUND]], np.int32
@@ -55,7 +55,7 @@ _OF_STAGES = PrimitiveConstructorSpec(
 class Settings:
     """Everything that a run depends on."""
 
-    stages: tuple[Annotated[Stage, _OF_STAGES], ...] = (Stage(300, 2, 6), Stage(1700, 2, 10))
+    stages: tuple[Annotated[Stage, _OF_STAGES], ...] = (Stage(300, 3, 8), Stage(1500, 3, 10))
     dim: int = 128
     n_heads: int = 4
     tower_layers: int = 2
@@ -155,8 +155,9 @@ class Inside(NamedTuple):
     logits: Array
 
 
-def read(config: VlmConfig, params: Any, image: Array, questions: Array) -> Inside:
+def read(config: VlmConfig, params: Any, image: ArrayLike, questions: ArrayLike) -> Inside:
     """Looks at one picture and reads questions, (number, L), each of which sees it and itself."""
+    image, questions = jnp.asarray(image), jnp.asarray(questions)
     cells = image_embeddings(config, params, image[None])
     prompt = merged(params, PREFIX[None], PREFIX[None] == config.image_token_id, cells)
     apply: Any = partial(Llama(config.text).apply, {"params": params["text"]})
@@ -190,9 +191,9 @@ def _lacks(guides: Any, seen: Inside, batch: Batch) -> Array:
     """Cross-entropies of: cells' contents, their places, looks, objects' places, comparisons."""
     place = np.arange(g.CELLS)
 
-    def cost(name: str, states: Array, classes: Array) -> Array:
+    def cost(name: str, states: Array, classes: ArrayLike) -> Array:
         log_p = jax.nn.log_softmax(states @ guides[name])
-        return -jnp.take_along_axis(log_p, classes[..., None], -1)[..., 0]
+        return -jnp.take_along_axis(log_p, jnp.asarray(classes)[..., None], -1)[..., 0]
 
     rows, cols = (jnp.broadcast_to(v, batch.objects.shape) for v in divmod(place, g.SIDE))
     kinds = cost("kind", seen.cells, batch.objects).mean()
@@ -214,8 +215,8 @@ def _lacks(guides: Any, seen: Inside, batch: Batch) -> Array:
     compared = seen.compared[:, :, -2]  # at the question mark
     relation = (cost("across", compared, batch.across) + cost("down", compared, batch.down)) / 2
 
-    def mean(values: Array, which: Array) -> Array:
-        return jnp.where(which, values, 0).sum() / jnp.maximum(which.sum(), 1)
+    def mean(values: Array, which: ArrayLike) -> Array:
+        return jnp.where(which, values, 0).sum() / jnp.maximum(jnp.sum(which), 1)
 
     parts = [kinds, places, mean(look, there), mean(where, single), mean(relation, two)]
     return jnp.stack(parts)
