@@ -1,5 +1,6 @@
 """``explain``: design, evaluate, fit, one after the other."""
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,19 +15,21 @@ from spexjax.evaluate import ask
 from spexjax.explanation import Explanation
 from spexjax.masks.design import Design
 from spexjax.methods import registry
-from spexjax.steps import check_features, design, fit
+from spexjax.steps import check_features, default_budget, design, fit
 from spexjax.store import Journal, Store, opened
 from spexjax.typing import ArrayLike, ValueFunction
 from spexjax.values import OnDevice
 from spexjax.values.games import unwrapped
 from spexjax.values.progress import fit_bar
 
+_LOG = logging.getLogger("spexjax")
+
 
 def explain(
     f: ValueFunction | OnDevice,
     n: int | None = None,
     *,
-    budget: int,
+    budget: int | None = None,
     method: Any = "auto",
     target: str | tuple[str, int] | None = None,
     max_order: int = 5,
@@ -47,7 +50,9 @@ def explain(
         function marked by ``spexjax.values.on_device`` gets device arrays instead. A
         ``shapiq.Game`` will do; its values before normalisation are explained.
       n: number of inputs, from 1; not needed where f knows it as ``f.n`` or ``f.n_players``.
-      budget: masks that f may be asked for; never exceeded, and used up unless 2^n is smaller.
+      budget: masks that f may be asked for; never exceeded, and used up unless 2^n is smaller. If
+        None, 2 000 or 20 for each input, whichever is more, but not more than 2^n; the logger
+        "spexjax" says so, by default on stderr.
       method: a name in any case: "exact" (all 2^n masks), "spex" (Kang et al. 2025, with a
         refit), "proxyspex" (Butler et al. 2025), "linear" (ridge on uniform masks), a baseline
         ("lasso", "lime", "kernelshap", "banzhaf", "faith-banzhaf", "faith-shapley",
@@ -61,7 +66,7 @@ def explain(
       max_order: the largest set that may be fitted; also the degree that the code of SPEX
         corrects, so a smaller one makes masks cheaper. Ignored by "exact".
       seed: an int or a JAX key; the same seed gives the same masks and the same answer.
-      features: n labels.
+      features: n labels; ``f.words`` or ``f.features`` if None and f has them.
       chunk_size: masks per call of f at most; f's own ``chunk_size``, or else 512, if None.
       progress: show a bar while f works, and one for the fit that follows; where stderr is no
         terminal, a line before and after the first chunk, which says how long the rest will take,
@@ -87,6 +92,9 @@ def explain(
       StoreError: if the store cannot be used, or f has no ``store_key``.
     """
     f, n = unwrapped(f, n)
+    if budget is None:
+        budget = default_budget(n)
+        _LOG.warning("no budget given: up to %s calls for %s inputs.", f"{budget:,}", f"{n:,}")
     asked = design(n, budget=budget, method=method, target=target, max_order=max_order, seed=seed)
     check_features(features, asked.n)
     with compiling(asked):
@@ -95,7 +103,7 @@ def explain(
             if store_join and journal is not None and registry.METHODS[asked.method].joins:
                 asked, values = _joined(asked, values, journal)
         with fit_bar(progress):
-            return fit(asked, values, features=features)
+            return fit(asked, values, features=features, source=f)
 
 
 def _joined(

@@ -54,6 +54,9 @@ class Explanation:
       evidence: what standard errors, intervals and tests are made of (:mod:`spexjax.inference`);
         None where too few masks were uniform, or all were asked for.
       target: the index that the masks were chosen for, if any: what ``interactions`` of it gives.
+      passage: the text that was explained, where the value function had one.
+      data: the value of each feature in the row of a table, where there was one; pictures show it
+        beside the name.
     """
 
     spectrum: Spectrum
@@ -72,6 +75,8 @@ class Explanation:
     level: ArrayLike | None = None
     evidence: Evidence | None = None
     target: Target | None = None
+    passage: report.Passage | None = None
+    data: tuple[float | str, ...] | None = None
 
     def __post_init__(self) -> None:
         single = _level(self.spectrum)
@@ -92,6 +97,14 @@ class Explanation:
     def num_outputs(self) -> int | None:
         """K, or None for a scalar function."""
         return self.spectrum.num_outputs
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The features' names, with their values where there are any: "age = 39"."""
+        if self.data is None:
+            return self.features
+        pairs = zip(self.features, self.data, strict=True)
+        return tuple(f"{name} = {_brief(value)}" for name, value in pairs)
 
     def predict(self, masks: Bool[ArrayLike, "N n"]) -> Float64[np.ndarray, "N *K"]:
         """The surrogate's values at masks, on the host, in float64.
@@ -125,10 +138,10 @@ class Explanation:
                 "use e[i].interactions(…)."
             )
         if self.target is not None and self.target.answers(index, max_order):
-            return of_target(self.target, self.n, self.features)
+            return of_target(self.target, self.n, self.labels)
         order = min(self.max_order, self.n) if max_order is None else max_order
         level = float(np.asarray(self.level))
-        found = interactions(self.spectrum, index, order, self.features, level=level)
+        found = interactions(self.spectrum, index, order, self.labels, level=level)
         return dataclasses.replace(found, errors=Errors(self))
 
     def coefficients(self, sets: Sequence[Sequence[int]]) -> Estimates:
@@ -209,10 +222,11 @@ class Explanation:
 
         Args:
           path: the file.
-          text: the text that was explained, to show it with its punctuation; else the features'
-            names are listed.
+          text: the text that was explained, to show it with its punctuation; ``passage``'s if
+            None. Where there is neither, the features' names are listed.
           spans: the characters [start, end) of each feature in ``text``.
-          model: what was explained, such as "my classifier, logit of POSITIVE".
+          model: what was explained, such as "my classifier, logit of POSITIVE"; ``passage``'s if
+            None.
           index, max_order: the interaction index, as in :meth:`interactions`.
           fdr: the false discovery rate at which sets stand (``Interactions.stands``).
           picture: the image that was explained and its cells, instead of a text.
@@ -221,6 +235,10 @@ class Explanation:
           ValueError: if the function has several outputs (use ``e[i].to_html``), or text, spans
             or picture and features do not fit together.
         """
+        if self.passage is not None and picture is None:
+            model = self.passage.model if model is None else model
+            if text is None and spans is None:
+                text, spans = self.passage.text, self.passage.spans
         page = report.render(
             self, text, spans, model, index=index, max_order=max_order, fdr=fdr, picture=picture
         )
@@ -238,6 +256,11 @@ class Explanation:
           ValueError: if the file is not an explanation or is inconsistent.
         """
         return Explanation(**explanation_json.load(path))
+
+
+def _brief(value: float | str) -> str:
+    """A value of a table in few letters."""
+    return value if isinstance(value, str) else f"{value:.4g}"
 
 
 def _level(spectrum: Spectrum) -> np.ndarray:

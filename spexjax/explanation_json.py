@@ -6,6 +6,7 @@ in double precision.
 """
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +15,18 @@ import numpy as np
 from spexjax import evidence_json, target_json
 from spexjax.json_fields import (
     FLOAT32_MAX,
+    FLOAT64_MAX,
     LARGEST_FILE,
     array_from,
     count_from,
     list_from,
     numbers_of,
+    real_from,
     seed_from,
     spectrum_from,
     spectrum_terms,
 )
+from spexjax.report.passage import Passage, checked
 from spexjax.typing import Explained
 
 FORMAT, VERSION = "spexjax.explanation", 1
@@ -72,7 +76,16 @@ def to_json(e: Explained) -> dict[str, Any]:
         "faithfulness_interval": [numbers_of(end) for end in e.faithfulness_interval],
         "evidence": None if e.evidence is None else evidence_json.to_json(e.evidence),
         "target": None if e.target is None else target_json.to_json(e.target),
+        "passage": None if e.passage is None else e.passage._asdict(),
+        "data": None if e.data is None else [_plain(v) for v in e.data],
     }
+
+
+def _plain(value: float | str) -> float | str:
+    """A value of a table; JSON has no NaN or infinity, which become texts."""
+    if isinstance(value, str):
+        return value
+    return float(value) if math.isfinite(value) else str(float(value))
 
 
 def from_json(raw: dict[str, Any]) -> dict[str, Any]:
@@ -115,4 +128,26 @@ def from_json(raw: dict[str, Any]) -> dict[str, Any]:
         "level": level,
         "evidence": evidence_json.from_json(raw.get("evidence"), n, K),
         "target": target_json.from_json(raw.get("target"), n, K),
+        "passage": _passage(raw.get("passage"), n),
+        "data": _data(raw.get("data"), n),
     }
+
+
+def _passage(raw: Any, n: int) -> Passage | None:
+    if raw is None:
+        return None
+    text, model = raw["text"], raw["model"]
+    if not isinstance(text, str) or not (model is None or isinstance(model, str)):
+        raise ValueError("a passage must have a text, and a model that is a text or null.")
+    spans = [list_from(span) for span in list_from(raw["spans"])]
+    if not all(len(span) == 2 and all(type(at) is int for at in span) for span in spans):
+        raise ValueError("a passage's spans must be pairs of ints.")
+    return checked(Passage(text, tuple((start, end) for start, end in spans), model), n)
+
+
+def _data(raw: Any, n: int) -> tuple[float | str, ...] | None:
+    if raw is None:
+        return None
+    if len(list_from(raw)) != n:
+        raise ValueError(f"data must hold a value for each of the {n} features.")
+    return tuple(v if isinstance(v, str) else real_from(v, FLOAT64_MAX) for v in raw)

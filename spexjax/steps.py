@@ -17,10 +17,12 @@ from spexjax.inference import faithfulness
 from spexjax.inference.evidence import Evidence, gather
 from spexjax.masks.design import Design
 from spexjax.methods import registry
+from spexjax.report.passage import passage_of
 from spexjax.spectra.spectrum import Spectrum, at_all_masks, predict_on_host
 from spexjax.surrogates.fitted import Fit, Standardised, standardise
 from spexjax.typing import ArrayLike, Key
 
+_LEAST_BUDGET, _CALLS_PER_INPUT = 2000, 20
 _INTERVAL = 7  # the sub-stream of the key that the bootstrap draws from
 
 
@@ -55,15 +57,27 @@ def design(
     )
 
 
+def default_budget(n: int) -> int:
+    """Calls for n inputs where none are named: 2 000, or 20 for each, and no more than 2^n."""
+    most = max(_LEAST_BUDGET, _CALLS_PER_INPUT * n)
+    return min(most, 1 << n) if n < most.bit_length() else most
+
+
 def fit(
-    design: Design, values: Float[ArrayLike, "N *K"], *, features: Sequence[str] | None = None
+    design: Design,
+    values: Float[ArrayLike, "N *K"],
+    *,
+    features: Sequence[str] | None = None,
+    source: Any = None,
 ) -> Explanation:
     """Explains a function by its values at the masks of a design; a pure function of both.
 
     Args:
       design: from :func:`design`, or read by ``Design.load``.
       values: (N,) or (N, K), f at ``design.masks()``, finite, in any real dtype.
-      features: n labels.
+      features: n labels; those of ``source`` if None.
+      source: the value function, which is not called: its labels (``words`` or ``features``), its
+        text (``source.text``, ``source.spans``) and its row (``data``) become the explanation's.
 
     Returns:
       The :class:`~spexjax.explanation.Explanation` that :func:`explain` gives with the arguments
@@ -84,7 +98,7 @@ def fit(
     if scaled.scalar:
         surrogate = surrogate[0]
 
-    labels = [f"x{i}" for i in range(design.n)] if features is None else features
+    labels = labels_of(source, design.n) if features is None else features
 
     def output(x):
         return x[0] if scaled.scalar else x
@@ -99,6 +113,8 @@ def fit(
         faithfulness=output(r2),
         faithfulness_interval=(output(interval[0]), output(interval[1])),
         features=tuple(map(str, labels)),
+        passage=passage_of(source, design.n),
+        data=_row_of(source, design.n),
         budget=design.budget,
         seed=design.seed,
         max_order=design.max_order,
@@ -191,6 +207,22 @@ def _check_values(values: ArrayLike, N: int) -> Float[ArrayLike, "N *K"]:
     if not bool(xp.all(xp.abs(values) <= np.finfo(np.float32).max)):
         raise ValueError("values must be within float32's range, up to 3.4e38; divide f.")
     return values
+
+
+def labels_of(f: Any, n: int) -> Sequence[str]:
+    """The n labels that a value function has, ``f.words`` or ``f.features``; else x0, x1, …."""
+    for name in ("words", "features"):
+        found = getattr(f, name, None)
+        fits = isinstance(found, tuple | list) and len(found) == n
+        if fits and all(isinstance(label, str) for label in found):
+            return found
+    return [f"x{i}" for i in range(n)]
+
+
+def _row_of(f: Any, n: int) -> tuple[float | str, ...] | None:
+    """The value of each feature, if f has a row of them."""
+    found = getattr(f, "data", None)
+    return found if isinstance(found, tuple) and len(found) == n else None
 
 
 def check_features(features: Sequence[str] | None, n: int) -> None:

@@ -6,7 +6,7 @@ A game is a sum of 30 ANDs of any size with Gaussian weights. Budgets are below 
 is exact. The error is the root mean square over all sets of the index's orders and over the games;
 the truth comes from all 2^n masks. Every estimator of shapiq has the best options that it offers
 (masks in pairs, where it can), and ``auto`` is set against the best that shapiq has for an index.
-shapiq is needed, and xgboost for some of its estimators (``pip install 'spexjax[peers]'``).
+shapiq is needed, and xgboost for some of its estimators (``pip install shapiq xgboost``).
 """
 
 import itertools

@@ -93,7 +93,7 @@ def run(config: Config) -> Rows:
     for name in config.compared:
         if not METHODS[known("method", name, (*EXPLAINERS, *SHAPIQ))].installed():
             needed = ", ".join(METHODS[name].needs)
-            raise ImportError(f"{name} needs {needed}: pip install 'spexjax[peers]'.")
+            raise ImportError(f"{name} needs {needed}: pip install {needed.replace(',', '')}.")
     rows: list[Row] = []
     return Rows(
         f"{len(config.compared)} methods, {TEST_MASKS} test masks",

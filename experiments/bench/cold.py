@@ -83,7 +83,7 @@ def run(config: Config) -> Rows:
       ValueError: if there is no such case.
     """
     if config.peers and not peers.available():
-        raise ImportError("shapiq is not installed: pip install 'spexjax[peers]'.")
+        raise ImportError("shapiq is not installed: pip install shapiq.")
     every = CASES | (PEERS if config.peers else {})
     chosen = {name: every[known("case", name, every)] for name in config.cases or every}
     columns = {

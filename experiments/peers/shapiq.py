@@ -51,7 +51,7 @@ def surrogate(
       ImportError: if shapiq is not installed.
     """
     if not available():
-        raise ImportError("shapiq is not installed: pip install 'spexjax[peers]'.")
+        raise ImportError("shapiq is not installed: pip install shapiq.")
     import shapiq
 
     class Capturing(getattr(shapiq, name)):  # type: ignore[misc]

@@ -32,7 +32,7 @@ def version() -> str:
     try:
         return metadata.version("shapiq")
     except metadata.PackageNotFoundError as error:
-        raise ImportError("shapiq is not installed: pip install 'spexjax[peers]'.") from error
+        raise ImportError("shapiq is not installed: pip install shapiq.") from error
 
 
 def options(name: str) -> dict[str, bool]:

@@ -227,8 +227,7 @@ def _module(path: str) -> ModuleType:
             return import_module(f"sparse_transform.{path}")
     except ModuleNotFoundError as error:
         raise ImportError(
-            "sparse-transform is not installed; it comes with the extra 'peers': "
-            "pip install 'spexjax[peers]'."
+            "sparse-transform is not installed: pip install sparse-transform==0.2.1."
         ) from error
 
 

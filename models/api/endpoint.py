@@ -110,7 +110,7 @@ class Meter:
 def check_installed() -> None:
     """Raises :class:`ApiError` if the ``openai`` package is not installed."""
     if importlib.util.find_spec("openai") is None:
-        raise ApiError('endpoints need the openai package: pip install "spexjax[api]"')
+        raise ApiError("endpoints need the openai package: pip install openai")
 
 
 def _is_this_machine(host: str) -> bool:

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import math
 from typing import TYPE_CHECKING, Any
 
 from spexjax.models.cli.options import ApiOptions
@@ -35,6 +36,8 @@ def add_arguments(parser: Any) -> None:
     add("--timeout", type=float, default=60.0, metavar="S", help="seconds a request may take")
     add("--max-calls", type=int, metavar="N", help="stop before more requests are answered")
     add("--max-tokens", type=int, metavar="N", help="stop before more tokens are used")
+    add("--price", metavar="IN,OUT", help="dollars for a million tokens sent and for a million "
+        "received, for --dry-run")  # fmt: skip
     add("--api-extra", metavar="JSON", help="further fields of every request, such as "
         "'{\"max_tokens\": null, \"max_completion_tokens\": 1}'")  # fmt: skip
 
@@ -47,7 +50,7 @@ def read(given: argparse.Namespace, features: str) -> ApiOptions | None:
     """
     in_batch = getattr(given, "prompts", None) is not None
     if given.api_base is None and not in_batch:
-        for option in ("api_model", "question", "continuation", "samples", "api_extra"):
+        for option in ("api_model", "question", "continuation", "samples", "price", "api_extra"):
             if getattr(given, option) is not None:
                 raise ValueError(f"--{option.replace('_', '-')} needs --api-base URL")
         return None
@@ -80,6 +83,7 @@ def read(given: argparse.Namespace, features: str) -> ApiOptions | None:
         timeout=given.timeout,
         max_calls=given.max_calls,
         max_tokens=given.max_tokens,
+        price=_price(given.price),
         extra=_extra(given.api_extra),
         features="words" if features == "words" else "sentences",
         replacement=_REPLACEMENTS[replacement],
@@ -124,6 +128,18 @@ def _scorer(options: ApiOptions) -> "Scorer":
     if options.samples is not None:
         return SampledShare(options.answers[0], options.samples)
     return LogOdds(*options.answers)
+
+
+def _price(text: str | None) -> tuple[float, float] | None:
+    if text is None:
+        return None
+    try:
+        sent, received = (float(part) for part in text.split(","))
+    except ValueError:
+        sent = received = -1.0
+    if not (0 <= sent < math.inf and 0 <= received < math.inf):
+        raise ValueError(f"--price must be two numbers with a comma between, got {text!r}")
+    return sent, received
 
 
 def _extra(text: str | None) -> dict[str, Any]:

@@ -4,7 +4,8 @@ import argparse
 import sys
 from typing import TYPE_CHECKING, Any
 
-from spexjax.models.cli import store_command, text_arguments
+from spexjax.models.cli import text_arguments
+from spexjax.models.cli.announcement import announce
 from spexjax.models.cli.options import CommandError, ExplainData
 
 if TYPE_CHECKING:  # JAX takes seconds to import; a wrong argument should not wait for it
@@ -75,7 +76,7 @@ def run(asked: ExplainData) -> None:
         batch=min(25, asked.points), decay=1e-3,
         name=f"MLP 64-32-10 on digits, test digit {asked.test}",
     )  # fmt: skip
-    store_command.announce(f, asked.masks, None, asked.store)
+    announce(f, asked.masks, None, asked.store, asked.dry_run)
     if asked.dry_run:
         return
     words = [f"a {c} (no. {i})" for i, c in enumerate(train[1])]
@@ -93,6 +94,7 @@ def run(asked: ExplainData) -> None:
         )  # fmt: skip
         Path(asked.show.html).write_text(page, encoding="utf-8")
         print(f"page          {asked.show.html}")
+    text_arguments.doubt(e)
 
 
 def _table(e: "Explanation", f: "DataValue", asked: ExplainData, label: int) -> str:

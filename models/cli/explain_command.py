@@ -5,6 +5,7 @@ import sys
 from typing import Any
 
 from spexjax.models.cli import data_arguments, image_arguments, store_command, text_arguments
+from spexjax.models.cli.announcement import announce
 from spexjax.models.cli.one_text import chunk_size, explain_text, value_of
 from spexjax.models.cli.options import CommandError, Explain, ExplainData, ExplainPicture
 
@@ -71,7 +72,8 @@ def run(asked: Explain | ExplainData | ExplainPicture) -> None:
         explain_lines(asked, model, label)
         return
     f = value_of(text, model, label, text.content)
-    store_command.announce(f, asked.masks, chunk_size(text), asked.store)
+    price = None if text.api is None else text.api.price
+    announce(f, asked.masks, chunk_size(text), asked.store, asked.dry_run, price)
     if asked.dry_run:
         return
     e = explain_text(text, asked.masks, f, asked.store, progress=sys.stderr.isatty())

@@ -8,7 +8,8 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from spexjax.models.cli import store_command, text_arguments
+from spexjax.models.cli import text_arguments
+from spexjax.models.cli.announcement import announce
 from spexjax.models.cli.options import (
     CommandError,
     ExplainPicture,
@@ -107,7 +108,7 @@ def run(asked: ExplainPicture) -> None:
     from spexjax.explain import explain
 
     f = value_of(asked.picture)
-    store_command.announce(f, asked.masks, None, asked.store)
+    announce(f, asked.masks, None, asked.store, asked.dry_run)
     if asked.dry_run:
         return
     masks = asked.masks
@@ -186,6 +187,7 @@ def show(options: ShowOptions, e: "Explanation", f: "ImageValue") -> None:
             fdr=options.fdr, picture=Picture(source.image, source.other, source.cells),
         )  # fmt: skip
         print(f"page          {options.html}")
+    text_arguments.doubt(e)
 
 
 def _classified(options: ImageOptions, picture: Any) -> "ImageClassValue":

@@ -19,6 +19,7 @@ class ApiOptions:
 
     Attributes:
       base: its URL; None for a batch service.
+      price: dollars for a million tokens sent, and for a million received.
       replacement: what stands in for a masked feature, as it is in the prompt.
     """
 
@@ -33,6 +34,7 @@ class ApiOptions:
     timeout: float
     max_calls: int | None
     max_tokens: int | None
+    price: tuple[float, float] | None
     extra: Mapping[str, Any]
     features: Literal["words", "sentences"]
     replacement: str
@@ -47,6 +49,7 @@ class QuestionOptions:
     features: Literal["words", "sentences"]
     score: Literal["log-probability", "mean-log-probability"]
     replacement: Literal["unk", "delete"]
+    truncate: bool
     model: str | None
     revision: str | None
 

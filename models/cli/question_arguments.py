@@ -3,7 +3,7 @@
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from spexjax.models.cli.options import QuestionOptions
+from spexjax.models.cli.options import CommandError, QuestionOptions
 
 if TYPE_CHECKING:  # JAX takes seconds to import; a wrong argument should not wait for it
     from spexjax.models.values.language import LanguageValue
@@ -20,6 +20,8 @@ def add_arguments(parser: Any) -> None:
         "is a folder or id of a Llama, by default the embedded two-hop model. data: which training "
         "images made a small model read a digit as it does?")  # fmt: skip
     add("--context", metavar="F", help="read the context from this file (UTF-8)")
+    add("--truncate", action="store_true",
+        help="drop the end of a context that is longer than the model's positions")  # fmt: skip
     add("--answer", metavar="A", help="explain this answer (default: the model's own)")
 
 
@@ -33,6 +35,8 @@ def read(given: argparse.Namespace, features: str, score: str) -> QuestionOption
         for option in ("context", "answer"):
             if getattr(given, option) is not None:
                 raise ValueError(f"--{option} needs --task qa")
+        if given.truncate:
+            raise ValueError("--truncate needs --task qa; of other texts the end is always dropped")
         return None
     if given.context is None or given.question is None:
         raise ValueError("--task qa needs --context F and --question Q")
@@ -56,18 +60,27 @@ def read(given: argparse.Namespace, features: str, score: str) -> QuestionOption
         features="words" if features == "words" else "sentences",
         score="log-probability" if score == SCORES[0] else "mean-log-probability",
         replacement=given.replacement or "unk",
+        truncate=given.truncate,
         model=given.model,
         revision=given.revision,
     )
 
 
 def value_of(options: QuestionOptions, context: str) -> "LanguageValue":
-    """The value function of the question that the options describe."""
+    """The value function of the question that the options describe.
+
+    Raises:
+      CommandError: if the prompt is longer than the model's positions.
+    """
     from spexjax.models.llama.language import load_language_model
+    from spexjax.models.text.masking import TooLongError
     from spexjax.models.values.language import language_value
 
     model = load_language_model(options.model, revision=options.revision)
-    return language_value(
-        model, context, options.question, options.answer, options.features,
-        score=options.score, replacement=options.replacement,
-    )  # fmt: skip
+    try:
+        return language_value(
+            model, context, options.question, options.answer, options.features,
+            score=options.score, replacement=options.replacement, truncate=options.truncate,
+        )  # fmt: skip
+    except TooLongError as error:
+        raise CommandError(str(error).replace("pass truncate=True", "give --truncate")) from error

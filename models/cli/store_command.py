@@ -10,8 +10,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from spexjax.models.cli.options import MaskOptions
-
 if TYPE_CHECKING:  # JAX takes seconds to import; a wrong argument should not wait for it
     from spexjax.store.store import FunctionInfo, Store
 
@@ -67,24 +65,8 @@ def add_arguments(parser: Any) -> None:
     """Adds ``--store`` and ``--dry-run`` to the arguments of ``spexjax explain``."""
     parser.add_argument("--store", metavar="FILE", help="journal of model calls: asked before the "
                         "model is, and keeps every value that it returns")  # fmt: skip
-    parser.add_argument("--dry-run", action="store_true", help="say what it would cost, and stop")
-
-
-def announce(f: Any, masks: MaskOptions, chunk_size: int | None, store: str | None) -> None:
-    """Prints what a run will cost, to stderr.
-
-    Args:
-      f: the value function: ``n``, and ``store_key`` if there is a store.
-      masks: which are asked for.
-      chunk_size, store: as for ``explain``.
-    """
-    from spexjax.preview import preview
-
-    cost = preview(
-        f.n, budget=masks.budget, method=masks.method, target=masks.target, seed=masks.seed,
-        chunk_size=chunk_size, store=store, f=f,
-    )  # fmt: skip
-    print(f"spexjax: {cost}", file=sys.stderr)
+    parser.add_argument("--dry-run", action="store_true", help="say how many calls, how long, and "
+                        "of an endpoint how many tokens it would take, and stop")  # fmt: skip
 
 
 def _info(store: "Store") -> str:

@@ -69,6 +69,8 @@ def rows(values: Interactions, labels: Sequence[str], top: int, fdr: float) -> l
         columns.append(["", *("*" if mark else "" for mark in ([] if marks is None else marks))])
     columns.append(["order", *map(str, best.sizes())])
     widths = [max(map(len, column)) for column in columns]
+    if not len(best):
+        return [f"no set has a value ({facts.values(values)})"]
     names = ["set", *(" + ".join(labels[i] for i in members) for members, _ in best)]
     return [
         "  ".join([*(cell.rjust(width) for cell, width in zip(row, widths, strict=True)), name])
@@ -132,4 +134,6 @@ def faithfulness(e: Explanation) -> str:
     if e.method == "exact":
         return f"R² = {float(e.faithfulness):.4g} (exact: every mask was tried)"
     score, low, high = float(e.faithfulness), *(float(end) for end in e.faithfulness_interval)
+    if math.isnan(score):
+        return "not measured: the budget left no masks for it"
     return f"R² = {score:.3f} on masks unseen by its fit (95 %: {low:.3f} to {high:.3f})"

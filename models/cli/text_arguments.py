@@ -1,6 +1,7 @@
 """The options that say which text, under which model, is masked; and how it is shown."""
 
 import argparse
+import itertools
 import json
 import math
 from collections.abc import Sequence
@@ -40,7 +41,8 @@ def add_arguments(parser: Any) -> Any:
     what("--replacement", choices=("unk", "mask", "pad", "delete", "blur", "mean", "black"),
          help="what a masked feature becomes (default: unk, the model's [UNK]; of a picture, "
          "blur)")  # fmt: skip
-    what("--label", metavar="CLASS", help="class to explain, by name or number (default: positive)")
+    what("--label", metavar="CLASS", help="class to explain, by name or number (default: the one "
+         "called positive, the second of two, or else the model's own choice)")  # fmt: skip
     what("--score", choices=(*_SCORES, *question_arguments.SCORES),
          help="the value (default: logit; of --task qa, log-probability)")  # fmt: skip
     question_arguments.add_arguments(parser.add_argument_group("a question about a context"))
@@ -66,8 +68,9 @@ def add_show_arguments(parser: Any) -> None:
     show("--top", type=positive, default=15, metavar="K", help="rows of the table (default: 15)")
     show("--fdr", type=rate, default=0.1, metavar="Q", help="false discovery rate of the sets that "
          "are marked as standing (default: 0.1)")  # fmt: skip
-    show("--html", metavar="OUT", default=PAGE, help=f"write the page here (default: {PAGE})")
-    show("--no-html", dest="html", action="store_const", const=None, help="write no page")
+    show("--html", metavar="OUT", help=f"write the page here (default: {PAGE}, or the first of "
+         f"{_numbered(2)}, {_numbered(3)}, … that is not there yet)")  # fmt: skip
+    show("--no-html", dest="html", action="store_const", const="", help="write no page")
     show("--json", metavar="OUT", help="write the explanation to this file")
     show("--debug", action="store_true", help="show tracebacks")
 
@@ -130,7 +133,18 @@ def read_show(given: argparse.Namespace) -> ShowOptions:
     for option, path in (("--html", given.html), ("--json", given.json)):
         if path and not Path(path).absolute().parent.is_dir():
             raise CommandError(f"no folder to write {option} {path!r} into")
-    return ShowOptions(given.index, given.order, given.top, given.html, given.json, given.fdr)
+    page = _fresh() if given.html is None else given.html or None
+    return ShowOptions(given.index, given.order, given.top, page, given.json, given.fdr)
+
+
+def _fresh() -> str:
+    """The default page, or a numbered one: a second run must not write over the first."""
+    names = (PAGE if i == 1 else _numbered(i) for i in itertools.count(1))
+    return next(name for name in names if not Path(name).exists())
+
+
+def _numbered(i: int) -> str:
+    return f"{Path(PAGE).stem}-{i}{Path(PAGE).suffix}"
 
 
 def classifier(options: TextOptions) -> "tuple[TextClassifier | None, int | None]":
@@ -161,6 +175,15 @@ def show(options: ShowOptions, e: "Explanation", f: Any, cost: str | None = None
             index=options.index, max_order=options.order, fdr=options.fdr,
         )  # fmt: skip
         print(f"page          {options.html}")
+    doubt(e)
+
+
+def doubt(e: "Explanation") -> None:
+    """Prints what not to believe, if it is much, as the last line."""
+    from spexjax.report import facts
+
+    if caution := facts.caution(e):
+        print(f"caution       {caution}")
 
 
 def positive(text: str) -> int:

@@ -27,7 +27,7 @@ def ray_value(
     Every actor holds a copy of the model and asks for the next chunk when it is done with one, so
     a slow one holds nobody up. One that dies is started again by Ray, and its chunk goes to the
     next that is idle: a lost process or node costs time and nothing else. The actors end with the
-    returned object. ``pip install "spexjax[ray]"``; without ``ray.init(…)`` before, Ray is started
+    returned object. ``pip install ray``; without ``ray.init(…)`` before, Ray is started
     on this host, or found by ``RAY_ADDRESS``.
 
     Args:

@@ -9,6 +9,7 @@ a pre-token alone (WordPiece); features that share a pre-token are therefore mer
 as features are the exception: there the row is defined by its ids, not by a text.
 """
 
+import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -20,7 +21,7 @@ import numpy as np
 from jaxtyping import Bool, Int
 
 from spexjax.models.text.spans import Span, merge, sentences, words
-from spexjax.models.text.tokenizing import truncation
+from spexjax.models.text.tokenizing import UNKNOWN, truncation
 from spexjax.typing import Array, ArrayLike
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 Replacement = Literal["unk", "mask", "pad", "delete"]
 Features = Literal["words", "sentences", "tokens"]
 
+_LOG = logging.getLogger("spexjax.models.text")
 _ALWAYS, _NOTHING = -1, -2  # feature numbers of a token that is always kept, and of padding
 
 
@@ -94,6 +96,29 @@ class MaskableText:
             out += [self.text[at:start], self.text[start:end] if kept else replacement]
             at = end
         return "".join([*out, self.text[at : self.cut[0][0] if self.cut else None]])
+
+
+def warn_of_unknown(text: MaskableText, tokenizer: "Tokenizer", name: str) -> None:
+    """Logs a warning where half of the features or more are nothing but unknown tokens.
+
+    Args:
+      text: the text.
+      tokenizer: the model's.
+      name: the model's, for the message.
+    """
+    known = [tokenizer.token_to_id(token) for token in UNKNOWN]
+    unknown = np.isin(text.ids, [token for token in known if token is not None])
+    inside = text.feature >= 0
+    own = np.bincount(text.feature[inside], minlength=text.n)
+    lost = np.bincount(text.feature[inside], unknown[inside], text.n) == own
+    if 2 * lost.sum() < text.n:
+        return
+    shown = ", ".join(repr(text.words[i][:20]) for i in np.flatnonzero(lost)[:5])
+    more = ", …" if lost.sum() > 5 else ""
+    _LOG.warning(
+        "%s does not know %d of the text's %d features (%s%s): to it they are all the same.",
+        name, lost.sum(), text.n, shown, more,
+    )  # fmt: skip
 
 
 def bucket(size: int, least: int = 8, parts: int = 2) -> int:

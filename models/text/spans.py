@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 from jaxtyping import Int
@@ -9,25 +10,59 @@ from jaxtyping import Int
 Span = tuple[int, int]
 
 
+# Scripts that are written without spaces between words.
+_UNSPACED = r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Bopomofo}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]"
+_WIDE_ENDS = "。！？｡"
+_WIDE_CLOSING = "」』）】〉》”’"
+
+
 def words(text: str) -> list[Span]:
     """Words and punctuation by the rules of the Penn Treebank (nltk, no data needed).
 
     Those rules rewrite the text and then look their words up in it again, which odd mixtures of
     quotation marks defeat; such a text is split into runs of word characters and single others.
+    What they leave in one piece of scripts without spaces (Chinese, Japanese, Thai, …) is split at
+    Unicode's default word boundaries (UAX #29, by the ``regex`` package, no dictionary): a word is
+    then an ideograph, a hiragana syllable, or a run of katakana.
     """
+    import regex
     from nltk.tokenize.destructive import NLTKWordTokenizer
 
     try:
-        return list(NLTKWordTokenizer().span_tokenize(text))
+        found = list(NLTKWordTokenizer().span_tokenize(text))
     except ValueError:
-        return [found.span() for found in re.finditer(r"\w+|[^\w\s]", text)]
+        found = [match.span() for match in re.finditer(r"\w+|[^\w\s]", text)]
+    if not regex.search(_UNSPACED, text):
+        return found
+    return [part for span in found for part in _parts(text, span)]
+
+
+def _parts(text: str, span: Span) -> list[Span]:
+    """A span cut at Unicode's word boundaries, if it holds a script without spaces."""
+    import regex
+
+    start, end = span
+    if not regex.search(_UNSPACED, text, pos=start, endpos=end):
+        return [span]
+    cuts = [found.start() for found in regex.finditer(r"(?w)\b", text[start:end])]
+    cuts = sorted({0, *cuts, end - start})
+    pieces = ((start + a, start + b) for a, b in pairwise(cuts))
+    return [(a, b) for a, b in pieces if not text[a:b].isspace()]
 
 
 def sentences(text: str) -> list[Span]:
-    """Sentences by nltk's Punkt algorithm with its untrained defaults (no data needed)."""
+    """Sentences by nltk's Punkt algorithm with its untrained defaults (no data needed).
+
+    Those know no ideographic full stops; sentences end at these too.
+    """
     from nltk.tokenize.punkt import PunktSentenceTokenizer
 
-    return list(PunktSentenceTokenizer().span_tokenize(text))
+    ends = f"[{_WIDE_ENDS}]+[{_WIDE_CLOSING}]*"
+    out = []
+    for start, end in PunktSentenceTokenizer().span_tokenize(text):
+        for found in re.finditer(rf"\S.*?(?:{ends}|$)", text[start:end], re.S):
+            out.append((start + found.start(), start + found.end()))
+    return out
 
 
 def merge(

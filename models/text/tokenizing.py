@@ -11,6 +11,10 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 
+UNKNOWN = ("[UNK]", "<unk>", "<|unk|>")
+"""What tokenizers call the token that stands for what they do not know."""
+
+
 def load_tokenizer(folder: str | Path) -> "Tokenizer":
     """Reads ``folder/tokenizer.json``; padding and truncation stored in it are switched off.
 
@@ -47,7 +51,7 @@ def _converted(folder: Path) -> Any:
         except ImportError as error:
             raise ImportError(
                 f"{str(folder)!r} has vocab.txt but no tokenizer.json; to convert it: "
-                'pip install "spexjax[transformers]"'
+                "pip install transformers"
             ) from error
         return AutoTokenizer.from_pretrained(folder, use_fast=True).backend_tokenizer
 

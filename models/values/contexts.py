@@ -17,9 +17,9 @@ from spexjax.models.text.masking import (
     split_text,
 )
 from spexjax.models.text.spans import Span, sentences, words
+from spexjax.models.text.tokenizing import UNKNOWN
 
 _ALWAYS, _NOTHING = -1, -2
-_UNKNOWN = ("[UNK]", "<unk>", "<|unk|>")
 
 
 def context_source(
@@ -90,7 +90,7 @@ def _token(model: LanguageModel, replacement: str) -> int:
     """The token that replaces a feature."""
     if replacement == "unk":
         named = (model.special or {}).get("unk_token")
-        names = (named,) if named else _UNKNOWN
+        names = (named,) if named else UNKNOWN
         for name in names:
             token = model.tokenizer.token_to_id(name)
             if token is not None:
@@ -111,5 +111,5 @@ def _token(model: LanguageModel, replacement: str) -> int:
 def mask_token(model: LanguageModel) -> str:
     """The replacement "unk" where the tokenizer has a token for the unknown, else "delete"."""
     named = (model.special or {}).get("unk_token")
-    known = any(model.tokenizer.token_to_id(t) is not None for t in (named, *_UNKNOWN) if t)
+    known = any(model.tokenizer.token_to_id(t) is not None for t in (named, *UNKNOWN) if t)
     return "unk" if known else "delete"

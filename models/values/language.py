@@ -20,7 +20,14 @@ from spexjax.models.llama.model import Cache, Llama
 from spexjax.models.llama.prompts import PromptTemplate, prompt
 from spexjax.models.llama.teacher_forcing import Answer, AnswerScore, answer_values
 from spexjax.models.nn.devices import Devices
-from spexjax.models.text.masking import Features, MaskableText, Template, bucket, masked_rows
+from spexjax.models.text.masking import (
+    Features,
+    MaskableText,
+    Template,
+    bucket,
+    masked_rows,
+    warn_of_unknown,
+)
 from spexjax.models.text.spans import Span
 from spexjax.models.values.answers import chosen_answer, padded_answer
 from spexjax.models.values.batching import MaskedText
@@ -165,6 +172,7 @@ def language_value(
         raise ValueError(f"score must be one of {get_args(AnswerScore)}, got {score!r}.")
     if choices and score not in ("log-odds", "margin"):
         raise ValueError("choices are for score = 'log-odds' or 'margin'.")
+    warn_of_unknown(source, model.tokenizer, model.name)
     text, ids, others = chosen_answer(
         model, asked, source, answer, tuple(choices), truncate, max_new_tokens
     )

@@ -26,6 +26,7 @@ from spexjax.models.text.masking import (
     masked_rows,
     split_text,
     template,
+    warn_of_unknown,
 )
 from spexjax.models.text.spans import Span
 from spexjax.models.values.batching import MaskedText
@@ -124,6 +125,7 @@ def value_function(
     """
     positions = model.config.max_position_embeddings
     source = split_text(text, model.tokenizer, features, positions)
+    warn_of_unknown(source, model.tokenizer, model.name)
     label = model.positive_label if label is None else label
     label = int(np.argmax(model.logits(text))) if label is None else label
     if not 0 <= label < model.config.num_labels:

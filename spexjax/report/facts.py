@@ -12,6 +12,7 @@ from spexjax.plot import terms
 from spexjax.typing import Explained
 
 FDR = 0.1  # the false discovery rate at which sets stand, if no other is asked for
+_UNEXPLAINED = 0.5  # R² below which more of f is left out than is explained
 _FIGURES = 15  # that a float64 holds for certain
 _WORD = 40  # characters beyond which a feature is not called a word
 
@@ -96,6 +97,27 @@ def faithfulness(e: Explained) -> str:
     if math.isnan(score):
         return "not measured: the budget left no masks for it"
     return f"R² = {score:.3f} on masks that its fit had not seen (95 %: {low:.3f} to {high:.3f})"
+
+
+def caution(e: Explained) -> str:
+    """What not to believe of an explanation of one output that explains little; else empty."""
+    score = float(e.faithfulness)
+    if e.method == "exact" or score >= _UNEXPLAINED:
+        return ""
+    if math.isnan(score):
+        return (
+            f"believe none of this: of {e.calls:,} calls none were left to measure how faithful it "
+            "is; ask for more"
+        )
+    if score <= 0:
+        return (
+            f"believe none of this: on masks unseen by its fit, R² = {score:.3g} is no better than "
+            "a constant; ask for more calls, or mask fewer features"
+        )
+    return (
+        f"do not believe sizes or ranks: R² = {score:.2f}, so that most of what moves the answer "
+        "is not in these sets; more calls, or fewer features, may find it"
+    )
 
 
 def r2(e: Explained) -> str:

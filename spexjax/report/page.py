@@ -19,11 +19,11 @@ import numpy as np
 
 from spexjax.indices.interaction_values import Interactions
 from spexjax.plot import svg, terms
-from spexjax.report import facts
+from spexjax.report import facts, passage
+from spexjax.report.passage import Passage, Span
 from spexjax.report.picture import Picture, checked, drawn
 from spexjax.typing import Explained
 
-Span = tuple[int, int]
 Sets = Iterable[tuple[tuple[int, ...], float]]
 
 MOST_TERMS, MOST_SETS, MOST_NAMES = 20_000, 5_000, 2_000
@@ -81,7 +81,7 @@ def render(
     elif text is None or spans is None:
         words, left_out = _listed(values, alone, names)
     else:
-        words = _running(text, _checked(spans, text, e.n), alone)
+        words = _running(passage.checked(Passage(text, tuple(spans)), e.n), alone)
     shape = "picture" if picture is not None else "names" if text is None else "running"
     data, notes = _data(e, values, names, fdr)
     standing = facts.standing(e, values, fdr)
@@ -117,23 +117,6 @@ def _piece(name: str) -> str:
     return resources.files("spexjax.report").joinpath(name).read_text(encoding="utf-8")
 
 
-def _checked(spans: Sequence[Span], text: str, n: int) -> list[Span]:
-    spans = [(int(start), int(end)) for start, end in spans]
-    if len(spans) != n:
-        raise ValueError(
-            f"spans must hold one pair for each of the {n} features, got {len(spans)}."
-        )
-    before = 0
-    for start, end in spans:
-        if not before <= start < end <= len(text):
-            raise ValueError(
-                f"spans must be in order, apart and within the text's {len(text)} characters; "
-                f"{(start, end)} is not."
-            )
-        before = end
-    return spans
-
-
 def _visible(text: str) -> str:
     """The text with what a page should not hold replaced, one character for one."""
     return "".join(" " if c.isspace() and c not in "\n\t" else terms.shown(c) for c in text)
@@ -148,11 +131,11 @@ def _word(i: int, shown: str, value: float, largest: float) -> str:
     )
 
 
-def _running(text: str, spans: list[Span], alone: np.ndarray) -> str:
+def _running(whole: Passage, alone: np.ndarray) -> str:
     """The text with its punctuation, each feature in an element of its own."""
-    text, largest = _visible(text), float(np.abs(alone).max())
+    text, largest = _visible(whole.text), float(np.abs(alone).max())
     out, at = [], 0
-    for i, (start, end) in enumerate(spans):
+    for i, (start, end) in enumerate(whole.spans):
         out += [html.escape(text[at:start]), _word(i, text[start:end], alone[i], largest)]
         at = end
     return "".join([*out, html.escape(text[at:])])

@@ -30,8 +30,8 @@ def train(
         import lightgbm
     except ModuleNotFoundError as error:
         raise ImportError(
-            "lightgbm is not installed; it comes with the extra 'peers': "
-            "pip install 'spexjax[peers]'. ProxySpex(proxy='jax') needs no package."
+            "lightgbm is not installed: pip install lightgbm. ProxySpex(proxy='jax') needs no "
+            "package."
         ) from error
     settings = {
         "objective": "regression",

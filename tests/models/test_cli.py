@@ -230,7 +230,8 @@ def test_the_process(tmp_path):
 
 
 def test_nothing_is_paid_twice(capsys, folder, tmp_path):
-    arguments = ("Her acting isn't bad", "--model", folder, "--store", tmp_path / "calls.sqlite")
+    arguments = ("Her acting isn't bad", "--model", folder, "--store", tmp_path / "calls.sqlite",
+                 "--no-html")  # fmt: skip
     code, printed, errors = run(capsys, *arguments, "--dry-run")
     assert (code, printed) == (0, "")
     assert "16 model calls" in errors

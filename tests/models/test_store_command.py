@@ -13,6 +13,7 @@ from spexjax.codes import gf2
 from spexjax.explain import explain
 from spexjax.models.checkpoints.store_key import text_store_key, weights_hash
 from spexjax.models.cli import store_command
+from spexjax.models.cli.announcement import announce
 from spexjax.models.cli.options import MaskOptions
 from spexjax.store.store import Store, StoreError
 
@@ -134,7 +135,7 @@ def test_the_cost_knows_what_is_stored(tmp_path):
 @pytest.mark.parametrize("stored", [False, True])
 def test_the_cost_is_told(tmp_path, capsys, stored):
     masks = MaskOptions(budget=300, method="linear", seed=0)
-    store_command.announce(Named(), masks, 100, str(tmp_path / "s") if stored else None)
+    announce(Named(), masks, 100, str(tmp_path / "s") if stored else None)
     told = capsys.readouterr().err
     assert told.startswith("spexjax: 300 model calls for 40 features, up to 100")
 
