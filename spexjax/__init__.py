@@ -6,13 +6,25 @@ pure function of arrays: ``spex.decode`` turns the values of coded ``masks`` int
 ``Spectrum``; ``transforms``, ``bch``, ``chase``, ``peeling`` and ``regression`` are its parts.
 """
 
-from spexjax import bridges, indices, inference, masks, metrics, plot, regression, selection, values
+from spexjax import (
+    bridges,
+    corpus,
+    indices,
+    inference,
+    masks,
+    metrics,
+    plot,
+    regression,
+    selection,
+    values,
+)
 from spexjax.codes import bch, chase, gf2, gf2m
 from spexjax.decoding import peeling, spex
 from spexjax.decoding.peeling import PeelConfig
 from spexjax.evaluate import evaluate
 from spexjax.explain import explain
 from spexjax.explanation import Explanation
+from spexjax.many import Explanations, explain_many
 from spexjax.masks.design import Design
 from spexjax.methods import baselines
 from spexjax.methods.auto import Auto
@@ -34,6 +46,7 @@ __all__ = [
     "Auto",
     "Design",
     "Explanation",
+    "Explanations",
     "PeelConfig",
     "ProxySpex",
     "Spectrum",
@@ -48,9 +61,11 @@ __all__ = [
     "boosting",
     "bridges",
     "chase",
+    "corpus",
     "design",
     "evaluate",
     "explain",
+    "explain_many",
     "fingerprint",
     "fit",
     "gf2",

@@ -97,6 +97,24 @@ def explain(
         _LOG.warning("no budget given: up to %s calls for %s inputs.", f"{budget:,}", f"{n:,}")
     asked = design(n, budget=budget, method=method, target=target, max_order=max_order, seed=seed)
     check_features(features, asked.n)
+    return answered(asked, f, features, chunk_size, progress, store, store_key, store_join)
+
+
+def answered(
+    asked: Design,
+    f: ValueFunction | OnDevice,
+    features: Sequence[str] | None = None,
+    chunk_size: int | None = None,
+    progress: bool = False,
+    store: str | Path | Store | None = None,
+    store_key: str | None = None,
+    store_join: bool = False,
+) -> Explanation:
+    """The last two steps of :func:`explain`, for a design that was made before; arguments as there.
+
+    Raises:
+      ValueFunctionError, StoreError: as :func:`explain`.
+    """
     with compiling(asked):
         with opened(store, f, asked.n, store_key) as journal:
             values = ask(f, asked, chunk_size, progress, journal)

@@ -98,14 +98,6 @@ class Explanation:
         """K, or None for a scalar function."""
         return self.spectrum.num_outputs
 
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """The features' names, with their values where there are any: "age = 39"."""
-        if self.data is None:
-            return self.features
-        pairs = zip(self.features, self.data, strict=True)
-        return tuple(f"{name} = {_brief(value)}" for name, value in pairs)
-
     def predict(self, masks: Bool[ArrayLike, "N n"]) -> Float64[np.ndarray, "N *K"]:
         """The surrogate's values at masks, on the host, in float64.
 
@@ -138,11 +130,12 @@ class Explanation:
                 "use e[i].interactions(…)."
             )
         if self.target is not None and self.target.answers(index, max_order):
-            return of_target(self.target, self.n, self.labels)
+            found = of_target(self.target, self.n, self.features)
+            return dataclasses.replace(found, data=self.data or ())
         order = min(self.max_order, self.n) if max_order is None else max_order
         level = float(np.asarray(self.level))
-        found = interactions(self.spectrum, index, order, self.labels, level=level)
-        return dataclasses.replace(found, errors=Errors(self))
+        found = interactions(self.spectrum, index, order, self.features, level=level)
+        return dataclasses.replace(found, errors=Errors(self), data=self.data or ())
 
     def coefficients(self, sets: Sequence[Sequence[int]]) -> Estimates:
         """F(k) of f for any sets of features, in the surrogate or not, with standard errors.
@@ -256,11 +249,6 @@ class Explanation:
           ValueError: if the file is not an explanation or is inconsistent.
         """
         return Explanation(**explanation_json.load(path))
-
-
-def _brief(value: float | str) -> str:
-    """A value of a table in few letters."""
-    return value if isinstance(value, str) else f"{value:.4g}"
 
 
 def _level(spectrum: Spectrum) -> np.ndarray:

@@ -88,8 +88,8 @@ def to_shap(
     Args:
       explanations: one, of one output or of K, whose values then have shape (n, K); or several rows
         with the same features, whose values have shape (rows, n) or (rows, n, K).
-      data: the row's values, (n,), or (rows, n), which shap's plots colour by; for one explanation
-        its labels if None.
+      data: the row's values, (n,), or (rows, n), which shap's plots colour by; the explanations'
+        own if None and they have them; else for one explanation its labels.
       index: any index; its values of order 1.
 
     Raises:
@@ -103,6 +103,8 @@ def to_shap(
     if isinstance(explanations, Sequence):
         return _rows_to_shap(shap, list(explanations), data, index)
     values, base = _first_order(explanations, index)
+    if data is None and explanations.data is not None:
+        data = _table([explanations])[0]
     row = np.array(explanations.features, object) if data is None else np.asarray(data)
     if row.shape != (explanations.n,):
         raise ValueError(f"data must have shape ({explanations.n},), got {row.shape}.")
@@ -115,6 +117,8 @@ def _rows_to_shap(shap: Any, rows: list[Explained], data: ArrayLike | None, inde
     if len({(e.features, e.num_outputs) for e in rows}) != 1:
         raise ValueError("explanations must be at least one, all of the same features and outputs.")
     found = [_first_order(e, index) for e in rows]
+    if data is None and all(e.data is not None for e in rows):
+        data = _table(rows)
     table = None if data is None else np.asarray(data)
     if table is not None and table.shape != (len(rows), rows[0].n):
         raise ValueError(f"data must have shape ({len(rows)}, {rows[0].n}), got {table.shape}.")
@@ -124,6 +128,13 @@ def _rows_to_shap(shap: Any, rows: list[Explained], data: ArrayLike | None, inde
         data=table,
         feature_names=list(rows[0].features),
     )
+
+
+def _table(rows: Sequence[Explained]) -> np.ndarray:
+    """The values of features, (rows, n): numbers if all are."""
+    found = [list(e.data) for e in rows]
+    numbers = all(not isinstance(value, str) for row in found for value in row)
+    return np.array(found, float if numbers else object)
 
 
 def _first_order(

@@ -213,8 +213,9 @@ def labels_of(f: Any, n: int) -> Sequence[str]:
     """The n labels that a value function has, ``f.words`` or ``f.features``; else x0, x1, …."""
     for name in ("words", "features"):
         found = getattr(f, name, None)
-        fits = isinstance(found, tuple | list) and len(found) == n
-        if fits and all(isinstance(label, str) for label in found):
+        if not isinstance(found, tuple | list) or len(found) != n:
+            continue
+        if all(isinstance(label, str) for label in found):
             return found
     return [f"x{i}" for i in range(n)]
 

@@ -42,8 +42,8 @@ def read(given: argparse.Namespace) -> ExplainData | None:
         if getattr(given, option) is not None:
             name = "a text" if option == "text" else f"--{option.replace('_', '-')}"
             raise CommandError(f"--task data does not take {name}")
-    if given.per_line:
-        raise CommandError("--task data does not take --per-line")
+    if given.per_line or given.column or given.class_column:
+        raise CommandError("--task data does not take a file of many texts")
     test, points = given.test or 0, given.points or _POINTS
     if not 0 <= test < _TESTS:
         raise CommandError(f"--test must be from 0 to {_TESTS - 1}, got {test}")

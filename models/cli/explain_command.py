@@ -8,6 +8,9 @@ from spexjax.models.cli import data_arguments, image_arguments, store_command, t
 from spexjax.models.cli.announcement import announce
 from spexjax.models.cli.one_text import chunk_size, explain_text, value_of
 from spexjax.models.cli.options import CommandError, Explain, ExplainData, ExplainPicture
+from spexjax.models.cli.texts_file import options_of
+
+_TOP_OF_MANY = 200  # sets kept of each of many texts: a summary needs more than a table
 
 
 def add_parser(commands: Any) -> None:
@@ -19,6 +22,11 @@ def add_parser(commands: Any) -> None:
         "of them and which sets of them move its answer. Writes a page to look at them.",
     )
     what = text_arguments.add_arguments(parser)
+    what.add_argument("--column", metavar="NAME", help="--file is a table (.csv, .tsv) or lines of "
+                      "JSON (.jsonl) with a text in this column; needs --json, which gets a line "
+                      "for each; goes on after a stop")  # fmt: skip
+    what.add_argument("--class-column", metavar="NAME", help="column with each text's class, for "
+                      "`spexjax summarize`")  # fmt: skip
     what.add_argument("--per-line", action="store_true", help="each line of --file is a text; "
                       "needs --json; goes on after a stop")  # fmt: skip
     image_arguments.add_arguments(parser.add_argument_group("a picture"))
@@ -40,13 +48,15 @@ def read(given: argparse.Namespace) -> Explain | ExplainData | ExplainPicture:
     data = data_arguments.read(given)
     if data is not None:
         return data
-    text, show = text_arguments.read(given), text_arguments.read_show(given)
-    if given.per_line and (given.file is None or show.json is None):
-        raise CommandError("--per-line needs --file F and --json OUT")
-    if given.per_line and (text.api is not None or given.dry_run):
-        raise CommandError("--per-line takes neither --api-base nor --dry-run")
+    many = options_of(given.file, given.per_line, given.column, given.class_column)
+    text = text_arguments.read(given)
+    show = text_arguments.read_show(given, _TOP_OF_MANY if many else text_arguments.TOP)
+    if many is not None and show.json is None:
+        raise CommandError("many texts need --json OUT, which gets a line for each")
+    if many is not None and (text.api is not None or given.dry_run):
+        raise CommandError("many texts take neither --api-base nor --dry-run")
     masks = text_arguments.read_masks(given)
-    return Explain(text, masks, show, given.store, given.dry_run, given.per_line)
+    return Explain(text, masks, show, given.store, given.dry_run, many)
 
 
 def run(asked: Explain | ExplainData | ExplainPicture) -> None:
@@ -65,11 +75,11 @@ def run(asked: Explain | ExplainData | ExplainPicture) -> None:
         return
     text = asked.text
     model, label = text_arguments.classifier(text)
-    if asked.per_line:
-        from spexjax.models.cli.per_line import explain_lines
+    if asked.many is not None:
+        from spexjax.models.cli.many_texts import explain_texts
 
         assert model is not None
-        explain_lines(asked, model, label)
+        explain_texts(asked, model, label)
         return
     f = value_of(text, model, label, text.content)
     price = None if text.api is None else text.api.price

@@ -68,8 +68,8 @@ def read(given: argparse.Namespace) -> ExplainPicture | None:
         if getattr(given, option) is not None:
             name = "a text" if option == "text" else f"--{option.replace('_', '-')}"
             raise CommandError(f"--image does not take {name}")
-    if given.task != "classify" or given.per_line:
-        raise CommandError("--image takes neither --task nor --per-line")
+    if given.task != "classify" or given.per_line or given.column:
+        raise CommandError("--image takes neither --task nor many texts")
     if not Path(given.image).is_file() and given.image != EXAMPLE:
         raise CommandError(f"no image file {given.image!r}")
     if given.replacement not in (None, *REPLACEMENTS):

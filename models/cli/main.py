@@ -13,6 +13,7 @@ from spexjax.models.cli import (
     explain_command,
     fit_command,
     store_command,
+    summarize_command,
     work_command,
 )
 from spexjax.models.cli.options import CommandError
@@ -23,6 +24,7 @@ _COMMANDS = {
     "design": design_command,
     "work": work_command,
     "fit": fit_command,
+    "summarize": summarize_command,
 }
 
 

@@ -126,15 +126,30 @@ class ShowOptions:
 
 
 @dataclass(frozen=True)
+class TextsOptions:
+    """How a file of many texts is read.
+
+    Attributes:
+      kind: a text in each line, or records.
+      column: the field with the text.
+      class_column: the field with its class, if that is known.
+    """
+
+    kind: Literal["lines", "csv", "tsv", "jsonl"]
+    column: str | None
+    class_column: str | None
+
+
+@dataclass(frozen=True)
 class Explain:
-    """What ``spexjax explain`` is to do."""
+    """What ``spexjax explain`` is to do; ``many`` if the text is a file of many."""
 
     text: TextOptions
     masks: MaskOptions
     show: ShowOptions
     store: str | None
     dry_run: bool
-    per_line: bool
+    many: TextsOptions | None
 
 
 @dataclass(frozen=True)

@@ -48,8 +48,9 @@ def read(given: argparse.Namespace, features: str, score: str) -> QuestionOption
         if getattr(given, option) is not None:
             name = "a text" if option == "text" else f"--{option.replace('_', '-')}"
             raise ValueError(f"--task qa does not take {name}; the text is that of --context F")
-    if getattr(given, "per_line", False):
-        raise ValueError("--task qa does not take --per-line")
+    for option in ("per_line", "column", "class_column"):
+        if getattr(given, option, None):
+            raise ValueError(f"--task qa does not take --{option.replace('_', '-')}")
     if features == "tokens":
         raise ValueError("--task qa takes --features sentences or words")
     if given.replacement not in (None, "unk", "delete"):

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from spexjax.explanation import Explanation
     from spexjax.models.bert.classifier import TextClassifier
 
-PAGE = "explanation.html"
+PAGE, TOP = "explanation.html", 15
 # Of these the values of another design's surrogate are far off.
 _TARGETS = ("sv", "fsii", "k-sii", "stii")
 _SCORES = ("logit", "log-odds", "probability", "margin")
@@ -65,7 +65,8 @@ def add_show_arguments(parser: Any) -> None:
     show = parser.add_argument_group("what to show").add_argument
     show("--index", default="FBII", help="interaction index, such as FBII, FSII, SII, SV, Moebius")
     show("--order", type=positive, metavar="L", help="order of the index (default: 5)")
-    show("--top", type=positive, default=15, metavar="K", help="rows of the table (default: 15)")
+    show("--top", type=positive, metavar="K", help=f"rows of the table (default: {TOP}); of many "
+         "texts, sets kept of each (default: 200)")  # fmt: skip
     show("--fdr", type=rate, default=0.1, metavar="Q", help="false discovery rate of the sets that "
          "are marked as standing (default: 0.1)")  # fmt: skip
     show("--html", metavar="OUT", help=f"write the page here (default: {PAGE}, or the first of "
@@ -124,8 +125,8 @@ def read_masks(given: argparse.Namespace) -> MaskOptions:
     return MaskOptions(given.budget, given.method, given.seed, target)
 
 
-def read_show(given: argparse.Namespace) -> ShowOptions:
-    """What is shown of an explanation.
+def read_show(given: argparse.Namespace, top: int = TOP) -> ShowOptions:
+    """What is shown of an explanation, by default ``top`` sets.
 
     Raises:
       CommandError: if a file could not be written.
@@ -134,7 +135,7 @@ def read_show(given: argparse.Namespace) -> ShowOptions:
         if path and not Path(path).absolute().parent.is_dir():
             raise CommandError(f"no folder to write {option} {path!r} into")
     page = _fresh() if given.html is None else given.html or None
-    return ShowOptions(given.index, given.order, given.top, page, given.json, given.fdr)
+    return ShowOptions(given.index, given.order, given.top or top, page, given.json, given.fdr)
 
 
 def _fresh() -> str:

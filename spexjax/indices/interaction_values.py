@@ -38,6 +38,7 @@ class Interactions:
       features: n labels; positions if empty.
       baseline: the value on the empty set, 0 for an index that has none.
       errors: what knows how far the values may be off; None if nothing does.
+      data: the value of each feature in the row of a table, for pictures; empty if there is none.
     """
 
     supports: UInt32[np.ndarray, "sets W"]
@@ -48,6 +49,7 @@ class Interactions:
     features: tuple[str, ...] = ()
     baseline: float = 0.0
     errors: Errors | None = None
+    data: tuple[float | str, ...] = ()
 
     def __post_init__(self) -> None:
         labels = tuple(map(str, self.features)) or tuple(map(str, range(self.n)))
@@ -197,6 +199,14 @@ class Interactions:
         """The number of features in each set, int64 (sets,)."""
         return np.bitwise_count(self.supports).sum(axis=1, dtype=np.int64)
 
+    @property
+    def shown(self) -> tuple[str, ...]:
+        """What pictures call the features: their labels, with their values where there are any."""
+        if not self.data:
+            return self.features
+        pairs = zip(self.features, self.data, strict=True)
+        return tuple(f"{name} = {_brief(value)}" for name, value in pairs)
+
     def to_dict(self) -> dict[Members, float]:
         """{members: value}, strongest first."""
         return dict(self.items())
@@ -267,6 +277,11 @@ class Interactions:
         if not found:
             raise KeyError(f"no feature is labelled {member!r}.")
         raise KeyError(f"{member!r} is the label of {found}: pass one of these positions.")
+
+
+def _brief(value: float | str) -> str:
+    """A value of a table in few letters."""
+    return value if isinstance(value, str) else f"{value:.4g}"
 
 
 def ranking(values: Float64[np.ndarray, "sets"]) -> np.ndarray:

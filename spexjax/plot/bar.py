@@ -89,7 +89,7 @@ def size(values: Interactions, top: int) -> tuple[float, float]:
 
 
 def _names(values: Interactions, top: int) -> list[str]:
-    names = terms.labels(values.features)
+    names = terms.labels(values.shown)
     return [terms.joined(members, names, 44) for members, _ in values.top(top)]
 
 

@@ -76,7 +76,7 @@ def image(
               extent=(0, W, H, 0))  # fmt: skip
     _tint(ax, labels, values.to_array())
     digits = terms.decimals(value for _, value in sets)
-    names = terms.labels(values.features)
+    names = terms.labels(values.shown)
     lines = []
     for rank, (members, value) in reversed(list(enumerate(sets, 1))):
         _set(ax, labels, members, value / abs(sets[0][1]), rank)

@@ -89,7 +89,7 @@ def draw(values: Interactions, ax: "Axes", top: int, fdr: float) -> None:
             )
         )
 
-    alone, names = values.to_array(), terms.labels(values.features, 18)
+    alone, names = values.to_array(), terms.labels(values.shown, 18)
     sure = set(np.flatnonzero(terms.alone(values, fdr)).tolist())
     largest = max(abs(alone[i]) for i in shown) or 1.0
     size = 9.5 if len(shown) <= 24 else 8.5 if len(shown) <= 36 else 7.5

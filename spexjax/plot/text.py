@@ -61,7 +61,7 @@ def text(
     if not doubtful:
         values = values[terms.standing(values, fdr)]
     sets = list(terms.several(values, top))
-    words = [terms.printable(name) or terms.ELLIPSIS for name in values.features]
+    words = [terms.printable(name) or terms.ELLIPSIS for name in values.shown]
     if ax is None:
         page = set_lines(words, sets, _letters(len(words)), _WIDEST, _measure)
         page = replace(page, width=max(page.used, _NARROWEST))
@@ -80,7 +80,7 @@ def text(
     alone = values.to_array()
     _draw_words(ax, page, alone)
     _draw_brackets(ax, page, sets)
-    _draw_key(ax, page, sets, terms.labels(values.features), values.index, alone)
+    _draw_key(ax, page, sets, terms.labels(values.shown), values.index, alone)
     if listed and not len(values):
         nothing = f"nothing stands at a false discovery rate of {terms.rate(fdr)}"
         said = ax.text(0, _key_top(page) + 0.6 * _ENTRY, nothing, ha="left", va="baseline")

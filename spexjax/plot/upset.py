@@ -59,7 +59,7 @@ def draw(values: Interactions, ax: "Axes", top: int, fdr: float) -> None:
         style.message(ax, "no set of two or more has a value")
         return
     style.bare(ax)
-    names, row = terms.labels(values.features), {i: y for y, i in enumerate(members)}
+    names, row = terms.labels(values.shown), {i: y for y, i in enumerate(members)}
     share = _ROW * len(members) / (_ROW * len(members) + _BARS)
     left = min(0.06 + 0.0115 * max(len(names[i]) for i in members), 0.36)
     bars = ax.inset_axes((left, share, 1 - left, 1 - share))

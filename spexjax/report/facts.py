@@ -171,7 +171,7 @@ class Strong(NamedTuple):
 
 def strongest(ix: Interactions, count: int, fdr: float = FDR) -> list[Strong]:
     """The ``count`` strongest sets."""
-    top, names = ix[:count], terms.labels(ix.features)
+    top, names = ix[:count], terms.labels(ix.shown)
     digits, far = terms.decimals(top.values), terms.reach(top)
     return [
         Strong(

@@ -72,7 +72,7 @@ def render(
     values = terms.of_one_output(e, index, max_order)
     if (text is None) != (spans is None):
         raise ValueError("text and spans go together: give both or neither.")
-    alone, names = terms.alone(values, fdr), terms.labels(values.features, 48)
+    alone, names = terms.alone(values, fdr), terms.labels(values.shown, 48)
     left_out, unit = "", facts.unit(values.features, text is not None)
     if picture is not None:
         if text is not None:

@@ -3,7 +3,7 @@
 from spexjax.values.calling import OnDevice, evaluate, on_device
 from spexjax.values.errors import Interrupted, PartialValues, ValueFunctionError
 from spexjax.values.images import image_cells, image_grid
-from spexjax.values.tables import tabular
+from spexjax.values.tables import tabular, tabular_rows
 
 __all__ = [
     "Interrupted",
@@ -15,4 +15,5 @@ __all__ = [
     "image_grid",
     "on_device",
     "tabular",
+    "tabular_rows",
 ]

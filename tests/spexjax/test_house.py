@@ -17,7 +17,7 @@ PARTS = {
 ORDER = (
     ("__init__",),
     ("bridges",),
-    ("preview", "approximator"),
+    ("preview", "approximator", "many"),
     ("explain",),
     ("ahead",),
     ("steps",),
@@ -26,6 +26,7 @@ ORDER = (
     ("evidence_json", "target_json"),
     ("json_fields",),
     ("methods",),
+    ("corpus",),
     ("report",),
     ("plot",),
     ("interop",),

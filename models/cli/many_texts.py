@@ -1,46 +1,50 @@
-"""Many texts, one per line of a file, to one JSON line each; stopped, it goes on where it was."""
+"""Many texts of a file, to one JSON line each; stopped, it goes on where it was."""
 
 import json
 import os
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast
 
 from spexjax.models.bert.classifier import TextClassifier
+from spexjax.models.cli.estimate import duration
 from spexjax.models.cli.one_text import explain_text
 from spexjax.models.cli.options import CommandError, Explain
 from spexjax.models.cli.table import fields
+from spexjax.models.cli.texts_file import Entry, entries
 from spexjax.models.values.text import value_function
 
+_LINE_EVERY = 20.0  # seconds between two lines about how far it is
 
-def explain_lines(asked: Explain, model: TextClassifier, label: int | None) -> None:
-    """Explains every line of ``asked.text.content`` and appends a JSON object per line to a file.
 
-    An object holds ``line`` (from 1), ``text``, ``settings``, and either ``error`` or ``words``,
+def explain_texts(asked: Explain, model: TextClassifier, label: int | None) -> None:
+    """Explains every text of ``asked.text.content`` and appends a JSON object each to a file.
+
+    An object holds ``line`` (from 1), ``text``, ``settings``, ``class`` if the file has one, and
+    either ``error`` or ``words``, ``label`` (the class whose score is explained), ``predicted``,
     ``full``, ``empty``, ``calls``, ``method``, ``faithfulness`` and the
-    :func:`~spexjax.models.cli.table.fields` of the table. Blank lines are passed over. All texts
+    :func:`~spexjax.models.cli.table.fields` of the table. Blank texts are passed over. All texts
     are masked with the same seed, so that two of equal length get the same masks, and programs are
     compiled once per bucket of lengths. Each object is on the disk before the next text begins.
 
     Raises:
       CommandError: if the file has objects of another run.
     """
+    assert asked.many is not None and asked.show.json is not None  # checked: many need it
     settings = _settings(asked)
-    texts = [
-        (number, line.strip())
-        for number, line in enumerate(asked.text.content.splitlines(), 1)
-        if line.strip()
-    ]
-    assert asked.show.json is not None  # checked: --per-line needs it
+    texts = entries(asked.text.content, asked.many)
     out = Path(asked.show.json)
     done = _finished(out, texts, settings)
     if done:
         print(f"spexjax: {done} of {len(texts)} texts are in {out} already", file=sys.stderr)
     with out.open("a", encoding="utf-8") as file:
-        for number, text in _progress(texts[done:], done, len(texts)):
-            row = {"line": number, "text": text, "settings": settings}
+        for number, text, kind in _progress(texts[done:], done, len(texts)):
+            row: dict[str, Any] = {"line": number, "text": text, "settings": settings}
+            if kind is not None:
+                row["class"] = kind
             try:
                 row |= _explained(asked, model, label, text)
             except ValueError as error:  # a text without words should not stop the others
@@ -75,6 +79,7 @@ def _explained(
         "words": list(f.words),
         "cut": len(f.source.cut),
         "label": model.label_names[f.label],
+        "predicted": model.label_names[int(model.logits(text).argmax())],
         "full": float(e.full),
         "empty": float(e.empty),
         "calls": e.calls,
@@ -84,7 +89,7 @@ def _explained(
     }
 
 
-def _finished(out: Path, texts: list[tuple[int, str]], settings: dict[str, Any]) -> int:
+def _finished(out: Path, texts: list[Entry], settings: dict[str, Any]) -> int:
     """How many texts a file holds already; a last line that was cut off is removed."""
     if not out.exists():
         return 0
@@ -105,15 +110,30 @@ def _finished(out: Path, texts: list[tuple[int, str]], settings: dict[str, Any])
     return count
 
 
-def _is_row(raw: bytes, text: tuple[int, str], settings: dict[str, Any]) -> bool:
+def _is_row(raw: bytes, text: Entry, settings: dict[str, Any]) -> bool:
     try:
         row = json.loads(raw)
-        return (row["line"], row["text"], row["settings"]) == (*text, settings)
+        found = (row["line"], row["text"], row.get("class"), row["settings"])
+        return found == (*text, settings)
     except (ValueError, TypeError, KeyError):
         return False
 
 
-def _progress(texts: list[tuple[int, str]], done: int, total: int) -> Iterator[tuple[int, str]]:
+def _progress(texts: list[Entry], done: int, total: int) -> Iterator[Entry]:
+    """The texts, with a bar, or now and then a line, that says how fast it goes and how long."""
     from tqdm import tqdm
 
-    yield from tqdm(texts, initial=done, total=total, unit="text", disable=None, leave=False)
+    if sys.stderr.isatty():
+        yield from tqdm(texts, initial=done, total=total, unit="text", leave=False)
+        return
+    start = told = time.perf_counter()
+    for i, entry in enumerate(texts):
+        yield entry
+        now, left = time.perf_counter(), len(texts) - i - 1
+        if left and now - told > _LINE_EVERY:
+            told, each = now, (now - start) / (i + 1)
+            print(
+                f"spexjax: {done + i + 1:,} of {total:,} texts, {each:.2f} s each, about "
+                f"{duration(each * left)} to go",
+                file=sys.stderr,
+            )
