@@ -4,8 +4,11 @@ import json
 import os
 import sys
 import time
+from collections import deque
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
+from itertools import islice
 from pathlib import Path
 from typing import Any, cast
 
@@ -17,6 +20,9 @@ from spexjax.models.cli.table import fields
 from spexjax.models.cli.texts_file import Entry, entries
 from spexjax.models.values.text import value_function
 
+Row = tuple[Entry, dict[str, Any]]
+
+_AT_ONCE = 2  # texts; one's fit leaves the model idle
 _LINE_EVERY = 20.0  # seconds between two lines about how far it is
 
 
@@ -41,18 +47,36 @@ def explain_texts(asked: Explain, model: TextClassifier, label: int | None) -> N
     if done:
         print(f"spexjax: {done} of {len(texts)} texts are in {out} already", file=sys.stderr)
     with out.open("a", encoding="utf-8") as file:
-        for number, text, kind in _progress(texts[done:], done, len(texts)):
+        rows = _rows(asked, model, label, texts[done:])
+        for (number, text, kind), found in _progress(rows, done, len(texts)):
             row: dict[str, Any] = {"line": number, "text": text, "settings": settings}
             if kind is not None:
                 row["class"] = kind
-            try:
-                row |= _explained(asked, model, label, text)
-            except ValueError as error:  # a text without words should not stop the others
-                row["error"] = str(error)
+            row |= found
             file.write(json.dumps(row, ensure_ascii=False) + "\n")
             file.flush()
             os.fsync(file.fileno())
     print(f"{len(texts)} texts in {out}")
+
+
+def _rows(
+    asked: Explain, model: TextClassifier, label: int | None, texts: list[Entry]
+) -> Iterator[Row]:
+    """Each text with what was found, in order. While one is fitted, the model works on the next."""
+
+    def row(entry: Entry) -> dict[str, Any]:
+        try:
+            return _explained(asked, model, label, entry.text)
+        except ValueError as error:  # a text without words should not stop the others
+            return {"error": str(error)}
+
+    waiting = iter(texts)
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        under_way = deque((entry, pool.submit(row, entry)) for entry in islice(waiting, _AT_ONCE))
+        while under_way:
+            entry, found = under_way.popleft()
+            yield entry, found.result()
+            under_way.extend((other, pool.submit(row, other)) for other in islice(waiting, 1))
 
 
 def _settings(asked: Explain) -> dict[str, Any]:
@@ -119,17 +143,17 @@ def _is_row(raw: bytes, text: Entry, settings: dict[str, Any]) -> bool:
         return False
 
 
-def _progress(texts: list[Entry], done: int, total: int) -> Iterator[Entry]:
-    """The texts, with a bar, or now and then a line, that says how fast it goes and how long."""
+def _progress(rows: Iterator[Row], done: int, total: int) -> Iterator[Row]:
+    """The rows, with a bar, or now and then a line, that says how fast it goes and how long."""
     from tqdm import tqdm
 
     if sys.stderr.isatty():
-        yield from tqdm(texts, initial=done, total=total, unit="text", leave=False)
+        yield from tqdm(rows, initial=done, total=total, unit="text", leave=False)
         return
     start = told = time.perf_counter()
-    for i, entry in enumerate(texts):
-        yield entry
-        now, left = time.perf_counter(), len(texts) - i - 1
+    for i, row in enumerate(rows):
+        yield row
+        now, left = time.perf_counter(), total - done - i - 1
         if left and now - told > _LINE_EVERY:
             told, each = now, (now - start) / (i + 1)
             print(

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from spexjax.models.cli import per_line
+from spexjax.models.cli import many_texts
 from spexjax.models.cli.main import main
 
 TEXTS = "good film\n\nit was bad, bad\n\u200b\nHer acting never fails"
@@ -52,16 +52,16 @@ def test_stopped_and_started_again(tmp_path, monkeypatch, capsys):
     whole = (tmp_path / "out.jsonl").read_bytes()
     lines = whole.splitlines(keepends=True)
     asked = []
-    real = per_line.value_function
+    real = many_texts.value_function
 
     def counted(model, text, *options):
         asked.append(text)
         return real(model, text, *options)
 
-    monkeypatch.setattr(per_line, "value_function", counted)
+    monkeypatch.setattr(many_texts, "value_function", counted)
     (tmp_path / "out.jsonl").write_bytes(lines[0] + lines[1] + lines[2][:20])
     assert run() == 0
-    assert asked == ["\u200b", "Her acting never fails"]
+    assert sorted(asked) == ["Her acting never fails", "\u200b"]
     assert (tmp_path / "out.jsonl").read_bytes() == whole
     assert "2 of 4 texts" in capsys.readouterr().err
     assert run() == 0
