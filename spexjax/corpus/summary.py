@@ -189,7 +189,7 @@ def summarize(
     texts = list(read(source, index, max_order))
     if not texts:
         raise ValueError("there are no explained texts to summarise.")
-    kinds = {(text.index, text.order) for text in texts if text.words}
+    kinds = {(text.kind, text.order) for text in texts if text.words}
     if len({name for name, _ in kinds}) != 1:
         raise ValueError(f"all texts must have values of one index, got {sorted(kinds)}.")
     by_group: dict[str, list[Text]] = defaultdict(list)
@@ -231,7 +231,7 @@ def _summary(texts: list[Text], fdr: float, least: int, groups: dict[str, Summar
     rows.sort(key=lambda row: (not row.stands, -abs(row.mean), row.words))
     scores = tuple(text.score for text in texts)
     order = max(text.order for text in texts)
-    return Summary(tuple(rows), len(texts), scores, texts[0].index, order, fdr, least, groups)
+    return Summary(tuple(rows), len(texts), scores, texts[0].kind, order, fdr, least, groups)
 
 
 def _mean(values: list[float] | None) -> float:

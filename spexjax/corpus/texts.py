@@ -16,7 +16,7 @@ class Text(NamedTuple):
       words: the features as they stand in it.
       sets: members, by position, and value of each set that was listed.
       errors: the standard error of each; NaN where it is not known.
-      index, order: the interaction index.
+      kind, order: the interaction index.
       group: its class; None if unknown.
       score: R² of the surrogate; NaN if it was not measured.
     """
@@ -24,7 +24,7 @@ class Text(NamedTuple):
     words: tuple[str, ...]
     sets: tuple[tuple[tuple[int, ...], float], ...]
     errors: tuple[float, ...]
-    index: str
+    kind: str
     order: int
     group: str | None
     score: float

@@ -180,13 +180,15 @@ def _grouped(groups: Groups, columns: list[str]) -> tuple[tuple[str, ...], np.nd
     of: dict[int, str] = {}
     for name, members in groups.items():
         for member in members:
-            known = isinstance(member, str) and columns.count(member) == 1
-            at = columns.index(member) if known else member
-            if isinstance(at, str) or not 0 <= at < len(columns):
+            if isinstance(member, str):
+                at = columns.index(member) if columns.count(member) == 1 else -1
+            else:
+                at = int(member)
+            if not 0 <= at < len(columns):
                 raise ValueError(f"group {name!r} names {member!r}, which is not one column.")
-            if int(at) in of:
-                raise ValueError(f"column {columns[int(at)]!r} is in {of[int(at)]!r} and {name!r}.")
-            of[int(at)] = str(name)
+            if at in of:
+                raise ValueError(f"column {columns[at]!r} is in {of[at]!r} and {name!r}.")
+            of[at] = str(name)
     keys = [("group", of[i]) if i in of else ("column", i) for i in range(len(columns))]
     order = list(dict.fromkeys(keys))
     names = tuple(str(key) if kind == "group" else columns[int(key)] for kind, key in order)

@@ -52,7 +52,7 @@ def is_exact(names, n):
 
 def test_all_blocks_are_tested():
     # The commands about images, which need models, are run in tests/models/test_cli_image.py.
-    assert len(BLOCKS) == 14 and len(SHELL) == 6
+    assert len(BLOCKS) == 15 and len(SHELL) == 7
 
 
 def test_which_numbers_can_be_believed(capsys):
@@ -93,11 +93,22 @@ def test_training_points():
 
 def test_a_scikit_learn_model():
     pytest.importorskip("sklearn")
-    names = run("RandomForestRegressor")
+    names = run("values.tabular(model")
     is_exact(names, 10)
     e, data = names["e"], names["data"]
     assert float(e.full) == pytest.approx(names["model"].predict(data.data[:1])[0], rel=1e-5)
     assert e.features == tuple(data.feature_names)
+
+
+def test_rows_of_a_table(capsys):
+    pytest.importorskip("sklearn")
+    names = run("tabular_rows")
+    many, fs = names["many"], names["fs"]
+    assert many[0].features == ("age", "sex", "bmi", "bp", "serum")
+    for e, f in zip(many, fs, strict=True):
+        ends = f(np.array([[True] * 5, [False] * 5]))
+        np.testing.assert_allclose([e.full, e.empty], ends)
+    assert "3 explanations by exact, 96 calls" in capsys.readouterr().out
 
 
 def test_an_image_classifier():
@@ -181,6 +192,12 @@ def commands(words):
         for line in lines:
             told = shlex.split(line.replace("$SLURM_ARRAY_TASK_ID", str(part)))
             assert main(told[1:]) == 0
+
+
+def test_many_texts(capsys):
+    Path("reviews.csv").write_text("review,stars\ngood film,5\nbad film,1\n")
+    commands("summarize")
+    assert "2 texts, 3 words" in capsys.readouterr().out and Path("summary.html").is_file()
 
 
 def test_an_array_of_jobs():
