@@ -1,19 +1,23 @@
-"""Photographs as tasks: questions about them ("vqa") and captions of them ("caption").
+"""Pictures as tasks: questions about them ("vqa") and captions of them ("caption").
 
-Need ``--data`` (VQAv2 or COCO, see :mod:`spexjax.experiments.data.coco`) and ``--model``: a
-SmolVLM, Idefics3 or LLaVA, or a CLIP. The inputs are cells of a grid, blurred where they are masked
-(Kang et al. 2025, section 6: 8 × 6 cells); of a caption its words too (Butler et al. 2025). The
-value of a question is the log-probability of the model's own answer, of a caption its score. A
-group is a grid, columns by rows. Nobody has marked which cells support an answer.
+Questions are about generated shapes, group "shapes", unless a model is named: see
+:mod:`~spexjax.experiments.tasks.shapes`. Photographs need ``--data`` (VQAv2 or COCO, see
+:mod:`spexjax.experiments.data.coco`) and ``--model``: a SmolVLM, Idefics3 or LLaVA, or a CLIP. The
+inputs are cells of a grid, blurred where they are masked (Kang et al. 2025, section 6: 8 × 6
+cells); of a caption its words too (Butler et al. 2025). The value of a question is the
+log-probability of the model's own answer, of a caption its score. A group is a grid, columns by
+rows. Nobody has marked which cells of a photograph support an answer.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from spexjax.experiments.data import coco, datasets
+from spexjax.experiments.tasks import shapes
 from spexjax.experiments.tasks.item import Item, TaskConfig, chosen
 from spexjax.models.clip.captions import load_clip_model
 from spexjax.models.values.image import MaskedImage
@@ -22,7 +26,8 @@ from spexjax.models.values.image_question import visual_value
 from spexjax.models.vit.reading import read_image
 from spexjax.models.vlm.language import load_vision_language_model
 
-GROUPS = ("8x6", "4x3")
+GRIDS = ("8x6", "4x3")
+GROUPS = (shapes.GROUP, *GRIDS)
 
 
 class Shown(NamedTuple):
@@ -34,8 +39,15 @@ class Shown(NamedTuple):
 
 
 def questions(config: TaskConfig) -> Iterator[Item]:
-    """``per_group`` questions about photographs, for every grid."""
-    model = load_vision_language_model(_model(config))
+    """``per_group`` questions about shapes, or about photographs for every grid."""
+    groups = config.groups or ((shapes.GROUP,) if config.model is None else GRIDS)
+    grids = tuple(group for group in groups if group != shapes.GROUP)
+    name = _model(config) if grids else config.model
+    model = load_vision_language_model(name)
+    if shapes.GROUP in groups:
+        yield from shapes.items(config, model)
+    if not grids:
+        return
     asked = coco.read_vqa(
         datasets.find(config.data, "vqa/*_questions*.json"),
         datasets.find(config.data, "vqa/*annotations*.json"),
@@ -45,7 +57,7 @@ def questions(config: TaskConfig) -> Iterator[Item]:
     def value(image: np.ndarray, text: str, cells: tuple[int, int]) -> MaskedImage:
         return visual_value(model, image, text, cells=cells)
 
-    yield from _items(config, "vqa", found, value)
+    yield from _items(replace(config, groups=grids), "vqa", found, value)
 
 
 def captions(config: TaskConfig) -> Iterator[Item]:
@@ -79,7 +91,7 @@ def _items(
     there = [found[i] for i in order if found[i].file in where][: config.per_group]
     if not there:
         raise FileNotFoundError(f"{root} has none of the {len(found)} images that are described.")
-    for group in chosen(config, GROUPS):
+    for group in chosen(config, GRIDS):
         cols, rows = (int(part) for part in group.split("x"))
         for shown in there:
             f = value(read_image(where[shown.file]), shown.text, (rows, cols))

@@ -37,7 +37,7 @@ TASKS = {
     "riddles": Task(riddles.GROUPS, riddles.items),
     "two-hop": Task(two_hop.GROUPS, two_hop.items),
     "vqa": Task(photographs.GROUPS, photographs.questions),
-    "caption": Task(photographs.GROUPS, photographs.captions),
+    "caption": Task(photographs.GRIDS, photographs.captions),
 }
 
 

@@ -112,7 +112,7 @@ def test_items(data, monkeypatch):
     told = list(registry.items(TaskConfig("caption", ("4x3",), data=str(data), model="m")))
     assert [(i.name, i.f.text) for i in told] == [("coco-4x3-2", "a red cup")]
     with pytest.raises(ValueError, match="model must be named"):
-        list(registry.items(TaskConfig("vqa", data=str(data))))
+        list(registry.items(TaskConfig("vqa", ("8x6",), data=str(data))))
     (data / "coco/b.jpg").unlink()
     with pytest.raises(FileNotFoundError, match="none of the 2 images"):
         list(registry.items(TaskConfig("caption", data=str(data), model="m")))
