@@ -84,15 +84,14 @@ class VisualValue(MaskedImage):
     @property
     def description(self) -> str:
         """The model and what its value is, in words."""
-        return f"{self.model.name}, {self.kind} of {self.answer!r}"
+        return f"{self.model.name}, {self.kind} of {self.answer!r} to {self.question!r}"
 
     @property
     def store_key(self) -> str:
         """What a journal of calls knows this function by: all that its values depend on."""
         return text_store_key(
-            self.model, f"{self.description}: {self.question[:40]}",
-            template=self.source.template, ids=self.asked.ids, answer=self.answer_ids,
-            others=self.others, kind=self.kind, dtype=str(self.dtype),
+            self.model, self.description, template=self.source.template, ids=self.asked.ids,
+            answer=self.answer_ids, others=self.others, kind=self.kind, dtype=str(self.dtype),
         )  # fmt: skip
 
     @property

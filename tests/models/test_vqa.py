@@ -76,7 +76,7 @@ def test_the_command(capsys, tmp_path, monkeypatch):
     out, err = capsys.readouterr()
     assert code == 0, err
     first = next(line for line in out.splitlines() if "r2c2" in line)
-    assert "r4c5" in first and "shapes, log-probability of 'yes'" in out
+    assert "r4c5" in first and f"shapes, log-probability of 'yes' to '{QUESTION}'" in out
     assert Explanation.load(tmp_path / "e.json").n == 36
     assert "data:image/" in (tmp_path / "page.html").read_text(encoding="utf-8")
 
