@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
@@ -196,8 +196,12 @@ class Explanation:
         return report.line(self)
 
     def _repr_html_(self) -> str:
-        """What a notebook shows."""
-        return report.panel(self)
+        """What a notebook shows: the text, or the features, to point at and to mask."""
+        return report.cell(self, self.passage)
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        """What it shows where no HTML can be: what ``print`` does."""
+        printer.text(str(self))
 
     def to_html(
         self,

@@ -9,12 +9,14 @@ from typing import Any, overload
 import numpy as np
 from jaxtyping import Bool, Float64, UInt32
 
+from spexjax import fragments
 from spexjax.codes import gf2
 from spexjax.spectra import subsets
 from spexjax.typing import Errors
 
 _ROWS = 1 << 12
 _SHOWN = 10
+_SHOWN_IN_NOTEBOOKS = 100
 
 Members = tuple[int, ...]
 
@@ -121,6 +123,37 @@ class Interactions:
 
     def __repr__(self) -> str:
         return self.table(_SHOWN)
+
+    def _repr_html_(self) -> str:
+        """The strongest sets as a table that sorts itself, with the errors that are known."""
+        top = self[:_SHOWN_IN_NOTEBOOKS]
+        largest = max(float(np.abs(top.values).max(initial=0.0)), 1e-300)
+        columns = [
+            fragments.Column(
+                self.index, [f"{v:+.4g}" for v in top.values], np.abs(top.values).tolist(),
+                (top.values / largest).tolist(),
+            )
+        ]  # fmt: skip
+        if self.errors is not None:
+            low, high = top.interval()
+            if np.any(high > low):
+                ends = [f"{a:+.4g} … {b:+.4g}" for a, b in zip(low, high, strict=True)]
+                columns.append(fragments.Column("95 %", ends, low.tolist()))
+            marks = top.stands()
+            if marks is not None and not marks.all():
+                columns.append(
+                    fragments.Column("stands", ["*" if m else "" for m in marks], marks.tolist())
+                )
+        sizes = top.sizes()
+        columns.append(fragments.Column("order", [str(size) for size in sizes], sizes.tolist()))
+        columns.append(fragments.Column("set", [self._name(members) for members, _ in top]))
+        left = (
+            f"{len(self) - len(top):,} weaker sets are not shown." if len(self) > len(top) else ""
+        )
+        title = (
+            f"{self.index} up to order {self.max_order}, {len(self):,} sets of {self.n:,} features"
+        )
+        return fragments.table(title, columns, left)
 
     @cached_property
     def estimates(self) -> Any:
@@ -250,18 +283,26 @@ class Interactions:
 
     def table(self, count: int) -> str:
         """The first ``count`` sets as text; equal labels are told apart by their positions."""
-        seen = Counter(self.features)
         head = f"{self.index} up to order {self.max_order}, {len(self)} sets of {self.n} features"
         lines = [head, f"{'value':>12}  order  set"] if len(self) else [head]
         for members, value in self[:count]:
-            labels = (
-                f"{self.features[i]}@{i}" if seen[self.features[i]] > 1 else self.features[i]
-                for i in members
-            )
-            lines.append(f"{value:>+12.5g}  {len(members):>5}  {' + '.join(labels)}")
+            lines.append(f"{value:>+12.5g}  {len(members):>5}  {self._name(members)}")
         if len(self) > count:
             lines.append(f"{'…':>12}  {len(self) - count} more")
         return "\n".join(lines)
+
+    @cached_property
+    def _seen(self) -> Counter[str]:
+        """How many features have each label."""
+        return Counter(self.features)
+
+    def _name(self, members: Members) -> str:
+        """A set's labels; equal ones are told apart by their positions."""
+        labels = (
+            f"{self.features[i]}@{i}" if self._seen[self.features[i]] > 1 else self.features[i]
+            for i in members
+        )
+        return " + ".join(labels)
 
     def _position(self, member: Any) -> int:
         """The position of a member that is given by position or by label."""

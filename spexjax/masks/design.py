@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Int, UInt32
 
+from spexjax import fragments
 from spexjax.codes import bch, gf2
 from spexjax.masks.coded import CodedDesign
 from spexjax.masks.permutations import Permutations
@@ -91,6 +92,28 @@ class Design:
         counts = np.bincount(self.role, minlength=len(Role))
         parts = [f"{counts[role]:,} {role.name.lower()}" for role in Role if counts[role]]
         return f"Design({self.method!r}, n={self.n}, {len(self):,} masks: {', '.join(parts)})"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: what was asked for, and what the masks are for."""
+        counts = np.bincount(self.role, minlength=len(Role))
+        sizes = np.bitwise_count(self.packed).sum(axis=1, dtype=np.int64)
+        rows = [
+            ("method", f"{self.method}, sets of at most {self.max_order}"),
+            ("features", f"{self.n:,}"),
+            ("masks", f"{len(self):,} of a budget of {self.budget:,}"),
+            *((role.name.lower().replace("_", " "), f"{counts[role]:,}") for role in Role
+              if counts[role]),
+            ("held out", f"{np.count_nonzero(self.held_out):,}"),
+        ]  # fmt: skip
+        if len(self):
+            kept = f"{sizes.min():,} to {sizes.max():,}, {sizes.mean() / self.n:.0%} on average"
+            rows.append(("features kept", kept))
+        if self.coded is not None:
+            coded = self.coded
+            many = f"{coded.groups} groups, {coded.num_delays} delays, 2^{coded.b} bins"
+            rows.append(("coded design", many))
+        rows.append(("seed", str(self.seed)))
+        return fragments.facts("Design", rows)
 
     def masks(self, start: int = 0, stop: int | None = None) -> Bool[np.ndarray, "rows n"]:
         """The masks ``start`` to ``stop`` as bool, True keeps an input; all without arguments."""

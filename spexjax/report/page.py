@@ -52,6 +52,7 @@ def render(
     max_order: int | None = None,
     fdr: float = facts.FDR,
     picture: Picture | None = None,
+    in_cell: bool = False,
 ) -> str:
     """The page of an explanation.
 
@@ -64,6 +65,7 @@ def render(
       max_order: its order; that of the explanation if None.
       fdr: the false discovery rate at which sets stand; what does not stand has no colour.
       picture: the image that was explained, instead of a text.
+      in_cell: for a frame in a notebook's cell: less of it, in the notebook's colours.
 
     Raises:
       ValueError: if the function has several outputs, or text and spans, or the picture, do not
@@ -85,13 +87,15 @@ def render(
     shape = "picture" if picture is not None else "names" if text is None else "running"
     data, notes = _data(e, values, names, fdr)
     standing = facts.standing(e, values, fdr)
-    script = _piece("page.js")
+    script = _piece("page.js") + (_piece("cell.js") if in_cell else "")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     title = terms.printable(model) if model else f"{e.n:,} {unit}"
     parts = {
         "digest": digest,
         "title": html.escape(title),
-        "style": _piece("page.css") + (_piece("picture.css") if picture is not None else ""),
+        "style": _piece("page.css")
+        + (_piece("picture.css") if picture is not None else "")
+        + (_piece("cell.css") if in_cell else ""),
         "images": " img-src data:;" if picture is not None else "",
         "eyebrow": "Nothing stands" if standing.startswith("nothing") else "What moved the answer",
         "summary": _summary(e, unit),
@@ -104,7 +108,7 @@ def render(
         "meaning": _meaning(values),
         "scale": _scale(values, alone, unit, fdr),
         "notes": "".join(f"<p class=note>{note}</p>" for note in (left_out, *notes) if note),
-        "pictures": svg.figures(values, fdr),
+        "pictures": "" if in_cell else svg.figures(values, fdr),
         "toggle": _toggle(values, fdr) if standing else "",
         "facts": _facts(e, values, model, unit, fdr),
         "data": _embedded(data),

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float, Int32, UInt32
 
+from spexjax import fragments
 from spexjax.codes import gf2
 from spexjax.spectra.transforms import fwht
 from spexjax.typing import Array, ArrayLike
@@ -52,6 +53,29 @@ class Spectrum:
         shape = self.coefficients.shape[:-1]
         outputs = [] if not shape else [f"{' × '.join(map(str, shape))} outputs"]
         return f"Spectrum({', '.join([*parts, *outputs, f'capacity {self.capacity}'])})"
+
+    def _repr_html_(self) -> str | None:
+        """How many terms of each order hold how much of the variance; None of several outputs."""
+        if isinstance(self.coefficients, jax.core.Tracer) or self.coefficients.ndim != 1:
+            return None
+        valid = np.asarray(self.valid)
+        orders = np.bitwise_count(np.asarray(self.supports)[valid]).sum(axis=1, dtype=np.int64)
+        squares = np.asarray(self.coefficients, np.float64)[valid] ** 2
+        found = np.unique(orders[orders > 0])
+        variance = float(squares[orders > 0].sum())
+        shares = [squares[orders == o].sum() / variance if variance else 0.0 for o in found]
+        columns = [
+            fragments.Column("order", [str(o) for o in found], found.tolist()),
+            fragments.Column("terms", [f"{(orders == o).sum():,}" for o in found],
+                             [float((orders == o).sum()) for o in found]),
+            fragments.Column("share of the variance", [f"{s:.1%}" for s in shares], shares, shares),
+        ]  # fmt: skip
+        level = float(np.asarray(self.coefficients, np.float64)[valid][orders == 0].sum())
+        title = (
+            f"Spectrum of {self.num_features:,} features: {len(orders):,} terms, "
+            f"mean {level:.4g}, variance {variance:.4g}"
+        )
+        return fragments.table(title, columns)
 
     @property
     def capacity(self) -> int:

@@ -1,6 +1,7 @@
 """The experiments' commands on small tables, resumed runs, and the page that shows all results."""
 
 import dataclasses
+import glob
 import json
 import os
 import re
@@ -313,11 +314,12 @@ def test_options_reach_the_configuration(monkeypatch):
 
 
 def test_the_documents_commands_exist():
-    """Names and options of every command that README, METHODS and RECIPES show."""
+    """Names and options of every command that the README and the site show."""
     root = os.path.join(os.path.dirname(__file__), "..", "..")
     shown = []
-    for name in ("README.md", "METHODS.md", "RECIPES.md", "CONTRIBUTING.md"):
-        with open(os.path.join(root, name), encoding="utf-8") as file:
+    pages = [os.path.join(root, name) for name in ("README.md", "CONTRIBUTING.md")]
+    for name in (*pages, *glob.glob(os.path.join(root, "docs", "**", "*.md"), recursive=True)):
+        with open(name, encoding="utf-8") as file:
             text = file.read()
         shown += [c.split() for c in re.findall(r"python -m spexjax\.experiments ([^`\n…]+)", text)]
     names = {words[0] for words in shown}

@@ -45,7 +45,7 @@ ORDER = (
     ("spectra",),
     ("regression",),
     ("codes",),
-    ("compiling", "phases", "typing"),
+    ("compiling", "fragments", "phases", "typing"),
 )
 """The rooms from the top; those on one line do not know each other."""
 ROOMS_OF_MODELS = (

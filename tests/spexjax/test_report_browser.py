@@ -19,6 +19,7 @@ if not (CHROMIUM and DRIVER):
 from selenium.webdriver.common.action_chains import ActionChains  # noqa: E402
 from selenium.webdriver.common.by import By  # noqa: E402
 from selenium.webdriver.common.keys import Keys  # noqa: E402
+from selenium.webdriver.support.ui import WebDriverWait  # noqa: E402
 
 WORDS = [
     "Her", "acting", "never", "fails", "to", "impress", "<script>document.title='hacked'</script>",
@@ -360,3 +361,61 @@ def test_noise_has_no_colour(uncertain_page):
     lines = page.find_elements(By.CSS_SELECTOR, "#arcs path")
     assert {line.get_attribute("stroke") for line in lines} == {"var(--muted)"}
     assert not page.find_elements(By.CSS_SELECTOR, ".bar .p-fill, .bar .m-fill")
+
+
+@pytest.fixture
+def notebook(browser, tmp_path):
+    """An explanation and its interactions as a notebook of either theme shows them."""
+
+    def opened(light):
+        browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+        browser.execute_cdp_cmd("Emulation.setTouchEmulationEnabled", {"enabled": False})
+        e = explanation()
+        shown = e._repr_html_() + e.interactions()._repr_html_()
+        page = f"<!doctype html><meta charset=utf-8><body data-jp-theme-light={light}>{shown}"
+        (tmp_path / "notebook.html").write_text(page, encoding="utf-8")
+        browser.get((tmp_path / "notebook.html").as_uri())
+        return browser
+
+    return opened
+
+
+@pytest.mark.parametrize(
+    "light,paper", [("true", "rgba(255, 255, 255, 1)"), ("false", "rgba(25, 29, 35, 1)")]
+)
+def test_a_cell_is_in_the_notebooks_colours_and_in_the_place_of_the_panel(notebook, light, paper):
+    page = notebook(light)
+    frame = page.find_element(By.TAG_NAME, "iframe")
+    assert not page.find_element(By.CSS_SELECTOR, "iframe + div").is_displayed()
+    assert 200 < frame.rect["height"] < 900 and page.title == ""
+    page.switch_to.frame(frame)
+    card = page.find_element(By.CSS_SELECTOR, ".card")
+    assert card.value_of_css_property("background-color") == paper
+    WebDriverWait(page, 10).until(
+        lambda page: page.execute_script("return document.body.scrollHeight <= innerHeight")
+    )
+    before = now(page)
+    word(page, 3).click()
+    assert now(page) == pytest.approx(predicted(3), abs=1e-3) and now(page) != before
+    page.switch_to.default_content()
+    assert page.get_log("browser") == []
+
+
+def test_the_table_of_interactions_is_sorted_by_its_columns(notebook):
+    page = notebook("true")
+    ix = explanation().interactions()
+
+    def column(i):
+        cells = page.find_elements(By.CSS_SELECTOR, f"tbody td:nth-child({i})")
+        return [cell.text for cell in cells if cell.is_displayed()]
+
+    assert len(column(1)) == len(ix)
+    heads = {b.text: b for b in page.find_elements(By.CSS_SELECTOR, "th button") if b.text}
+    heads["order"].click()
+    sizes = sorted(ix.sizes().tolist(), reverse=True)
+    order = 1 + list(heads).index("order")
+    assert column(order) == [str(size) for size in sizes]
+    heads["order"].click()
+    assert column(order) == [str(size) for size in reversed(sizes)]
+    heads["FBII"].click()
+    assert abs(float(column(1)[0])) == pytest.approx(abs(ix.values[0]), rel=1e-3)

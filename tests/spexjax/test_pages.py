@@ -1,4 +1,7 @@
-"""Every block of RECIPES.md runs, and explains what it says."""
+"""The blocks of the site that need something of the reader's run, and explain what they say.
+
+Blocks marked ``exec`` run when the site is built; all others here.
+"""
 
 import json
 import os
@@ -7,6 +10,7 @@ import shlex
 import socket
 import subprocess
 import sys
+import textwrap
 import warnings
 from pathlib import Path
 
@@ -20,15 +24,17 @@ from spexjax.models.cli.main import main
 from spexjax.store import Store
 
 ROOT = Path(__file__).parents[2]
-RECIPES = (ROOT / "RECIPES.md").read_text()
-BLOCKS = re.findall(r"^```python\n(.*?)^```", RECIPES, re.M | re.S)
-SHELL = re.findall(r"^```sh\n(.*?)^```", RECIPES, re.M | re.S)
+PAGES = "\n".join(
+    page.read_text(encoding="utf-8") for page in sorted((ROOT / "docs").rglob("*.md"))
+)
+BLOCKS = re.findall(r"^```python\n(.*?)^```", PAGES, re.M | re.S)
+SHELL = re.findall(r"^```sh\n(.*?)^```", PAGES, re.M | re.S)
 
 
 def run(words, **names):
     """Executes the one block that contains ``words``; returns its names."""
     (block,) = [b for b in BLOCKS if words in b]
-    exec(compile(block, "RECIPES.md", "exec"), names)
+    exec(compile(block, "page", "exec"), names)
     return names
 
 
@@ -50,9 +56,42 @@ def is_exact(names, n):
     return e.spectrum.to_dict()
 
 
+def in_a_tab(page, words):
+    """Executes the block with ``words`` that stands in a tab of a page; a compiled code."""
+    text = (ROOT / "docs" / page).read_text(encoding="utf-8")
+    blocks = re.findall(r"^    ```python\n(.*?)^    ```", text, re.M | re.S)
+    (block,) = [b for b in blocks if words in b]
+    return compile(textwrap.dedent(block), page, "exec")
+
+
+@pytest.mark.slow
+def test_what_captum_becomes(capsys):
+    pytest.importorskip("captum")
+    names: dict = {}
+    exec(in_a_tab("coming-from.md", "from captum"), names)
+    exec(in_a_tab("coming-from.md", "network(x * "), names)
+    theirs = names["ablation"].numpy()[0]
+    ours = names["e"].interactions("CoMoebius", 1).to_array()
+    np.testing.assert_allclose(ours, theirs, atol=1e-5)
+    sampled = names["sampled"].numpy()[0]
+    np.testing.assert_allclose(names["e"].interactions("SV").to_array(), sampled, atol=0.2)
+
+
+@pytest.mark.slow
+def test_what_spectral_explain_becomes(capsys):
+    pytest.importorskip("spectralexplain")
+    names = {"f": lambda masks: 2.0 * masks[:, 3] * masks[:, 7] - masks[:, 5]}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        exec(in_a_tab("coming-from.md", "spectralexplain.Explainer"), names)
+    exec(in_a_tab("coming-from.md", 'method="proxyspex", seed=0'), names)
+    found = names["e"].interactions("FBII")
+    assert found[3, 7] == pytest.approx(2.0, abs=0.01) and found[5] == pytest.approx(-1, abs=0.01)
+
+
 def test_all_blocks_are_tested():
     # The commands about images, which need models, are run in tests/models/test_cli_image.py.
-    assert len(BLOCKS) == 15 and len(SHELL) == 7
+    assert len(BLOCKS) == 15 and len(SHELL) == 8
 
 
 def test_which_numbers_can_be_believed(capsys):

@@ -1,4 +1,4 @@
-"""METHODS.md has a row for every method and every index, and no others."""
+"""The page on methods has a row for every method and every index, and no others."""
 
 import re
 from pathlib import Path
@@ -7,7 +7,7 @@ from spexjax import indices, metrics
 from spexjax.methods import baselines
 from spexjax.methods.registry import METHODS
 
-PAGE = (Path(__file__).parents[1] / "METHODS.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[1] / "docs" / "choose.md").read_text(encoding="utf-8")
 
 
 def rows(heading):
