@@ -17,8 +17,8 @@ LISTED = {
     for name in re.findall(r"^::: (\S+)$", page.read_text(encoding="utf-8"), re.M)
 }
 ROOMS = (
-    "spexjax", "spexjax.corpus", "spexjax.indices", "spexjax.inference", "spexjax.masks", "spexjax.plot",
-    "spexjax.regression", "spexjax.report", "spexjax.store", "spexjax.values",
+    "spexjax", "spexjax.corpus", "spexjax.indices", "spexjax.inference", "spexjax.masks",
+    "spexjax.plot", "spexjax.regression", "spexjax.report", "spexjax.store", "spexjax.values",
     "spexjax.models.api", "spexjax.models.bert", "spexjax.models.distributed",
     "spexjax.models.llama", "spexjax.models.training", "spexjax.models.values",
 )  # fmt: skip
