@@ -22,8 +22,9 @@ class Auto:
 
     Coded masks are asked for where the smallest design is affordable, uniform ones with the rest.
     Sets that SPEX decodes, supports of boosted trees and screened pairs are fitted together, by
-    ridge and by L1 under several priors; cross-validation, in every fold of which the sets were
-    found without the fold, says in which shares these fits are averaged
+    ridge and by L1 under several priors; up to 2 048 masks a Gaussian process is fitted, too
+    (:mod:`spexjax.surrogates.process_candidate`). Cross-validation, in every fold of which the sets
+    were found without the fold, says in which shares these fits are averaged
     (:mod:`spexjax.surrogates.cross_validation`, :mod:`spexjax.surrogates.stacking`). More than 64
     outputs share one support, of decoded sets and trees' supports, fitted by ridge regression
     (:mod:`spexjax.surrogates.shared_support`): screened pairs and L1 fits are of one output.
@@ -36,7 +37,7 @@ class Auto:
         (``python -m spexjax.experiments budget --budgets 60 100``).
     """
 
-    wider: Wider = Wider()  # noqa: RUF009 (frozen)
+    wider: Wider = Wider(process=2048)  # noqa: RUF009 (frozen)
     fewest: int = 100
 
 

@@ -154,7 +154,7 @@ def _corrections(
     sets: Terms,
 ) -> tuple[Float[np.ndarray, "L K"], Float[np.ndarray, "L K"], Float[np.ndarray, "L K"]]:
     """The index of the residuals known, of those estimated elsewhere, and the latter's variance."""
-    n, K = design.n, final.level.shape[0]
+    n, K = design.n, len(final.mean.level)
     weights = mask_weights(config.index, config.order_for(n), n)
     kept = found.signs > 0
     size = kept.sum(axis=1)

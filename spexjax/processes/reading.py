@@ -6,13 +6,13 @@ coefficients are products of z, and its indices sums over a few nodes
 """
 
 import numpy as np
-from jaxtyping import Float, Int32
+from jaxtyping import Float, Int, Int32
 
 from spexjax.codes import gf2
 from spexjax.indices import index_weights
 from spexjax.indices.quadrature import rule
 from spexjax.processes.pairs import EVEN, ODD
-from spexjax.processes.process import Process
+from spexjax.processes.process import Mean, Process
 from spexjax.spectra import subsets
 from spexjax.spectra.subsets import Terms
 
@@ -22,19 +22,20 @@ _BEAM = 512
 
 def index(process: Process, sets: Terms, name: str, order: int) -> Float[np.ndarray, "L K"]:
     """An interaction index of the mean on sets; see :func:`spexjax.indices.interactions`."""
-    z, log_scale = _factors(process)
+    mean = process.mean
+    z, log_scale = _factors(mean)
     found = rule(name, order, z.shape[1])
-    out = np.zeros((len(sets.sizes), process.weights.shape[2]))
+    out = np.zeros((len(sets.sizes), len(mean.level)))
     for q, node in enumerate(found.nodes):
         grown = np.log1p(node * z)
         whole = grown.sum(axis=1)
         others = z * np.exp(-grown)
-        each = np.exp(whole + log_scale[:, None])[..., None] * process.weights
+        each = np.exp(whole + log_scale[:, None])[..., None] * mean.weights
         for s in range(len(found.factors)):
             even, odd = found.factors[s, :, q]
             if even or odd:
                 _add(out, others, even * each[EVEN] + odd * each[ODD], sets, s)
-    out[sets.sizes == 0] += process.level  # every index has a constant on ∅
+    out[sets.sizes == 0] += mean.level  # every index has a constant on ∅
     if process.members is None or process.fixed is None:
         return out
     return out + _of_sets(process.members, process.fixed, sets, name, order, z.shape[1])
@@ -84,42 +85,40 @@ def _add(
             out[part] += _products(factors, sets.members[part, :size]).T @ weights
 
 
-def coefficients(process: Process, members: Int32[np.ndarray, "T t"]) -> Float[np.ndarray, "T K"]:
-    """F of the mean on sets, padded with −1: the process's own ``members``, where it has some."""
-    z, log_scale = _factors(process)
+def coefficients(mean: Mean, members: Int32[np.ndarray, "T t"]) -> Float[np.ndarray, "T K"]:
+    """F of a mean on sets, padded with −1."""
+    z, log_scale = _factors(mean)
     padded = np.concatenate([z, np.ones((len(z), 1))], axis=1)
-    out = np.zeros((len(members), process.weights.shape[2]))
+    out = np.zeros((len(members), len(mean.level)))
     sizes = (members >= 0).sum(axis=1)
     for part in (EVEN, ODD):
-        weights = np.exp(log_scale[part]) * process.weights[part]
+        weights = np.exp(log_scale[part]) * mean.weights[part]
         rows = np.flatnonzero(sizes % 2 == part)
         for some in np.array_split(rows, 1 + len(rows) * len(z) // _AT_ONCE):
             out[some] = _products(padded, members[some]).T @ weights
-    out[sizes == 0] += process.level
-    if process.fixed is not None and process.members is members:
-        out += process.fixed
+    out[sizes == 0] += mean.level
     return out
 
 
-def strongest(process: Process, max_order: int, count: int) -> Int32[np.ndarray, "T t"]:
+def strongest(mean: Mean, max_order: int, count: int) -> Int32[np.ndarray, "T t"]:
     """∅, the single inputs, and the sets of largest coefficients, padded with −1 at the end.
 
     Sets are grown one input at a time from the strongest of each size, by Σ_k |F_k|.
     """
-    z, log_scale = _factors(process)
+    z, log_scale = _factors(mean)
     n = z.shape[1]
     t = max(1, min(max_order, n))
     most = max(_BEAM, count)
-    alone = np.abs(coefficients(process, np.arange(n, dtype=np.int32)[:, None])).sum(axis=1)
+    alone = np.abs(coefficients(mean, np.arange(n, dtype=np.int32)[:, None])).sum(axis=1)
     beam = np.sort(np.argsort(-alone, kind="stable")[:_BEAM]).astype(np.int32)[:, None]
     found, strengths = [], []
     for size in range(2, t + 1):
-        weights = np.exp(log_scale[size % 2]) * process.weights[size % 2]
+        weights = np.exp(log_scale[size % 2]) * mean.weights[size % 2]
         products = _products(z, beam)
         each = np.sum([np.abs((products * w[:, None]).T @ z) for w in weights.T], axis=0)
         np.put_along_axis(each, beam, -1.0, axis=1)  # of an input that is in the set
         # A set may be grown from all its subsets, and is then among them as often.
-        best = np.argsort(-each, axis=None, kind="stable")[: size * most]
+        best = _largest(each.ravel(), size * most)
         best = best[each.ravel()[best] >= 0]
         rows = np.concatenate([beam[best // n], (best % n)[:, None].astype(np.int32)], axis=1)
         grown, first = np.unique(np.sort(rows, axis=1), axis=0, return_index=True)
@@ -130,10 +129,18 @@ def strongest(process: Process, max_order: int, count: int) -> Int32[np.ndarray,
         beam = grown[:_BEAM]
     every = np.concatenate([np.zeros((0, t), np.int32), *found])
     strength = np.concatenate([np.zeros(0), *strengths])
-    kept = every[np.argsort(-strength, kind="stable")[:count]]
+    kept = every[_largest(strength, count)]
     fixed = np.full((n + 1, t), -1, np.int32)
     fixed[1:, 0] = np.arange(n)
     return np.concatenate([fixed, kept]).astype(np.int32)
+
+
+def _largest(x: Float[np.ndarray, "N"], count: int) -> Int[np.ndarray, "count"]:
+    """Places of the largest numbers, the largest first."""
+    some = np.arange(len(x))
+    if count < len(x):
+        some = np.sort(np.argpartition(-x, count)[:count])
+    return some[np.argsort(-x[some], kind="stable")]
 
 
 def _products(factors: np.ndarray, members: np.ndarray) -> Float[np.ndarray, "P T"]:
@@ -143,9 +150,9 @@ def _products(factors: np.ndarray, members: np.ndarray) -> Float[np.ndarray, "P 
     return out
 
 
-def _factors(process: Process) -> tuple[Float[np.ndarray, "P n"], Float[np.ndarray, "2"]]:
+def _factors(mean: Mean) -> tuple[Float[np.ndarray, "P n"], Float[np.ndarray, "2"]]:
     """z, and the logarithms of what the even and the odd part are multiplied by."""
-    total = process.rates.sum()
-    grown = np.log(np.cosh(process.rates)).sum() - total + np.log(2.0)
+    total = mean.rates.sum()
+    grown = np.log(np.cosh(mean.rates)).sum() - total + np.log(2.0)
     scale = np.array([grown - np.log1p(np.exp(-2 * total)), grown - np.log(-np.expm1(-2 * total))])
-    return -np.tanh(process.rates) * process.signs, scale
+    return -np.tanh(mean.rates) * mean.signs, scale

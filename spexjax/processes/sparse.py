@@ -32,8 +32,9 @@ def sharpened(
     """
     sizes = (members >= 0).sum(axis=1)
     fixed = np.zeros((len(members), parts.shape[2]))
-    weights, inside, left_out = (x.copy() for x in process[2:3] + process[4:6])
-    level = process.level
+    weights = process.mean.weights.copy()
+    inside, left_out = process.inside.copy(), process.left_out.copy()
+    level = process.mean.level
     for part in (EVEN, ODD):
         rows = np.flatnonzero(sizes % 2 == part)
         found = _best(signs, parts[part], members[rows])
@@ -46,9 +47,8 @@ def sharpened(
         weights[part], inside[part], left_out[part] = 0.0, residuals, without
         if part == EVEN:  # ∅ is among the sets
             level = np.zeros_like(level)
-    return process._replace(
-        weights=weights, inside=inside, left_out=left_out, level=level, members=members, fixed=fixed
-    )
+    mean = process.mean._replace(weights=weights, level=level)
+    return Process(mean, inside, left_out, members, fixed)
 
 
 def _best(

@@ -11,20 +11,21 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float, Int, Int32, UInt32
+from jaxtyping import Bool, Float, Int, UInt32
 
 from spexjax import phases
 from spexjax.decoding.peeling import PeelConfig
 from spexjax.masks.design import Design
 from spexjax.spectra import spectrum
 from spexjax.spectra.spectrum import Spectrum
-from spexjax.surrogates import fits, folds, normal, penalties, proposals, stacking
-from spexjax.surrogates.fits import Block, FitSpec
+from spexjax.surrogates import fits, folds, normal, searching, stacking
+from spexjax.surrogates.fits import Block, Columns, FitSpec
 from spexjax.surrogates.fitted import Crossed, Done, Fit
-from spexjax.surrogates.folds import Data, Table
+from spexjax.surrogates.folds import Data
 from spexjax.surrogates.normal import Normal
 from spexjax.surrogates.problem import Rows
 from spexjax.surrogates.proposals import Wider
+from spexjax.surrogates.searching import Sets
 from spexjax.surrogates.stacking import Stack
 from spexjax.typing import ArrayLike, Key
 
@@ -32,21 +33,6 @@ from spexjax.typing import ArrayLike, Key
 _HOPELESS = 2.0
 # Shares of the time, about: what decoding has of all, and proposing of an output's rest.
 _DECODED, _PROPOSED = 0.1, 0.6
-Weights = dict[str, Float[np.ndarray, "lanes T"]]
-
-
-class Sets(NamedTuple):
-    """The sets that one output is fitted with, in every lane.
-
-    Attributes:
-      members: int32 (lanes, S, t), decoded ones first; −1 is no member, all −1 no set.
-      decoded: bool (lanes, S), whether a set was decoded.
-      weights: for each scheme those of the columns in the L1 penalty; none if nothing is proposed.
-    """
-
-    members: Int32[np.ndarray, "lanes S t"]
-    decoded: Bool[np.ndarray, "lanes S"]
-    weights: Weights
 
 
 class Chosen(NamedTuple):
@@ -85,11 +71,11 @@ def fit(
     chosen = []
     each = (1.0 - _DECODED) / len(members)
     for output, decoded in enumerate(members):
-        sets = Sets(decoded, np.any(decoded >= 0, axis=-1), {})
+        sets = searching.decoded_alone(decoded)
         with phases.part(_DECODED + each * output, _DECODED + each * (output + 1)):
             if wider is not None:
                 with phases.part(0.0, _PROPOSED):
-                    sets = _proposed(design, table, output, decoded, wider, key)
+                    sets = searching.with_proposed(design, table, output, decoded, wider, key)
             with phases.part(_PROPOSED if wider is not None else 0.0, 1.0):
                 chosen.append(_fit_output(design, data, output, sets))
 
@@ -143,15 +129,15 @@ class _Output(NamedTuple):
         self, equations: Normal, lane: int, wanted: Bool[np.ndarray, "blocks"]
     ) -> list[Float[ArrayLike, "LANES T"]]:
         """The candidates of a lane."""
-        decoded, single = self.sets.decoded[lane], np.ones(1 + self.data.bits.shape[1], bool)
-        return fits.solve(
-            equations,
-            self.blocks,
-            {scheme: w[lane] for scheme, w in self.sets.weights.items()},
-            singles=np.concatenate([single, np.zeros_like(decoded)]),
-            decoded=np.concatenate([single, decoded]),
-            wanted=wanted,
-        )
+        sets, single = self.sets, np.ones(1 + self.data.bits.shape[1], bool)
+        columns: dict[Columns, Bool[np.ndarray, "T"]] = {
+            "singles": np.concatenate([single, np.zeros_like(sets.decoded[lane])]),
+            "decoded": np.concatenate([single, sets.decoded[lane]]),
+            "all": np.concatenate([single, sets.fitted[lane]]),
+        }
+        penalty = {scheme: w[lane] for scheme, w in sets.weights.items()}
+        smooth = None if sets.smooth is None else sets.smooth.lanes[lane]
+        return fits.solve(equations, self.blocks, penalty, columns, wanted, smooth)
 
     def candidates(
         self, equations: Normal, solved: Sequence[Float[ArrayLike, "LANES T"]]
@@ -164,7 +150,7 @@ class _Output(NamedTuple):
 
 def _fit_output(design: Design, data: Data, place: int, sets: Sets) -> Chosen:
     """Fits the stack that cross-validation finds best, and its members once more to all masks."""
-    blocks = fits.fit_blocks(proposed=bool(sets.weights))
+    blocks = fits.fit_blocks(bool(sets.weights), sets.smooth is not None)
     output, last = _Output(design, data, place, sets, blocks), len(sets.members) - 1
     stack, crossed = _stacked(output)
     equations = output.equations(last, data.training)
@@ -177,6 +163,7 @@ def _fit_output(design: Design, data: Data, place: int, sets: Sets) -> Chosen:
         [output.specs[p] for p in stack.places],
         {scheme: w[-1] for scheme, w in sets.weights.items()},
         equations.correlations,
+        None if sets.smooth is None else sets.smooth.whole,
     )
     return Chosen(
         supports=folds.column_supports(sets.members[-1], data.bits.shape[1]),
@@ -243,22 +230,3 @@ def _done(used: set[FitSpec], design: Design) -> Done:
         return Done.AS_ASKED
     found = any(spec.columns == "decoded" for spec in used)
     return Done.SPEX if found and design.coded is not None else Done.LINEAR
-
-
-def _proposed(
-    design: Design,
-    table: Table,
-    output: int,
-    decoded: Int32[np.ndarray, "lanes S t"],
-    wider: Wider,
-    key: Key,
-) -> Sets:
-    """The decoded sets and those proposed besides, as many as there is room for."""
-    order = min(design.max_order, design.n)
-    width = max(0, order - decoded.shape[2])
-    decoded = np.pad(decoded, ((0, 0), (0, 0), (width, 0)), constant_values=-1)
-    found = proposals.propose(
-        table.masks, table.values[output], table.fold, folds.num_folds(design.coded), decoded,
-        wider, design.n, order, key,
-    )  # fmt: skip
-    return Sets(found.members, found.given, penalties.penalties(found))

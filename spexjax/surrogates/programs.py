@@ -12,7 +12,15 @@ from spexjax.codes import gf2
 from spexjax.compiling import Program
 from spexjax.decoding.peeling import PeelConfig
 from spexjax.masks.design import Design
-from spexjax.surrogates import fits, folds, normal, proposals, screening
+from spexjax.surrogates import (
+    fits,
+    folds,
+    normal,
+    process_candidate,
+    proposals,
+    screening,
+    searching,
+)
 from spexjax.surrogates.normal import LANES, Lanes
 from spexjax.surrogates.problem import Rows
 from spexjax.surrogates.proposals import Wider
@@ -26,7 +34,7 @@ def programs(
     coded, n_pad = design.coded, gf2.num_words(design.n) * gf2.WORD
     data = folds.data_of(design, np.zeros((len(design), 1), np.float32))
     order = min(design.max_order, design.n)
-    lanes, width, sets = folds.ROW_FOLDS + 1, 1, 8
+    lanes, width, sets, smooth = folds.ROW_FOLDS + 1, 1, 8, False
     if coded is not None and data.coded is not None:
         values, actives = data.coded.T, folds.actives(coded)
         yield Program(folds.search_each, (coded, values, actives, peel))
@@ -42,6 +50,8 @@ def programs(
         )
         if wider.boosts and design.n <= wider.most_features:
             yield ensemble.program(masks, y, table.fold, lanes - 1, wider.boosts, order, key)
+        smooth = searching.smoothed(design, wider)
+        sets += process_candidate.SETS if smooth else 0
     T = 1 + n_pad + sets
     equations = (
         coded,
@@ -58,6 +68,6 @@ def programs(
     place = np.zeros(LANES, np.int32)
     yield Program(normal.ridge, (shape, block, some, np.asarray(False)))
     yield Program(normal.lasso, (shape, block, some, some, place, some[0]))
-    blocks = (some,) * len(fits.fit_blocks(proposed=wider is not None))
+    blocks = (some,) * len(fits.fit_blocks(wider is not None, smooth))
     rest = None if data.inside is None else data.inside[0]
     yield Program(normal.held_out, (shape, data.real, rest, blocks))

@@ -44,12 +44,15 @@ class Wider:
       boosts: settings of the boosted trees, the mean of which proposes; none if empty.
       most_features: with more inputs than this trees grow on those of largest linear coefficient,
         and pairs are screened among 2 048 of these.
+      process: with at most so many masks, and ``most_features`` inputs, a Gaussian process is among
+        the fits, with sets of its own.
     """
 
     sets: int = 896
     pairs: bool = True
     boosts: tuple[BoostConfig, ...] = BOOSTS
     most_features: int = 2048
+    process: int = 0
 
 
 class Proposal(NamedTuple):

@@ -67,14 +67,14 @@ def _fit(design: Design, found: Pairs, y: Float[np.ndarray, "2 P K"]) -> Smooth:
     without = process.condition(signs, known, settings)
     final = process.condition(found.signs, y, settings)
     phases.tell("reading coefficients", 0.8)
-    members = reading.strongest(without, design.max_order, _TERMS)
+    members = reading.strongest(without.mean, design.max_order, _TERMS)
     without = sparse.sharpened(without, signs, known, members)
     final = sparse.sharpened(final, found.signs, y, members)
     packed = subsets.pack(members, design.n)
     tested, surrogate = (
         [
             spectrum.from_terms(packed, F.astype(np.float32), design.n)
-            for F in reading.coefficients(one, members).T
+            for F in (reading.coefficients(one.mean, members) + one.fixed).T
         ]
         for one in (without, final)
     )

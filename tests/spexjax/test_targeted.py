@@ -104,7 +104,7 @@ def test_residuals_without_a_pair_are_those_of_a_process_without_it(conditioned)
     for left in (1, 40):
         kept = np.arange(len(found.signs)) != left
         # The level is a mean of all pairs, which the formula takes as given.
-        centred = y - np.stack([whole.level, 0 * whole.level])[:, None]
+        centred = y - np.stack([whole.mean.level, 0 * whole.mean.level])[:, None]
         for part in (0, 1):
             K = process.covariance(found.signs, found.signs, fixed.rates)[part]
             nugget = np.exp(fixed.nuggets[part]) * np.eye(kept.sum())
@@ -119,10 +119,10 @@ def test_residuals_without_a_pair_are_those_of_a_process_without_it(conditioned)
 def test_the_gradient_of_the_likelihood_is_that_of_its_value(conditioned):
     found, y, settings, _ = conditioned
     K = process.covariance(found.signs[:40], found.signs[:40], settings.rates)[1]
-    _, slope = process._likelihood(K, 0.01, y[1, :40])
+    _, slope = process.likelihood(K, 0.01, y[1, :40])
     change = np.random.default_rng(0).standard_normal((40, 40)) * 1e-6
     change = change + change.T
-    up, down = (process._likelihood(K + h * change, 0.01, y[1, :40])[0] for h in (1, -1))
+    up, down = (process.likelihood(K + h * change, 0.01, y[1, :40])[0] for h in (1, -1))
     assert (up - down) / 2 == pytest.approx((slope * change).sum(), rel=1e-4)
 
 
@@ -130,7 +130,7 @@ def test_the_gradient_of_the_likelihood_is_that_of_its_value(conditioned):
 def test_indices_of_the_mean_are_those_of_its_coefficients(conditioned, name, order):
     *_, whole = conditioned
     members = np.where(every(N), np.arange(N), -1)
-    F = reading.coefficients(whole, members)[:, 0]
+    F = reading.coefficients(whole.mean, members)[:, 0]
     right = sx.indices.from_terms(np.arange(2**N, dtype=np.uint32)[:, None], F, N, name, order)
     sets = subsets.terms(N, order)
     found = reading.index(whole, sets, name, order)[:, 0]
