@@ -15,7 +15,8 @@ class TaskConfig:
     """Which items are wanted."""
 
     name: Annotated[str, tyro.conf.arg(name="task")] = "sentiment"
-    """One of synthetic, tabular, sentiment, hotpotqa, drop, riddles, two-hop, vqa, caption."""
+    """One of synthetic, tabular, sentiment, hotpotqa, drop, riddles, two-hop, vqa, caption,
+    cifar10."""
     groups: tuple[str, ...] = ()
     """A choice of the task's groups, such as 8-15 or flat-64; all of them if empty."""
     per_group: int = 2

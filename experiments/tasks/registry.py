@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from spexjax.experiments.tasks import (
+    cifar10,
     drop,
     hotpotqa,
     photographs,
@@ -38,6 +39,7 @@ TASKS = {
     "two-hop": Task(two_hop.GROUPS, two_hop.items),
     "vqa": Task(photographs.GROUPS, photographs.questions),
     "caption": Task(photographs.GRIDS, photographs.captions),
+    "cifar10": Task(cifar10.GROUPS, cifar10.items),
 }
 
 
