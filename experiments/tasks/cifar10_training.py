@@ -47,7 +47,7 @@ class Settings:
     dim: int = 96
     layers: int = 4
     heads: int = 4
-    steps: int = 1200
+    steps: int = 600
     batch: int = 64
     rate: float = 1e-3
     decay: float = 0.05
