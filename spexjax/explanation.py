@@ -189,6 +189,17 @@ class Explanation:
             faithfulness_interval=(low[output], high[output]),
         )
 
+    def summary(self, index: str = "FBII", max_order: int | None = None, fdr: float = 0.1) -> str:
+        """Three sentences: how far the answer moved, what moved it, and how sure that is.
+
+        Words and sets are named only where their values are exact, or stand at the false discovery
+        rate with a 95 % interval on one side of 0 (:mod:`spexjax.report.in_words`).
+
+        Raises:
+          ValueError: if the function has several outputs (use ``e[i].summary()``).
+        """
+        return " ".join(report.sentences(self, index, max_order, fdr))
+
     def __str__(self) -> str:
         return report.summary(self)
 

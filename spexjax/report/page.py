@@ -19,7 +19,7 @@ import numpy as np
 
 from spexjax.indices.interaction_values import Interactions
 from spexjax.plot import svg, terms
-from spexjax.report import facts, passage
+from spexjax.report import facts, in_words, passage
 from spexjax.report.passage import Passage, Span
 from spexjax.report.picture import Picture, checked, drawn
 from spexjax.typing import Explained
@@ -98,7 +98,7 @@ def render(
         + (_piece("cell.css") if in_cell else ""),
         "images": " img-src data:;" if picture is not None else "",
         "eyebrow": "Nothing stands" if standing.startswith("nothing") else "What moved the answer",
-        "summary": _summary(e, unit),
+        "summary": _summary(e, unit, in_words.moving(e, values, fdr)),
         "doubts": _doubts(e, values, standing),
         "shape": shape,
         "words": words,
@@ -242,11 +242,12 @@ def _embedded(data: dict[str, Any]) -> str:
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
-def _summary(e: Explained, unit: str) -> str:
+def _summary(e: Explained, unit: str, moving: str) -> str:
     whole = "for all features kept" if unit == "features" else "for the text"
     whole = {"cells": "for the image", "cells and words": "for image and caption"}.get(unit, whole)
     said = facts.value(e, whole, f"with all {e.n:,} {unit} masked", "<b>{}</b>")
-    return f"{said}. What follows is a surrogate of the model: {facts.faithfulness(e)}."
+    found = f"What follows is a surrogate of the model: {facts.faithfulness(e)}."
+    return f"{said}. {html.escape(moving)} {found}"
 
 
 def _doubts(e: Explained, values: Interactions, standing: str) -> str:
