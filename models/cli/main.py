@@ -4,12 +4,16 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from importlib.metadata import version
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import shtab
+
 from spexjax.models.cli import (
     design_command,
+    doctor_command,
     explain_command,
     fit_command,
     store_command,
@@ -25,12 +29,19 @@ _COMMANDS = {
     "work": work_command,
     "fit": fit_command,
     "summarize": summarize_command,
+    "doctor": doctor_command,
 }
 
 
 def build_parser() -> argparse.ArgumentParser:
     """The arguments of the command."""
     parser = argparse.ArgumentParser(prog="spexjax", description=__doc__)
+    parser.add_argument("--version", action="version", version=f"spexjax {version('spexjax')}")
+    shtab.add_argument_to(
+        parser, "--print-completion",
+        help="print what completes this command on pressing TAB, for bash, zsh or tcsh; such as "
+        'eval "$(spexjax --print-completion bash)" in ~/.bashrc',
+    )  # fmt: skip
     commands = parser.add_subparsers(dest="command", required=True)
     for command in (*_COMMANDS.values(), store_command):
         command.add_parser(commands)
