@@ -84,7 +84,7 @@ def run(wanted: Doctor) -> None:
         Finding("python", f"{platform.python_version()}, {platform.platform()}"),
         _versions(),
         *_devices(jax),
-        _cache(jax.config.jax_compilation_cache_dir),
+        _cache(getattr(jax.config, "jax_compilation_cache_dir", None)),
         *_models(),
         *_optional(),
         *([] if wanted.store is None else [_store(wanted.store)]),
