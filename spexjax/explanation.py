@@ -22,6 +22,7 @@ from spexjax.inference.estimates import Estimates
 from spexjax.inference.evidence import Evidence
 from spexjax.inference.flags import Flag, flags
 from spexjax.inference.targets import of_target
+from spexjax.report.in_words import sentences
 from spexjax.spectra.spectrum import Spectrum, predict_on_host
 from spexjax.spectra.subsets import packed_sets
 from spexjax.typing import ArrayLike
@@ -198,7 +199,7 @@ class Explanation:
         Raises:
           ValueError: if the function has several outputs (use ``e[i].summary()``).
         """
-        return " ".join(report.sentences(self, index, max_order, fdr))
+        return " ".join(sentences(self, index, max_order, fdr))
 
     def __str__(self) -> str:
         return report.summary(self)

@@ -4,11 +4,10 @@ What these say of an explanation stands in :mod:`spexjax.report.facts`.
 """
 
 from spexjax.report.cell import cell
-from spexjax.report.in_words import sentences
 from spexjax.report.notebook import panel
 from spexjax.report.page import render
 from spexjax.report.passage import Passage
 from spexjax.report.picture import Picture
 from spexjax.report.summary import line, summary
 
-__all__ = ["Passage", "Picture", "cell", "line", "panel", "render", "sentences", "summary"]
+__all__ = ["Passage", "Picture", "cell", "line", "panel", "render", "summary"]
