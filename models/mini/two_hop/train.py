@@ -20,7 +20,6 @@ sentences.
 """
 
 import json
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -35,6 +34,7 @@ import tyro
 
 from spexjax.models.llama.config import LlamaConfig
 from spexjax.models.llama.weights import save_llama
+from spexjax.models.mini.loop import optimizer, train
 from spexjax.models.mini.two_hop.batches import Batch, context_length, draw_batch
 from spexjax.models.mini.two_hop.evaluate import accuracy
 from spexjax.models.mini.two_hop.grammar import IDS
@@ -47,29 +47,6 @@ from spexjax.models.mini.two_hop.learner import (
 )
 from spexjax.models.mini.word_level import save_word_tokenizer, word_tokenizer
 from spexjax.typing import Array
-
-
-def optimizer(s: Settings) -> optax.GradientTransformation:
-    """Muon for the matrices of the layers, Adam for the rest; warm-up, constant, down to 0."""
-
-    def schedule(step: Any) -> Any:
-        left = (s.steps - step) / (s.decay * s.steps)
-        return jnp.clip(jnp.minimum((step + 1) / s.warmup, left), 0.0, 1.0)
-
-    def matrices(weights: Any) -> Any:
-        return jax.tree_util.tree_map_with_path(
-            lambda path, _: optax.contrib.MuonDimensionNumbers()
-            if path[-1].key == "kernel" else None, weights
-        )  # fmt: skip
-
-    return optax.chain(
-        optax.clip_by_global_norm(1.0),
-        optax.contrib.muon(
-            lambda step: s.muon_rate * schedule(step),
-            adam_learning_rate=lambda step: s.adam_rate * schedule(step),
-            muon_weight_dimension_numbers=matrices,
-        ),
-    )
 
 
 def batches(s: Settings, start: int) -> Iterator[Batch]:
@@ -105,37 +82,13 @@ def fit(
       save: gets the parameters at each checkpoint and at the end.
       log: gets lines of text.
     """
-    weights, step = first_weights(config, s), _step(config, s)
-    state = (weights, optimizer(s).init(weights), jnp.zeros((), jnp.int32), jnp.zeros(()))
-    leaves, tree = jax.tree.flatten(state)
-    if checkpoint.exists():
-        with np.load(checkpoint) as stored:
-            leaves = [jnp.asarray(stored[str(i)], leaf.dtype) for i, leaf in enumerate(leaves)]
-        state = jax.tree.unflatten(tree, leaves)
-        log(f"goes on from step {int(state[2])}")
-
-    began = kept = time.perf_counter()
-    recent: list[tuple] = []
-    for batch in batches(s, int(state[2])):
-        state, value, right = step(state, batch)
-        recent.append((value, right, batch.known, batch.two_hops))
-        if len(recent) == 25:
-            log(f"step {int(state[2])} of {s.steps}, {_summary(recent)}, "
-                f"{time.perf_counter() - began:.0f} s")  # fmt: skip
-            recent = []
-        now = time.perf_counter()
-        if now - kept > keep_every or int(state[2]) == s.steps:
-            state = (*state[:3], state[3] + (now - kept))
-            kept = now
-            part = checkpoint.with_suffix(".part.npz")
-            arrays: dict[str, Any] = {
-                str(i): np.asarray(a) for i, a in enumerate(jax.tree.leaves(state))
-            }
-            np.savez(part, **arrays)
-            part.replace(checkpoint)
-            save(unshared(config, state[0]))
-    log(f"{float(state[3]):.0f} s of training in all")
-    return unshared(config, state[0])
+    weights = first_weights(config, s)
+    first = (weights, optimizer(s).init(weights), jnp.zeros((), jnp.int32), jnp.zeros(()))
+    weights = train(
+        first, _step(config, s), partial(batches, s), s.steps, checkpoint, keep_every,
+        lambda weights: save(unshared(config, weights)), _summary, log,
+    )  # fmt: skip
+    return unshared(config, weights)
 
 
 @lru_cache(maxsize=4)
@@ -159,9 +112,10 @@ def _step(config: LlamaConfig, s: Settings) -> Callable[[tuple, Batch], tuple[tu
 
 
 def _summary(recent: list[tuple]) -> str:
+    columns = ((value, right, batch.known, batch.two_hops) for value, right, batch in recent)
     values, right, known, two = (
         np.concatenate([np.asarray(a).reshape(-1) for a in part])
-        for part in zip(*recent, strict=True)
+        for part in zip(*columns, strict=True)
     )
     kinds = {"one hop": known & ~two, "two hops": known & two, "unknown": ~known}
     parts = [f"{name} {right[which].mean():.3f}" for name, which in kinds.items()]

@@ -21,7 +21,6 @@ picture masked by m) is nearly an AND of the two cells that a question of two ob
 """
 
 import json
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -34,35 +33,13 @@ import numpy as np
 import optax
 import tyro
 
+from spexjax.models.mini.loop import optimizer, train
 from spexjax.models.mini.vqa import grammar as g
 from spexjax.models.mini.vqa.batches import Batch, draw_batch
 from spexjax.models.mini.vqa.evaluate import accuracy
 from spexjax.models.mini.vqa.folder import model_of, save_model
 from spexjax.models.mini.vqa.learner import Settings, first_weights, geometry, loss
 from spexjax.models.vlm.config import VlmConfig
-
-
-def optimizer(s: Settings) -> optax.GradientTransformation:
-    """Muon for the matrices of the layers, Adam for the rest; warm-up, constant, down to 0."""
-
-    def schedule(step: Any) -> Any:
-        left = (s.steps - step) / (s.decay * s.steps)
-        return jnp.clip(jnp.minimum((step + 1) / s.warmup, left), 0.0, 1.0)
-
-    def matrices(weights: Any) -> Any:
-        return jax.tree_util.tree_map_with_path(
-            lambda path, _: optax.contrib.MuonDimensionNumbers()
-            if path[-1].key == "kernel" else None, weights
-        )  # fmt: skip
-
-    return optax.chain(
-        optax.clip_by_global_norm(1.0),
-        optax.contrib.muon(
-            lambda step: s.muon_rate * schedule(step),
-            adam_learning_rate=lambda step: s.adam_rate * schedule(step),
-            muon_weight_dimension_numbers=matrices,
-        ),
-    )
 
 
 def batches(s: Settings, start: int) -> Iterator[Batch]:
@@ -93,37 +70,13 @@ def fit(
       save: gets the parameters at each checkpoint and at the end.
       log: gets lines of text.
     """
-    weights, step = first_weights(config, s), _step(config, s)
-    state = (weights, optimizer(s).init(weights), jnp.zeros((), jnp.int32), jnp.zeros(()))
-    leaves, tree = jax.tree.flatten(state)
-    if checkpoint.exists():
-        with np.load(checkpoint) as stored:
-            leaves = [jnp.asarray(stored[str(i)], leaf.dtype) for i, leaf in enumerate(leaves)]
-        state = jax.tree.unflatten(tree, leaves)
-        log(f"goes on from step {int(state[2])}")
-
-    began = kept = time.perf_counter()
-    recent: list[tuple] = []
-    for batch in batches(s, int(state[2])):
-        state, value, right, lacks = step(state, batch)
-        recent.append((value, right, batch.kind, lacks))
-        if len(recent) == 25:
-            log(f"step {int(state[2])} of {s.steps}, {_summary(recent)}, "
-                f"{time.perf_counter() - began:.0f} s")  # fmt: skip
-            recent = []
-        now = time.perf_counter()
-        if now - kept > keep_every or int(state[2]) == s.steps:
-            state = (*state[:3], state[3] + (now - kept))
-            kept = now
-            part = checkpoint.with_suffix(".part.npz")
-            arrays: dict[str, Any] = {
-                str(i): np.asarray(a) for i, a in enumerate(jax.tree.leaves(state))
-            }
-            np.savez(part, **arrays)
-            part.replace(checkpoint)
-            save(state[0]["model"])
-    log(f"{float(state[3]):.0f} s of training in all")
-    return state[0]["model"]
+    weights = first_weights(config, s)
+    first = (weights, optimizer(s).init(weights), jnp.zeros((), jnp.int32), jnp.zeros(()))
+    weights = train(
+        first, _step(config, s), partial(batches, s), s.steps, checkpoint, keep_every,
+        lambda weights: save(weights["model"]), _summary, log,
+    )  # fmt: skip
+    return weights["model"]
 
 
 @lru_cache(maxsize=4)
@@ -149,11 +102,12 @@ def _step(config: VlmConfig, s: Settings) -> Callable[[tuple, Batch], tuple]:
 
 
 def _summary(recent: list[tuple]) -> str:
+    columns = ((value, right, batch.kind) for value, right, _, batch in recent)
     values, right, kind = (
         np.concatenate([np.asarray(a).reshape(-1) for a in part])
-        for part in list(zip(*recent, strict=True))[:3]
+        for part in zip(*columns, strict=True)
     )
-    lacks = np.mean([np.asarray(r[3]) for r in recent], axis=0)
+    lacks = np.mean([np.asarray(lacks) for _, _, lacks, _ in recent], axis=0)
     kinds = {
         "two objects": kind <= g.BELOW,
         "is there": np.isin(kind, (g.IS_THERE, g.IS_ANY)),
