@@ -1,12 +1,13 @@
-"""Pruning: which attention heads can a model lose and still answer?
+"""Pruning: which heads, or other components, can a model lose and still answer?
 
 A surrogate of the mean log-odds of the right answers to a few questions, as a function of the
-heads that are kept, is learned by each method with the same budget. It names the r heads whose
+components that are kept, is learned by each method with the same budget. It names the r whose
 removal raises the surrogate most (or lowers it least), and the model without them answers other
 questions: the accuracy is what counts (Kang et al. 2025 and Butler et al. 2025 prune so on MMLU).
 Without ``--model`` the embedded two-hop model answers questions of its own kind.
 
   python -m spexjax.experiments pruning --model FOLDER --data DIR --subjects astronomy
+  python -m spexjax.experiments pruning --components layers
 """
 
 import dataclasses
@@ -17,7 +18,7 @@ from itertools import islice
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Bool, Float
 from matplotlib.figure import Figure
 
 from spexjax import explain, selection
@@ -35,7 +36,12 @@ from spexjax.explanation import Explanation
 from spexjax.models.llama.language import LanguageModel, load_language_model
 from spexjax.models.llama.prompts import multiple_choice, prompt
 from spexjax.models.mini.two_hop.facts import held_out_examples
-from spexjax.models.values.components import Asked, HeadValue, head_value
+from spexjax.models.values.components import (
+    Asked,
+    ComponentValue,
+    attribution_patching,
+    component_value,
+)
 
 _SENTENCES = 8  # of the two-hop model's questions
 
@@ -54,18 +60,21 @@ class Config:
     """Questions that surrogates are learned from."""
     test: int = 100
     """Other questions, which count, at most."""
+    components: Literal["heads", "mlps", "layers", "neurons"] = "heads"
+    """What may be removed. Heads that are kept make up for the others of their layer."""
     layers: tuple[int, ...] = ()
-    """Whose heads may be removed; all if none are named."""
+    """Whose components may be removed; all if none are named."""
     remove: tuple[float, ...] = (0.1, 0.25, 0.5, 0.75)
-    """Shares of the heads."""
+    """Shares of the components."""
     budget: int = 1000
-    """Masks of heads for each method."""
-    methods: tuple[Literal["spex", "proxyspex", "auto", "lasso", "linear", "random"], ...] = (
-        "spex", "proxyspex", "lasso", "random",
-    )  # fmt: skip
-    """Who chooses; "random" draws the heads."""
+    """Masks of components for each method."""
+    methods: tuple[
+        Literal["spex", "proxyspex", "auto", "lasso", "linear", "atp", "magnitude", "random"], ...
+    ] = ("spex", "proxyspex", "lasso", "atp", "magnitude", "random")
+    """Who chooses; "random" draws, "atp" takes those that cost least to first order, "magnitude"
+    those of the smallest weights."""
     seeds: int = 20
-    """Of masks, and of random heads."""
+    """Of masks, and of random components."""
     folder: str = "results"
     """Where results go."""
 
@@ -78,7 +87,7 @@ class Questions(NamedTuple):
 
 
 def run(config: Config) -> Result:
-    """Every method with every seed at every number of heads.
+    """Every method with every seed at every number of components.
 
     Raises:
       ValueError: if there are no questions left to test on.
@@ -88,40 +97,50 @@ def run(config: Config) -> Result:
     if not asked.learn or not asked.test:
         raise ValueError("there are not enough questions to learn from and to test on.")
     layers = config.layers or None
-    f = head_value(model, asked.learn, "log-odds", layers)
-    right = [head_value(model, [one], "margin", layers, rows=1) for one in asked.test]
+    kind, heads = config.components, config.components == "heads"
+    f = component_value(model, asked.learn, kind, score="log-odds", layers=layers, rescale=heads)
+    right = component_value(
+        model, asked.test, kind, score="margin", layers=layers, rescale=heads, each=True,
+        rows=len(removed(config, f.n)),
+    )  # fmt: skip
     task = "two-hop" if config.model is None else "mmlu"
     raw = plain(dataclasses.asdict(config))
     raw["protocol"] = {"folder": config.folder, "task": {"name": task}}
     return runner.finish("pruning", raw, _work(config, f, right))
 
 
-def _work(config: Config, f: HeadValue, right: list[HeadValue]) -> Iterator[Work]:
-    """A piece for every method and seed: one explanation names heads of all numbers."""
+def _work(config: Config, f: ComponentValue, right: ComponentValue) -> Iterator[Work]:
+    """A piece for every method and seed: one explanation names components of all numbers."""
     log_odds = Remembered(f, f.n)
 
-    @functools.cache
-    def accuracy(gone: frozenset[int]) -> float:
-        """The share of questions whose right answer is the likeliest without some heads."""
-        return float(np.mean([np.asarray(g(without(gone, f.n)))[0] > 0 for g in right]))
+    def accuracies(gone: list[frozenset[int]]) -> list[float]:
+        """The shares of questions whose right answer is the likeliest without some components."""
+        masks = np.concatenate([without(one, f.n) for one in gone])
+        return (np.asarray(right(masks)) > 0).mean(axis=1).tolist()
 
+    whole = functools.cache(lambda: accuracies([frozenset()])[0])
+    counts = removed(config, f.n)
     for method in config.methods:
         for seed in range(config.seeds):
-            explained = functools.cache(
-                functools.partial(_explained, log_odds, config, method, seed)
-            )
 
-            def measure(cell: Cell, explained=explained) -> tuple[int, dict[str, Any]]:
-                e = explained()
-                gone = chosen(e, f.n, _heads(cell), cell.seed)
-                return 0 if e is None else e.calls, {
-                    "accuracy": accuracy(gone),
-                    "whole": accuracy(frozenset()),
-                    "log_odds": float(np.asarray(log_odds(without(gone, f.n)))[0]),
-                    "removed": sorted(gone),
-                }
+            @functools.cache
+            def all_counts(method=method, seed=seed) -> tuple[int, dict[int, dict[str, Any]]]:
+                calls, sets = _chosen(log_odds, f, config, method, seed, counts)
+                found = {}
+                for count, gone, right_ones in zip(counts, sets, accuracies(sets), strict=True):
+                    found[count] = {
+                        "accuracy": right_ones,
+                        "whole": whole(),
+                        "log_odds": float(np.asarray(log_odds(without(gone, f.n)))[0]),
+                        "removed": sorted(gone),
+                    }
+                return calls, found
 
-            names = [f"{r} heads" for r in removed(config, f.n)]
+            def measure(cell: Cell, all_counts=all_counts) -> tuple[int, dict[str, Any]]:
+                calls, found = all_counts()
+                return calls, found[_count(cell)]
+
+            names = [f"{r} {config.components}" for r in counts]
             yield Work(
                 f"{method}, seed {seed}",
                 tuple(Cell(name, name, f.n, method, 0, seed, config.budget) for name in names),
@@ -129,29 +148,59 @@ def _work(config: Config, f: HeadValue, right: list[HeadValue]) -> Iterator[Work
             )
 
 
-def _heads(cell: Cell) -> int:
+def _kind(result: Result) -> str:
+    """Of components; results from before there were several have none."""
+    return str(result.config.get("components", "heads"))
+
+
+def _count(cell: Cell) -> int:
     return int(cell.group.split()[0])
 
 
 def without(gone: frozenset[int], n: int) -> Bool[np.ndarray, "1 n"]:
-    """The mask that keeps all heads but some."""
+    """The mask that keeps all components but some."""
     return ~np.isin(np.arange(n), list(gone))[None]
 
 
-def _explained(f: Remembered, config: Config, method: str, seed: int) -> Explanation | None:
-    asked = METHODS[method].config
-    return None if asked is None else explain(f, f.n, budget=config.budget, method=asked, seed=seed)
+def _chosen(
+    log_odds: Remembered, f: ComponentValue, config: Config, method: str, seed: int,
+    counts: list[int],
+) -> tuple[int, list[frozenset[int]]]:  # fmt: skip
+    """Calls, and for each number the components to remove."""
+    if method in ("atp", "magnitude"):
+        plain = dataclasses.replace(f, rescale=False)
+        kept = -attribution_patching(plain) if method == "atp" else magnitudes(f)
+        order = np.argsort(kept).tolist()  # what matters least first
+        return 0, [frozenset(order[:r]) for r in counts]
+    asked, e = METHODS[method].config, None
+    if asked is not None:
+        e = explain(log_odds, f.n, budget=config.budget, method=asked, seed=seed)
+    return 0 if e is None else e.calls, [chosen(e, f.n, r, seed) for r in counts]
+
+
+def magnitudes(f: ComponentValue) -> Float[np.ndarray, "n"]:
+    """The norms of the weights by which components write into the residual stream."""
+    layers, c = f.model.params["layers"], f.model.config
+    out = np.asarray(layers["attention"]["out"]["kernel"], np.float32)
+    down = np.asarray(layers["down"]["kernel"], np.float32)
+    heads = np.linalg.norm(out.reshape(c.n_layers, c.n_heads, -1), axis=-1)
+    mlps = np.linalg.norm(down, axis=(1, 2))
+    sizes: dict[str, Any] = {
+        "heads": heads, "mlps": mlps[:, None], "neurons": np.linalg.norm(down, axis=-1),
+        "layers": np.hypot(np.linalg.norm(heads, axis=1), mlps)[:, None],
+    }  # fmt: skip
+    return np.array([sizes[x.kind][x.layer, x.index] for x in f.components])
 
 
 def chosen(e: Explanation | None, n: int, r: int, seed: int) -> frozenset[int]:
-    """The r heads to remove: those that the surrogate names, or any if there is none."""
+    """The r components to remove: those that the surrogate names, or any if there is none."""
     if e is None:
         return frozenset(np.random.default_rng(seed).permutation(n)[:r].tolist())
     return frozenset(selection.greedy(e.spectrum, r, "remove", "raise").members)
 
 
 def removed(config: Config, n: int) -> list[int]:
-    """The numbers of heads to remove, ascending."""
+    """The numbers of components to remove, ascending."""
     return sorted({min(max(round(share * n), 1), n - 1) for share in config.remove})
 
 
@@ -167,7 +216,7 @@ def questions(config: Config, model: LanguageModel) -> Questions:
 
 
 def section(result: Result) -> Section:
-    """Accuracy by method and number of heads."""
+    """Accuracy by method and number of components."""
     groups = summary.distinct(result, "group")
     methods = summary.distinct(result, "method")
     found = [[_accuracies(result, m, g) for g in groups] for m in methods]
@@ -176,27 +225,31 @@ def section(result: Result) -> Section:
     )
     rows = tuple((m, *map(str, row)) for m, row in zip(methods, found, strict=True))
     whole, n, budget = result.cells[0].values["whole"], result.cells[0].n, result.config["budget"]
+    kind = _kind(result)
     return Section(
         f"Pruning: {result.config['protocol']['task']['name']}",
-        f"Accuracy with heads removed, of {n}; with all of them {whole:.3f}. {budget} masks for "
+        f"Accuracy with {kind} removed, of {n}; with all of them {whole:.3f}. {budget} masks for "
         f"each method; mean ± standard error over {len(summary.distinct(result, 'seed'))} seeds.",
         (Table(("method", *groups), rows, strong=best),),
     )
 
 
 def draw(result: Result) -> Figure:
-    """Accuracy against the number of heads removed."""
+    """Accuracy against the number of components removed."""
     groups = summary.distinct(result, "group")
 
     def line(method: str) -> figures.Line:
         found = [_accuracies(result, method, group) for group in groups]
-        heads = [_heads(summary.select(result, group=group)[0]) for group in groups]
-        return figures.Line(method, heads, [m.mean for m in found], [m.error for m in found])
+        counts = [_count(summary.select(result, group=group)[0]) for group in groups]
+        return figures.Line(method, counts, [m.mean for m in found], [m.error for m in found])
 
     methods = summary.distinct(result, "method")
     n, whole = result.cells[0].n, result.cells[0].values["whole"]
-    name = f"{n} heads, accuracy {whole:.3f} with all"
-    return figures.panels([name], lambda _: [line(m) for m in methods], "heads removed", "accuracy")
+    kind = _kind(result)
+    name = f"{n} {kind}, accuracy {whole:.3f} with all"
+    return figures.panels(
+        [name], lambda _: [line(m) for m in methods], f"{kind} removed", "accuracy"
+    )
 
 
 def _accuracies(result: Result, method: str, group: str) -> summary.Mean:

@@ -7,7 +7,7 @@ import logging
 import random
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -77,22 +77,46 @@ class Session:
         Raises:
           ApiError: if it cannot be had.
         """
-        requests = self.scorer.requests(self.endpoint.model, prompt)
-        replies = [await self._answered(prompt, request) for request in requests]
-        scored = self.scorer.value(prompt, replies)
+        ways: Sequence[Scorer] = getattr(self.scorer, "ways", (self.scorer,))
+        if self.meter.way is not None or len(ways) == 1:
+            scored = await self._scored(prompt, ways[self.meter.way or 0], None)
+        else:
+            scored = await self._first(prompt, ways)
         self.meter.values += 1
         self.meter.floored += scored.floored
         return scored
 
-    async def _answered(self, prompt: str, request: Request) -> Mapping[str, Any]:
-        """A usable reply to one request, after as many attempts as that takes."""
+    async def _scored(self, prompt: str, scorer: Scorer, attempts: int | None) -> Scored:
+        requests = scorer.requests(self.endpoint.model, prompt)
+        replies = [await self._answered(prompt, one, scorer, attempts) for one in requests]
+        return scorer.value(prompt, replies)
+
+    async def _first(self, prompt: str, ways: Sequence[Scorer]) -> Scored:
+        """The value by the first way that the endpoint knows, which is remembered."""
+        why = []
+        for i, way in enumerate(ways):
+            try:
+                scored = await self._scored(prompt, way, None if i + 1 == len(ways) else 1)
+            except ApiError as error:
+                why.append(f"{type(way).__name__}: {error}")
+                if self.stop.is_set():
+                    break
+                continue
+            self.meter.way = i
+            return scored
+        raise ApiError("; ".join(why))
+
+    async def _answered(
+        self, prompt: str, request: Request, scorer: Scorer, attempts: int | None
+    ) -> Mapping[str, Any]:
+        """A usable reply to one request, after as many attempts as that takes, or as are given."""
         for attempt in range(1, self.endpoint.attempts + 1):
             self.meter.retries += attempt > 1
             await self._wait_for_limits(prompt)
-            outcome = await self._attempt(prompt, request)
+            outcome = await self._attempt(prompt, request, scorer)
             if outcome.reply is not None:
                 return outcome.reply
-            limit = self.endpoint.attempts
+            limit = self.endpoint.attempts if attempts is None else attempts
             if outcome.wait is None and not self.meter.values:
                 # An endpoint that has never given what is needed would only cost more.
                 limit = min(limit, _ATTEMPTS_BEFORE_SUCCESS)
@@ -115,11 +139,11 @@ class Session:
         why = self.endpoint.clean(outcome.why)
         _log.warning("spexjax: %s; attempt %d of %d in %.1f s", why, attempt, limit, seconds)
 
-    async def _attempt(self, prompt: str, request: Request) -> _Outcome:
+    async def _attempt(self, prompt: str, request: Request, scorer: Scorer) -> _Outcome:
         self._under_way += 1
         outcome = _Outcome()
         try:
-            outcome = await self._tried(prompt, request)
+            outcome = await self._tried(prompt, request, scorer)
         finally:  # also when cancelled: then the fate of the request is unknown
             self._under_way -= 1
             if outcome.charged:
@@ -132,12 +156,12 @@ class Session:
                 self._changed.notify_all()
         return outcome
 
-    async def _tried(self, prompt: str, request: Request) -> _Outcome:
+    async def _tried(self, prompt: str, request: Request, scorer: Scorer) -> _Outcome:
         import openai
 
         try:
             reply = await self._send(request)
-            self.scorer.check(prompt, reply)
+            scorer.check(prompt, reply)
         except Unusable as error:
             return _Outcome(why=str(error))
         except openai.APIStatusError as error:
@@ -172,6 +196,12 @@ class Session:
     async def _send(self, request: Request) -> Mapping[str, Any]:
         body = {**request.body, **self.extra}
         body = {name: value for name, value in body.items() if value is not None}
+        if request.route.startswith("/"):  # a server's own route, beside the OpenAI-compatible ones
+            root = self.endpoint.base_url.rstrip("/").removesuffix("/v1")
+            reply = await self._client.post(root + request.route, body=body, cast_to=object)
+            if not isinstance(reply, Mapping):
+                raise Unusable("the reply is not a JSON object")
+            return reply
         route = self._client.chat.completions
         if request.route == COMPLETIONS:
             route = self._client.completions

@@ -105,6 +105,8 @@ class Meter:
     values: int = 0
     floored: int = 0
     """Values for which an answer was missing."""
+    way: int | None = None
+    """Which of a scorer's ways the endpoint has answered to, if there are several."""
 
 
 def check_installed() -> None:

@@ -69,10 +69,10 @@ class LogOdds:
         self.value(prompt, [reply])
 
     def value(self, prompt: str, replies: Sequence[Mapping[str, Any]]) -> Scored:
-        content = _mapping(_choice(replies[0]).get("logprobs"), "logprobs").get("content")
+        content = part(only_choice(replies[0]).get("logprobs"), "logprobs").get("content")
         if not isinstance(content, list) or not content:
             raise Unusable("the reply has no logprobs")
-        listed = _mapping(content[0], "logprobs").get("top_logprobs")
+        listed = part(content[0], "logprobs").get("top_logprobs")
         if not isinstance(listed, list) or not listed:
             raise Unusable("the reply has no top_logprobs")
         found: dict[str, list[float]] = {self.yes.casefold(): [], self.no.casefold(): []}
@@ -116,7 +116,7 @@ class AnswerLogprob:
         self.value(prompt, [reply])
 
     def value(self, prompt: str, replies: Sequence[Mapping[str, Any]]) -> Scored:
-        logprobs = _mapping(_choice(replies[0]).get("logprobs"), "logprobs")
+        logprobs = part(only_choice(replies[0]).get("logprobs"), "logprobs")
         tokens, values = logprobs.get("tokens"), logprobs.get("token_logprobs")
         if not isinstance(tokens, list) or not isinstance(values, list):
             raise Unusable("the reply has no token_logprobs")
@@ -131,7 +131,7 @@ class AnswerLogprob:
         ]
         if self.answer.strip() not in "".join(tokens[i] for i in chosen):
             raise Unusable("the reply does not echo the answer's tokens")
-        return Scored(math.fsum(_number(values[i]) for i in chosen))
+        return Scored(math.fsum(number(values[i]) for i in chosen))
 
 
 @dataclass(frozen=True)
@@ -161,7 +161,7 @@ class SampledShare:
         return Scored(sum(map(self._agrees, replies)) / len(replies))
 
     def _agrees(self, reply: Mapping[str, Any]) -> bool:
-        content = _mapping(_choice(reply).get("message"), "message").get("content")
+        content = part(only_choice(reply).get("message"), "message").get("content")
         if not isinstance(content, str):
             raise Unusable("the reply has no text")
         return content.strip(" \n\t\"'*`(").casefold().startswith(self.answer.casefold())
@@ -175,7 +175,8 @@ def in_words(scorer: Scorer) -> str:
         return f"log-probability of {scorer.answer!r}"
     if isinstance(scorer, SampledShare):
         return f"share of {scorer.answer!r} in {scorer.samples} samples"
-    return type(scorer).__name__
+    answer = getattr(scorer, "answer", None)
+    return type(scorer).__name__ if answer is None else f"log-probability of {answer!r}"
 
 
 def tokens_used(reply: Mapping[str, Any]) -> int | None:
@@ -195,27 +196,30 @@ def _chat(model: str, prompt: str, length: int) -> dict[str, Any]:
     }
 
 
-def _choice(reply: Mapping[str, Any]) -> Mapping[str, Any]:
+def only_choice(reply: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The first choice of a reply; raises :class:`Unusable`."""
     choices = reply.get("choices")
     if not isinstance(choices, list) or not choices:
         raise Unusable("the reply has no choices")
-    return _mapping(choices[0], "choices")
+    return part(choices[0], "choices")
 
 
-def _mapping(part: Any, name: str) -> Mapping[str, Any]:
-    if not isinstance(part, Mapping):
+def part(found: Any, name: str) -> Mapping[str, Any]:
+    """A part of a reply that must be an object; raises :class:`Unusable`."""
+    if not isinstance(found, Mapping):
         raise Unusable(f"the reply has no {name}")
-    return part
+    return found
 
 
 def _entry(entry: Any) -> tuple[str, float]:
-    token = _mapping(entry, "top_logprobs").get("token")
+    token = part(entry, "top_logprobs").get("token")
     if not isinstance(token, str):
         raise Unusable("the reply's top_logprobs have no token")
-    return token, _number(entry.get("logprob"))
+    return token, number(entry.get("logprob"))
 
 
-def _number(value: Any) -> float:
+def number(value: Any) -> float:
+    """A log-probability of a reply; raises :class:`Unusable`."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise Unusable(f"the reply has {str(value)[:20]!r} for a log-probability")
     return float(value)

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import numpy as np
 from jaxtyping import Bool, Float
 
+from spexjax.models.api.answer_scorers import ServedLogprob, SglangLogprob, VllmLogprob
 from spexjax.models.api.client import Session
 from spexjax.models.api.endpoint import ApiError, Endpoint, Meter, check_installed
 from spexjax.models.api.in_thread import LOOK_SECONDS, in_thread
@@ -28,6 +29,9 @@ __all__ = [
     "LogOdds",
     "Question",
     "SampledShare",
+    "ServedLogprob",
+    "SglangLogprob",
+    "VllmLogprob",
     "api_value",
 ]
 
@@ -105,11 +109,12 @@ class ApiValue:
     ) -> BaseException | None:
         """Fills in ``values``; returns what stopped it."""
         failures: list[BaseException] = []
+        prompts = [self.source.prompt(mask) for mask in masks]
 
         async def work(session: Session, rows: Iterator[int]) -> None:
             for row in rows:
                 try:
-                    scored = await session.score(self.source.prompt(masks[row]))
+                    scored = await session.score(prompts[row])
                 except Exception as error:
                     failures.append(error)
                     stop.set()
@@ -118,7 +123,8 @@ class ApiValue:
                 if stop.is_set():
                     return
 
-        rows = iter(range(len(masks)))
+        # Neighbours in this order share the longest beginnings, which servers may have cached.
+        rows = iter(sorted(range(len(masks)), key=prompts.__getitem__))
         async with Session(self.endpoint, self.scorer, self.extra, self.meter, stop) as session:
             if not self.meter.values:  # an endpoint that is dead, or refuses, shows it soon
                 await _finish([work(session, islice(rows, 1))], stop)
@@ -168,7 +174,8 @@ def api_value(
       question: asked about it, such as "Is this review positive? Answer True or False."
       features: "words", "sentences", or character spans in order.
       scorer: :class:`LogOdds` of "True" over "False" if None; :class:`AnswerLogprob` or
-        :class:`SampledShare` for endpoints and questions of other kinds.
+        :class:`SampledShare` for endpoints and questions of other kinds; :class:`ServedLogprob`
+        for an answer under a vLLM or SGLang server whose tokenizer is at hand.
       replacement: stands in for a masked feature.
       extra: further fields of the request's body, such as ``{"seed": 0}``; None as a value
         removes a field that the endpoint does not know.

@@ -10,11 +10,15 @@ SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 
 
 class Row(NamedTuple):
-    """A stored tensor: its name, its place in the parameters, whether it is transposed."""
+    """A stored tensor: its name, its place in the parameters, whether it is transposed.
+
+    Where the parameters of all layers are one array, ``layer`` is its place on the first axis.
+    """
 
     name: str
     path: tuple[str, ...]
     transpose: bool
+    layer: int | None = None
 
 
 def config_json(folder: str | Path) -> dict[str, Any]:

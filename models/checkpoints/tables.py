@@ -1,14 +1,15 @@
 """Stored tensors to parameters by a table of names, and back, for models of any size.
 
-Files are memory-mapped and read one tensor at a time, which is converted and placed before the
-next is touched: beside the parameters themselves the host holds one tensor and a slab of a file.
+Files are memory-mapped and read one parameter at a time, which is converted and placed before the
+next is touched: beside the parameters themselves the host holds one of them, if need be of all
+layers, and a slab of a file.
 Of a tensor that is spread over devices, also those of several hosts, each host reads what its own
 devices hold.
 """
 
 import json
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -67,20 +68,23 @@ def load(
     if unknown:
         raise ValueError(f"Tensor {min(unknown)!r} has no place in a {names.what} model.")
     params: dict[str, Any] = {}
+    held: dict[tuple[str, ...], list[tuple[Path, Row]]] = {}
     for name, row in table.items():
-        node, want = params, shapes
-        for key in row.path[:-1]:
-            node, want = node.setdefault(key, {}), want[key]
-        shape = want[row.path[-1]].shape
-        sharding = None if place is None else place(row.path)
         file, stored = where[name]
-        part = partial(_read, file, row._replace(name=stored), shape, dtype)
+        held.setdefault(row.path, []).append((file, row._replace(name=stored)))
+    for path, tensors in held.items():
+        node, want = params, shapes
+        for key in path[:-1]:
+            node, want = node.setdefault(key, {}), want[key]
+        shape = want[path[-1]].shape
+        sharding = None if place is None else place(path)
+        part = partial(_read if tensors[0][1].layer is None else _stacked, tensors, shape, dtype)
         value = (
             jax.device_put(part((slice(None),) * len(shape)))
             if sharding is None
             else jax.make_array_from_callback(shape, sharding, part)
         )
-        node[row.path[-1]] = value.block_until_ready()  # so that no two tensors are in flight
+        node[path[-1]] = value.block_until_ready()  # so that no two tensors are in flight
     return params
 
 
@@ -111,6 +115,7 @@ def save(
         value: Any = params
         for part in row.path:
             value = value[part]
+        value = value if row.layer is None else value[row.layer]
         value = np.asarray(value).T if row.transpose else np.asarray(value)
         value = np.ascontiguousarray(value, value.dtype if dtype is None else dtype)
         held = sum(v.nbytes for v in shards[-1].values())
@@ -135,19 +140,43 @@ def write_json(path: Path, raw: Mapping[str, Any]) -> None:
     path.write_text(json.dumps(raw, indent=2) + "\n", encoding="utf-8")
 
 
+def _stacked(
+    tensors: Sequence[tuple[Path, Row]],
+    shape: tuple[int, ...],
+    dtype: Any,
+    place: tuple[slice, ...],
+) -> np.ndarray:
+    """A part of a parameter of all layers, whose tensors are stored one by one, in order."""
+    value: np.ndarray | None = None
+    chosen = tensors[place[0]]
+    for i, one in enumerate(chosen):
+        part = _read([one], shape[1:], dtype, place[1:])
+        if value is None:
+            value = np.empty((len(chosen), *part.shape), part.dtype)
+        if part.dtype != value.dtype:
+            raise ValueError(f"Tensor {one[1].name!r} is {part.dtype}, others are {value.dtype}.")
+        value[i] = part
+    assert value is not None  # there is at least one layer
+    return value
+
+
 def _read(
-    file: Path, row: Row, shape: tuple[int, ...], dtype: Any, place: tuple[slice, ...]
+    tensors: Sequence[tuple[Path, Row]],
+    shape: tuple[int, ...],
+    dtype: Any,
+    place: tuple[slice, ...],
 ) -> np.ndarray:
     """A part of a parameter, from the bytes of the file that hold it.
 
     Args:
-      file, row: where the whole is stored.
+      tensors: the file and the row of the one where the whole is stored.
       shape: of the parameter.
       dtype: of the result; as it is stored if None.
       place: which part of the parameter.
     """
     from safetensors import safe_open
 
+    ((file, row),) = tensors
     if not shape:
         with safe_open(file, "numpy") as stored:
             one = stored.get_tensor(row.name)

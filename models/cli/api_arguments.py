@@ -29,6 +29,8 @@ def add_arguments(parser: Any) -> None:
         help="the value is the log-odds of these first tokens (default: True,False)")  # fmt: skip
     add("--continuation", metavar="TEXT",
         help="the value is the log-probability of this text after the question (vLLM)")  # fmt: skip
+    add("--tokenizer", metavar="DIR_OR_ID", help="with --continuation: the model's tokenizer, so "
+        "that vLLM or SGLang sends back the log-probabilities of this text alone")  # fmt: skip
     add("--samples", type=int, metavar="K",
         help="the value is the share of K replies that begin with YES: for chats without "
         "logprobs")  # fmt: skip
@@ -50,7 +52,9 @@ def read(given: argparse.Namespace, features: str) -> ApiOptions | None:
     """
     in_batch = getattr(given, "prompts", None) is not None
     if given.api_base is None and not in_batch:
-        for option in ("api_model", "question", "continuation", "samples", "price", "api_extra"):
+        for option in (
+            "api_model", "question", "continuation", "tokenizer", "samples", "price", "api_extra"
+        ):  # fmt: skip
             if getattr(given, option) is not None:
                 raise ValueError(f"--{option.replace('_', '-')} needs --api-base URL")
         return None
@@ -59,6 +63,10 @@ def read(given: argparse.Namespace, features: str) -> ApiOptions | None:
         raise ValueError(f"{option} needs --api-model NAME and --question Q")
     if given.continuation is not None and given.samples is not None:
         raise ValueError("give either --continuation or --samples")
+    if given.tokenizer is not None and given.continuation is None:
+        raise ValueError("--tokenizer needs --continuation TEXT")
+    if given.tokenizer is not None and in_batch:
+        raise ValueError("--tokenizer needs a server that answers at once, not a batch service")
     answers = [answer.strip() for answer in given.answers.split(",")]
     if len(answers) != 2 or not all(answers):
         raise ValueError(f"--answers must be two words with a comma between, got {given.answers!r}")
@@ -78,6 +86,7 @@ def read(given: argparse.Namespace, features: str) -> ApiOptions | None:
         question=given.question,
         answers=(answers[0], answers[1]),
         continuation=given.continuation,
+        tokenizer=given.tokenizer,
         samples=given.samples,
         concurrency=given.concurrency,
         timeout=given.timeout,
@@ -121,8 +130,11 @@ def batch_of(options: ApiOptions, text: str) -> "Batch":
 
 
 def _scorer(options: ApiOptions) -> "Scorer":
+    from spexjax.models.api.answer_scorers import ServedLogprob
     from spexjax.models.api.scorers import AnswerLogprob, LogOdds, SampledShare
 
+    if options.continuation is not None and options.tokenizer is not None:
+        return ServedLogprob(options.continuation, options.tokenizer)
     if options.continuation is not None:
         return AnswerLogprob(options.continuation)
     if options.samples is not None:

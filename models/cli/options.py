@@ -29,6 +29,7 @@ class ApiOptions:
     question: str
     answers: tuple[str, str]
     continuation: str | None
+    tokenizer: str | None
     samples: int | None
     concurrency: int
     timeout: float

@@ -93,7 +93,7 @@ def _run(
         out: Any = model.apply({"params": params}, ids, **given)
         return out
 
-    hidden, cache = read(ids, valid=valid)
+    hidden, cache = read(ids, valid=valid, packed=True)
     last = jnp.sum(valid, axis=1) - 1
     states = jnp.take_along_axis(hidden, last[:, None, None], axis=1)[:, 0]
     room = ((0, 0), (0, 0), (0, 0), (0, steps), (0, 0))

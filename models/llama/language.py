@@ -52,6 +52,11 @@ class LanguageModel(OnDevices):
     prompt_template: str = "question"
     mesh: jax.sharding.Mesh | None = None
 
+    @property
+    def dtype(self) -> Any:
+        """That of the parameters, which the model is computed in where nothing else is said."""
+        return self.params["norm"]["scale"].dtype
+
     @cached_property
     def devices(self) -> Devices:
         """Those of the mesh; without one all local ones."""
@@ -91,7 +96,9 @@ class LanguageModel(OnDevices):
         Raises:
           ValueError: as for :func:`~spexjax.models.llama.generate.greedy`.
         """
-        new = greedy(self.config, self.placed, [self.encode(prompt, marked)], max_new_tokens)[0]
+        ids, dtype = self.encode(prompt, marked), self.dtype
+        params = self.placed_in(dtype)
+        new = greedy(self.config, params, [ids], max_new_tokens, dtype=dtype)[0]
         return self.tokenizer.decode(new)
 
 

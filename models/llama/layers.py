@@ -1,6 +1,6 @@
 """What a Llama is made of: products, norms, grouped-query attention with a cache, layers."""
 
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -8,10 +8,17 @@ from flax import linen as nn
 from jaxtyping import Bool, Float, Int
 
 from spexjax.models.llama.config import LlamaConfig
+from spexjax.models.llama.edits import NOTHING, Edits, edited
 from spexjax.models.llama.rotary import rotate
-from spexjax.models.nn.attention import scaled_scores
+from spexjax.models.nn.grouped import Part, dense, fused, in_blocks
 from spexjax.models.nn.precision import precision_of
 from spexjax.typing import Array, ArrayLike
+
+Look = Literal["heads", "neurons", "mlps", "layers", "states", "weights"]
+"""What can be read of the layers: the activations of :class:`Edits`, or attention weights."""
+
+BLOCKED = 512
+"""From rows of so many tokens on, scores are formed for a block of queries at a time."""
 
 
 class Cache(NamedTuple):
@@ -61,25 +68,43 @@ class RMSNorm(nn.Module):
         return y.astype(self.dtype) * scale.astype(self.dtype)
 
 
+class Looks(NamedTuple):
+    """How tokens attend.
+
+    Attributes:
+      waves: cosines and sines of their positions, (B, L, half) each.
+      own: bool (B, L, L), which new tokens see each other.
+      before: bool (B, L, S), which earlier ones they see; (B, L, 0) without a cache.
+      count: int32, how many of a shared cache's tokens count.
+      window: how many tokens back a token sees, if that is the same in all layers.
+      fused: whether the device's own kernel does it.
+    """
+
+    waves: tuple[Float[Array, "B L half"], Float[Array, "B L half"]]
+    own: Bool[Array, "B L L"]
+    before: Bool[Array, "B L S"]
+    count: Int[Array, ""]
+    window: int | None
+    fused: bool
+
+
 class Attention(nn.Module):
     """Grouped-query attention of new tokens to earlier ones and, causally, to each other."""
 
     config: LlamaConfig
-    layer: int
     dtype: Any
 
     @nn.compact
     def __call__(
         self,
         x: Float[Array, "B L dim"],
-        waves: tuple[Array, Array],
-        sees: tuple[Array, Array],
-        cache: Cache | None,
-        heads: Float[Array, "B heads"] | None,
-    ) -> tuple[Array, tuple[Array, Array]]:
+        looks: Looks,
+        before: tuple[Array, Array] | None,
+        edits: Edits,
+        look: Look | None,
+    ) -> tuple[Array, tuple[Array, Array], Array | None]:
         c = self.config
         B, L = x.shape[:2]
-        groups = c.n_heads // c.n_kv_heads
         precision = precision_of(self.dtype)
 
         def project(name: str, count: int) -> Array:
@@ -88,62 +113,71 @@ class Attention(nn.Module):
             if c.qk_norm and name != "value":
                 y = RMSNorm(c.norm_eps, self.dtype, name=f"{name}_norm")(y)
             y = jnp.swapaxes(y, 1, 2)
-            return y if name == "value" else rotate(y, *waves)
+            return y if name == "value" else rotate(y, *looks.waves)
 
-        q = project("query", c.n_heads).reshape(B, c.n_kv_heads, groups, L, c.head_dim)
+        q = project("query", c.n_heads)
+        q = q.reshape(B, c.n_kv_heads, c.n_heads // c.n_kv_heads, L, c.head_dim)
         k, v = project("key", c.n_kv_heads), project("value", c.n_kv_heads)
-        parts = [(k, v, sees[0])]
-        if cache is not None:
-            keys, values = (jnp.asarray(a[self.layer], self.dtype) for a in cache[:2])
-            parts.insert(0, (keys, values, sees[1]))
-        scores = []
-        for keys, _, keep in parts:
-            # A batch of one is one matrix for all rows, not a copy per row.
-            axes = "bkgqd,bksd->bkgqs" if keys.shape[0] == B else "bkgqd,ksd->bkgqs"
-            keys = keys if keys.shape[0] == B else keys[0]
-            s = jnp.einsum(axes, q, keys, precision=precision)
-            scores.append(scaled_scores(s, keep[:, None, None], c.head_dim))
-        weights = jax.nn.softmax(jnp.concatenate(scores, axis=-1), axis=-1).astype(self.dtype)
-        self.sow("inside", "weights", weights)
-        mixed = jnp.zeros((), self.dtype)
-        start = 0
-        for _, values, _ in parts:
-            w = weights[..., start : start + values.shape[2]]
-            start += values.shape[2]
-            axes = "bkgqs,bksd->bkgqd" if values.shape[0] == B else "bkgqs,ksd->bkgqd"
-            values = values if values.shape[0] == B else values[0]
-            mixed = mixed + jnp.einsum(axes, w, values, precision=precision)
+        own, seen = Part(k, v, looks.own), None
+        past = None
+        if before is not None:
+            keys, values = (jnp.asarray(a, self.dtype) for a in before)
+            past = Part(keys, values, looks.before)
+        if look == "weights" or (L < BLOCKED and not looks.fused):
+            parts = [own] if past is None else [past, own]
+            mixed, seen = dense(q, parts, precision)
+        elif looks.fused:
+            earlier = None if past is None else (past.keys, past.values, looks.count)
+            mixed = fused(q, earlier, (k, v), looks.window)
+        else:
+            mixed = in_blocks(q, past, own, precision)
         mixed = mixed.reshape(B, c.n_heads, L, c.head_dim)
-        if heads is not None:
-            mixed = mixed * heads[:, :, None, None].astype(self.dtype)
+        if look == "heads":
+            seen = mixed
+        mixed = edited(mixed, edits.heads, 0, 2)
         mixed = jnp.swapaxes(mixed, 1, 2).reshape(B, L, c.n_heads * c.head_dim)
-        return Dense(c.dim, c.out_bias, self.dtype, name="out")(mixed), (k, v)
+        return Dense(c.dim, c.out_bias, self.dtype, name="out")(mixed), (k, v), seen
 
 
 class Layer(nn.Module):
+    """Attention and the gated layer behind it, each after a norm and added to what it got.
+
+    Gives the residual stream, the keys and values, and what ``look`` asks for.
+    """
+
     config: LlamaConfig
-    layer: int
     dtype: Any
 
     @nn.compact
     def __call__(
         self,
-        x: Array,
-        waves: tuple[Array, Array],
-        sees: tuple[Array, Array],
-        cache: Cache | None,
-        heads: Array | None,
-    ) -> tuple[Array, tuple[Array, Array]]:
+        x: Float[Array, "B L dim"],
+        looks: Looks,
+        before: tuple[Array, Array] | None = None,
+        edits: Edits = NOTHING,
+        look: Look | None = None,
+    ) -> tuple[Array, tuple[Array, Array], Array | None]:
         c = self.config
-        y = RMSNorm(c.norm_eps, self.dtype, name="attention_norm")(x)
-        mixed, stored = Attention(c, self.layer, self.dtype, name="attention")(
-            y, waves, sees, cache, heads
+        state = edited(x, edits.states, 0, 1)
+        y = RMSNorm(c.norm_eps, self.dtype, name="attention_norm")(state)
+        mixed, stored, inside = Attention(c, self.dtype, name="attention")(
+            y, looks, before, edits, look
         )
-        x = x + mixed
-        y = RMSNorm(c.norm_eps, self.dtype, name="mlp_norm")(x)
+        y = RMSNorm(c.norm_eps, self.dtype, name="mlp_norm")(state + mixed)
         gate = Dense(c.hidden_dim, c.mlp_bias, self.dtype, name="gate")(y)
         up = Dense(c.hidden_dim, c.mlp_bias, self.dtype, name="up")(y)
-        return x + Dense(c.dim, c.mlp_bias, self.dtype, name="down")(jax.nn.silu(gate) * up), stored
+        neurons = jax.nn.silu(gate) * up
+        out = Dense(c.dim, c.mlp_bias, self.dtype, name="down")(
+            edited(neurons, edits.neurons, 1, 0)
+        )
+        mlp = edited(out, edits.mlps, 0, 2)
+        seen = {
+            "heads": inside, "weights": inside, "neurons": neurons, "mlps": out,
+            "layers": mixed + mlp, "states": x, None: None,
+        }[look]  # fmt: skip
+        if edits.layers is None:  # in this order, so that nothing rounds otherwise
+            return (state + mixed) + mlp, stored, seen
+        return state + edited(mixed + mlp, edits.layers, 0, 2), stored, seen
 
 
 def product(x: Float[Array, "... in"], kernel: Any, dtype: Any) -> Float[Array, "... out"]:

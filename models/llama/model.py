@@ -5,8 +5,8 @@ Root-mean-square norms before each block (Zhang and Sennrich 2019), rotary posit
 layer with SiLU (Shazeer 2020), as in Touvron et al. 2023 and Grattafiori et al. 2024. Mistral and
 Qwen 2 and 3 differ by a sliding window, biases, or norms of queries and keys.
 
-``Llama(config).apply({"params": params}, ids)`` is pure. The layers are a plain loop: each has its
-own entry in the parameters, so that a weight can be placed, sharded or quantised by itself.
+``Llama(config).apply({"params": params}, ids)`` is pure. Parameters of all layers lie in one array
+for each kind, its first axis the layers', and one layer is compiled for all of them.
 """
 
 from collections.abc import Mapping
@@ -19,10 +19,14 @@ from flax import linen as nn
 from jaxtyping import Bool, Float, Int
 
 from spexjax.models.llama.config import LlamaConfig, RopeScaling, config_from_dict, config_to_dict
+from spexjax.models.llama.edits import NOTHING, Edits, without_directions
 from spexjax.models.llama.layers import (
+    BLOCKED,
     Cache,
     Dense,
     Layer,
+    Look,
+    Looks,
     RMSNorm,
     Transposed,
     parameter,
@@ -30,10 +34,12 @@ from spexjax.models.llama.layers import (
     rows,
 )
 from spexjax.models.llama.rotary import rotary
+from spexjax.models.nn.grouped import has_kernel
 from spexjax.typing import Array, ArrayLike
 
 __all__ = [
     "Cache",
+    "Edits",
     "Llama",
     "LlamaConfig",
     "RopeScaling",
@@ -58,25 +64,30 @@ class Llama(nn.Module):
         positions: Int[ArrayLike, "B L"] | None = None,
         valid: Bool[ArrayLike, "B L"] | None = None,
         cache: Cache | None = None,
-        head_mask: Float[ArrayLike, "*B layers heads"] | None = None,
+        edits: Edits = NOTHING,
+        look: Look | None = None,
+        packed: bool = False,
     ) -> tuple[Float[Array, "B L dim"], Cache]:
         """Hidden states of the new tokens, and their keys and values.
 
         Args:
           ids: int32 (B, L); or what stands for tokens, such as parts of an image, float
             (B, L, dim): see :func:`embed`.
-          positions: int32 (B, L), 0 ≤ positions < max_position_embeddings; if not given, they
-            count on from the cache's valid tokens.
+          positions: int32 (B, L), 0 ≤ positions < max_position_embeddings, ascending; if not
+            given, they count on from the cache's valid tokens.
           valid: bool (B, L), False for padding; all True if not given. States of padding mean
             nothing.
           cache: of earlier tokens, of the same batch or of one row that all share.
-          head_mask: float, (layers, heads) or (B, layers, heads), factors of the heads' outputs;
-            see :func:`head_factors`.
+          edits: what is taken out of the computation, such as heads: see :func:`head_factors`.
+          look: what to read, with ``mutable=["inside"]``: activations of all layers as
+            :class:`~spexjax.models.llama.edits.Edits` has them, (layers, B, …), or the attention
+            "weights" of the last layer alone, (B, kv, group, L, S + L). They are under that name,
+            and the residual stream behind the last layer, before its norm, under "last".
+          packed: whether padding stands behind in each row and the cache is one row that begins
+            with its valid tokens; a device's own attention kernel needs it.
 
         Returns:
-          hidden (B, L, dim), and a :class:`Cache` of the L new tokens alone. With
-          ``mutable=["inside"]`` also ``states``, the residual stream before the first layer and
-          after each, and the attention ``weights`` of every layer, (B, kv, group, L, S + L).
+          hidden (B, L, dim), and a :class:`Cache` of the L new tokens alone.
         """
         c = self.config
         ids = jnp.asarray(ids)
@@ -86,33 +97,82 @@ class Llama(nn.Module):
             start = 0 if cache is None else jnp.sum(cache.valid, axis=-1, keepdims=True)
             positions = jnp.maximum(jnp.cumsum(valid, axis=-1) - 1, 0) + start
         positions = jnp.asarray(positions, jnp.int32)
-        waves = rotary(c, positions)
         before, there = jnp.zeros((B, 0), jnp.int32), jnp.zeros((B, 0), bool)
         if cache is not None:
             before, there = jnp.asarray(cache.positions), jnp.asarray(cache.valid)
+        everywhere = c.sliding_window if c.first_windowed_layer == 0 else None
+        mixed = c.sliding_window is not None and c.first_windowed_layer > 0
+        kernel = packed and L >= BLOCKED and not mixed and look != "weights"
+        group = c.n_heads // c.n_kv_heads
+        windowed = everywhere is not None
+        looks = Looks(
+            rotary(c, positions),
+            _visible(positions, positions, valid, everywhere),
+            _visible(positions, before, there, everywhere),
+            jnp.sum(there[:1], dtype=jnp.int32),
+            everywhere,
+            kernel and has_kernel(c.head_dim, group, jnp.dtype(self.dtype), windowed),
+        )
+        near = (
+            _visible(positions, positions, valid, c.sliding_window),
+            _visible(positions, before, there, c.sliding_window),
+        )
         table = parameter(
             self, "embedding", nn.initializers.normal(c.dim**-0.5), (c.vocab_size, c.dim)
         )
         x = rows(table, ids, self.dtype) if ids.ndim == 2 else ids.astype(self.dtype)
-        self.sow("inside", "states", x)
-        keys, values = [], []
-        for i in range(c.n_layers):
-            window = c.sliding_window if i >= c.first_windowed_layer else None
-            sees = (
-                _visible(positions, positions, valid, window),
-                _visible(positions, before, there, window),
-            )
-            factors = None
-            if head_mask is not None:
-                factors = jnp.broadcast_to(jnp.asarray(head_mask)[..., i, :], (B, c.n_heads))
-            x, (k, v) = Layer(c, i, self.dtype, name=f"layer_{i}")(x, waves, sees, cache, factors)
-            self.sow("inside", "states", x)
-            keys.append(k)
-            values.append(v)
+        layer, stack = Layer(c, self.dtype, parent=None), self._layers()
+
+        def at(tree: Any, i: Array) -> Any:
+            return jax.tree.map(lambda a: jax.lax.dynamic_index_in_dim(a, i, 0, False), tree)
+
+        def step(x: Array, i: Array, look: Look | None) -> tuple[Array, Any]:
+            past = None if cache is None else at((cache.keys, cache.values), i)
+            sees = looks
+            if mixed:
+                far = i < c.first_windowed_layer
+                own, earlier = (jnp.where(far, a, b) for a, b in zip(looks[1:3], near, strict=True))
+                sees = looks._replace(own=own, before=earlier)
+            x = without_directions(x, edits.directions, i)
+            here = at(edits._replace(directions=None), i)
+            out: Any = layer.apply({"params": at(stack, i)}, x, sees, past, here, look)
+            return out[0], out[1:]
+
+        few = c.n_layers - (look == "weights")
+        each = None if look == "weights" else look
+        x, (stored, seen) = jax.lax.scan(lambda x, i: step(x, i, each), x, jnp.arange(few))
+        if look == "weights":
+            x, (last, seen) = step(x, jnp.int32(few), look)
+            stored = jax.tree.map(lambda a, b: jnp.concatenate([a, b[None]]), stored, last)
+        if look is not None:
+            self.sow("inside", look, seen)
+        self.sow("inside", "last", x)
         x = RMSNorm(c.norm_eps, self.dtype, name="norm")(x)
         if not c.tie_embeddings and self.is_initializing():
             Dense(c.vocab_size, False, self.dtype, name="unembed")(x[:, :1])
-        return x, Cache(jnp.stack(keys), jnp.stack(values), positions, valid)
+        return x, Cache(*stored, positions, valid)
+
+    def _layers(self) -> Any:
+        """The parameters of all layers, each with a leading axis of them."""
+        c = self.config
+
+        def init(key: Array) -> Any:
+            half = jnp.zeros((1, 1, c.head_dim // 2))
+            sees = jnp.ones((1, 1, 1), bool)
+            looks = Looks((half, half), sees, sees[..., :0], jnp.int32(0), None, False)
+            layer, x = Layer(c, self.dtype, parent=None), jnp.zeros((1, 1, c.dim), self.dtype)
+            keys = jax.random.split(key, c.n_layers)
+            return jax.vmap(lambda key: layer.init(key, x, looks)["params"])(keys)
+
+        if not self.has_variable("params", "layers"):
+            return self.param("layers", init)
+        stack: Any = self.get_variable("params", "layers")
+        for leaf in jax.tree.leaves(stack):
+            if len(leaf) < c.n_layers:
+                raise ValueError(
+                    f"Parameters have {len(leaf)} layers, the geometry says {c.n_layers}."
+                )
+        return jax.tree.map(jnp.asarray, stack)
 
 
 def embed(
@@ -141,8 +201,8 @@ def init_params(config: LlamaConfig, key: Array, dtype: Any = jnp.float32) -> di
     return jax.tree.map(lambda x: x.astype(dtype), params)
 
 
-def head_factors(kept: Bool[ArrayLike, "... layers heads"]) -> Float[Array, "... layers heads"]:
-    """Factors of heads of which some are kept: H / kept in each layer, 0 for the others."""
+def head_factors(kept: Bool[ArrayLike, "... heads"]) -> Float[Array, "... heads"]:
+    """Factors of a layer's heads of which some are kept: H / kept, 0 for the others."""
     kept = jnp.asarray(kept)
     count = jnp.sum(kept, axis=-1, keepdims=True)
     return jnp.where(kept, kept.shape[-1] / jnp.maximum(count, 1), 0.0)

@@ -97,7 +97,7 @@ def quantize(
 ) -> dict[str, Any]:
     """Parameters whose large matrices are int8; ``Llama`` and ``unembed`` take them as they are.
 
-    Matrices are converted one at a time, where they lie. Norms and biases are left alone.
+    Matrices are converted one kind at a time, where they lie. Norms and biases are left alone.
 
     Args:
       params: of a Llama, float32 or bfloat16.
@@ -116,21 +116,25 @@ def quantize(
         if isinstance(module["kernel"], Int8Kernel):
             raise ValueError("params are quantised already.")
         weights = jnp.asarray(module["kernel"])
-        count = max(round(kept_share * weights.shape[0]), 1) if kept_share else 0
-        return {**module, "kernel": quantize_kernel(weights, count)}
+        count = max(round(kept_share * weights.shape[-2]), 1) if kept_share else 0
+        codes = quantize_kernel if weights.ndim == 2 else _each_layer
+        return {**module, "kernel": codes(weights, count)}
 
-    result = dict(params)
-    for i in range(config.n_layers):
-        layer = dict(params[f"layer_{i}"])
-        attention = layer["attention"]
-        layer |= {name: kernel(layer[name]) for name in _MATRICES}
-        layer["attention"] = {**attention} | {name: kernel(attention[name]) for name in _ATTENTION}
-        result[f"layer_{i}"] = layer
+    layers = dict(params["layers"])
+    attention = layers["attention"]
+    layers |= {name: kernel(layers[name]) for name in _MATRICES}
+    layers["attention"] = {**attention} | {name: kernel(attention[name]) for name in _ATTENTION}
+    result = {**params, "layers": layers}
     if embeddings:
         result["embedding"] = quantize_table(jnp.asarray(params["embedding"]))
         if not config.tie_embeddings:
             result["unembed"] = kernel(params["unembed"])
     return result
+
+
+@partial(jax.jit, static_argnums=1)
+def _each_layer(kernels: Float[Array, "layers in out"], kept: int) -> Int8Kernel:
+    return jax.lax.map(lambda kernel: quantize_kernel(kernel, kept), kernels)
 
 
 @partial(jax.jit, static_argnums=1)

@@ -52,7 +52,7 @@ def placement(config: LlamaConfig, mesh: Mesh) -> Callable[[tuple[str, ...]], Na
       mesh: from :func:`device_mesh`.
 
     Returns:
-      A function from a path, such as ("layer_0", "attention", "query", "kernel"), to a sharding.
+      A function from a path, such as ("layers", "attention", "query", "kernel"), to a sharding.
     """
     size = mesh.shape[TENSOR]
 
@@ -80,10 +80,12 @@ def shard(params: Mapping[str, Any], config: LlamaConfig, mesh: Mesh) -> dict[st
         sharding = place(_names(path))
         if not isinstance(leaf, Int8Kernel | Int8Table):
             return jax.device_put(leaf, sharding)
-        first, second = (*sharding.spec, None, None)[:2]
-        specs = {"codes": P(first, second), "scale": P(first)}
+        lead = (None,) * (leaf.codes.ndim - 2)  # of all layers
+        first, second = (*sharding.spec, None, None)[len(lead) :][:2]
+        specs = {"codes": P(*lead, first, second), "scale": P(*lead, first)}
         if isinstance(leaf, Int8Kernel):
-            specs |= {"scale": P(second), "kept_at": P(), "kept": P(None, second)}
+            scale, kept = P(*lead, second), P(*lead, None, second)
+            specs |= {"scale": scale, "kept_at": P(), "kept": kept}
         parts = {k: NamedSharding(mesh, spec) for k, spec in specs.items()}
         return type(leaf)(**{k: jax.device_put(getattr(leaf, k), s) for k, s in parts.items()})
 
@@ -93,6 +95,8 @@ def shard(params: Mapping[str, Any], config: LlamaConfig, mesh: Mesh) -> dict[st
 
 def _spec(config: LlamaConfig, size: int, path: tuple[str, ...]) -> P:
     """The axes of one parameter that are cut into ``size`` parts."""
+    if path[0] == "layers":
+        return P(None, *_spec(config, size, path[1:]))
     module, kind = path[-2] if len(path) > 1 else "", path[-1]
     by_vocabulary = TENSOR if config.vocab_size % size == 0 else None
     by_head = TENSOR if config.n_heads % size == 0 else None

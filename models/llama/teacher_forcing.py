@@ -1,8 +1,8 @@
 """How likely an answer is after a masked prompt, in one teacher-forced pass.
 
 A row holds the prompt and all tokens of the answer but the last; the states before each answer
-token give its conditional probability. Only those states meet the vocabulary, one token of the
-answer at a time, so that logits take (rows, V) however long prompt and answer are.
+token give its conditional probability. Only those states meet the vocabulary, so many at a time
+that their logits fit a fixed memory.
 """
 
 from collections.abc import Mapping
@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Bool, Float, Int
 
+from spexjax.models.llama.edits import NOTHING, Edits
 from spexjax.models.llama.model import Cache, Llama, LlamaConfig, unembed
 from spexjax.models.nn.readouts import Attention, Hidden
 from spexjax.models.text.masking import MaskedRows
@@ -21,6 +22,9 @@ from spexjax.typing import Array, ArrayLike
 AnswerScore = Literal[
     "log-probability", "mean-log-probability", "token-log-probabilities", "log-odds", "margin"
 ]
+
+# Logits that are formed at once: 256 MB of float32.
+_LOGITS = 1 << 26
 
 
 class Answer(NamedTuple):
@@ -46,12 +50,18 @@ def token_log_probabilities(
 ) -> Float[Array, "N A"]:
     """log p(token a | all before), float32, from the state before each token."""
 
-    def one(step: tuple[Array, Array]) -> Array:
-        state, token = step
+    ids = jnp.broadcast_to(jnp.asarray(ids), states.shape[:2])
+
+    def one(state: Array, token: Array) -> Array:
         logits = unembed(config, params, state)
         return jnp.take(logits, token, axis=-1) - jax.nn.logsumexp(logits, axis=-1)
 
-    return jax.lax.map(one, (jnp.swapaxes(states, 0, 1), jnp.asarray(ids))).T
+    at_once = max(_LOGITS // config.vocab_size, 1)
+    flat = (states.reshape(-1, states.shape[-1]), ids.reshape(-1))
+    if ids.size <= at_once:
+        return jax.vmap(one)(*flat).reshape(ids.shape)
+    each = jax.lax.map(lambda pair: one(*pair), flat, batch_size=at_once)
+    return each.reshape(ids.shape)
 
 
 def against_others(
@@ -80,7 +90,7 @@ def answer_values(
     kind: AnswerScore | Hidden | Attention,
     n: int,
     prefix: Cache | None = None,
-    head_mask: Float[ArrayLike, "N layers heads"] | None = None,
+    edits: Edits = NOTHING,
     dtype: Any = jnp.float32,
     embeddings: Float[Array, "N length dim"] | None = None,
 ) -> Float[Array, "N *K"]:
@@ -88,7 +98,8 @@ def answer_values(
 
     Args:
       config, params: the model.
-      rows: prompts with all tokens of the answer but the last, padding behind.
+      rows: prompts with all tokens of the answer but the last, padding behind; all of their tokens
+        are attended to.
       answer: its tokens, A of them with padding.
       kind: a score of the answer: its log-probability, the mean per token, one per token (K = A,
         0 at padding), log-odds or margin; or, from the prompt's last token, the residual stream
@@ -97,19 +108,20 @@ def answer_values(
         (:class:`Attention`: K = n, ``query`` likewise).
       n: number of features, for :class:`Attention`.
       prefix: the cache of what comes before the rows, shared by all.
-      head_mask: factors of the heads.
+      edits: what is taken out of the computation.
       dtype: to compute in.
       embeddings: what the model reads in place of the rows' ids, if given.
 
     Raises:
       ValueError: if there is no such score, layer or head.
     """
-    inside: list[str] = []
+    reads = isinstance(kind, Hidden | Attention)
     if isinstance(kind, Hidden | Attention):
-        config, inside = _cut(config, kind), ["inside"]
+        config = _cut(config, kind)
     (hidden, _), seen = Llama(config, dtype).apply(
         {"params": params}, rows.ids if embeddings is None else embeddings, valid=rows.keep,
-        cache=prefix, head_mask=head_mask, mutable=inside,
+        cache=prefix, edits=edits, look="weights" if isinstance(kind, Attention) else None,
+        packed=True, mutable=["inside"] if reads else [],
     )  # fmt: skip
     size = jnp.asarray(answer.ids).shape[0]
     index = jnp.arange(size)
@@ -118,10 +130,10 @@ def answer_values(
     at = jnp.clip(ends - answer.length + index, 0, rows.ids.shape[1] - 1)
     if isinstance(kind, Hidden):
         back = at[:, :1] - kind.position
-        states = seen["inside"]["states"][kind.layer]
+        states = seen["inside"]["last"][0]
         return jnp.take_along_axis(states, back[..., None], axis=1)[:, 0].astype(jnp.float32)
     if isinstance(kind, Attention):
-        weights = seen["inside"][f"layer_{kind.layer}"]["attention"]["weights"][0]
+        weights = seen["inside"]["weights"][0]
         weights = weights.reshape(len(weights), config.n_heads, *weights.shape[-2:])[:, kind.head]
         back = (at[:, :1] - kind.query)[..., None]
         own = jnp.take_along_axis(weights, back, axis=1)[:, 0, -rows.ids.shape[1] :]

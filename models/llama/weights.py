@@ -43,11 +43,11 @@ def rows(config: LlamaConfig) -> Iterator[Row]:
     modules = _LAYER | (_QK_NORMS if config.qk_norm else {})
     for i in range(config.n_layers):
         for stored, path in modules.items():
-            name, keys = f"model.layers.{i}.{stored}", (f"layer_{i}", *path.split("/"))
+            name, keys = f"model.layers.{i}.{stored}", ("layers", *path.split("/"))
             norm = keys[-1].endswith("norm")
-            yield Row(f"{name}.weight", (*keys, "scale" if norm else "kernel"), not norm)
+            yield Row(f"{name}.weight", (*keys, "scale" if norm else "kernel"), not norm, i)
             if biased.get(keys[-1]):
-                yield Row(f"{name}.bias", (*keys, "bias"), False)
+                yield Row(f"{name}.bias", (*keys, "bias"), False, i)
     yield Row("model.norm.weight", ("norm", "scale"), False)
     if not config.tie_embeddings:
         yield Row("lm_head.weight", ("unembed", "kernel"), True)

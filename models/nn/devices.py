@@ -10,6 +10,7 @@ from functools import cached_property, partial
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
@@ -122,6 +123,18 @@ def _sent(leaf: ArrayLike, sharding: NamedSharding) -> Array:
     return jax.make_array_from_callback(host.shape, sharding, lambda place: host[place])
 
 
+def _rounded(params: Any, dtype: Any) -> Any:
+    """Wider floats in ``dtype``; what knows itself how to multiply stays as it is."""
+
+    def one(leaf: Any) -> Any:
+        known = hasattr(leaf, "product") or hasattr(leaf, "rows")
+        if known or not jnp.issubdtype(leaf.dtype, jnp.floating):
+            return leaf
+        return jnp.asarray(leaf, dtype) if leaf.dtype.itemsize > dtype.itemsize else leaf
+
+    return jax.tree.map(one, params, is_leaf=lambda x: hasattr(x, "product") or hasattr(x, "rows"))
+
+
 class OnDevices:
     """A model that puts its parameters on the devices once, when they are first needed.
 
@@ -136,7 +149,21 @@ class OnDevices:
         """All local ones."""
         return Devices.here()
 
-    @cached_property
+    @property
     def placed(self) -> Mapping[str, Any]:
         """The parameters on the devices."""
-        return self.devices.put(self.params)
+        return self.placed_in(jnp.float32)
+
+    def placed_in(self, dtype: Any) -> Mapping[str, Any]:
+        """The parameters on the devices, wider floats rounded to ``dtype``: once, not per batch.
+
+        Narrower ones stay, since they are as exact as they are; so do quantised ones.
+        """
+        kind = jnp.dtype(dtype)
+        if kind not in self._rounded:
+            self._rounded[kind] = self.devices.put(_rounded(self.params, kind))
+        return self._rounded[kind]
+
+    @cached_property
+    def _rounded(self) -> dict[Any, Mapping[str, Any]]:
+        return {}

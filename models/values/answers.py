@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any
 
 import jax
 import numpy as np
@@ -13,12 +13,10 @@ from spexjax.models.llama.language import LanguageModel
 from spexjax.models.llama.model import Llama, unembed
 from spexjax.models.llama.prompts import Prompt
 from spexjax.models.llama.teacher_forcing import Answer
+from spexjax.models.text.answers import Speaker, answer_tokens
 from spexjax.models.text.masking import MaskableText, bucket
 from spexjax.models.values.contexts import fitting
 from spexjax.typing import Array
-
-if TYPE_CHECKING:
-    from tokenizers import Tokenizer
 
 
 def padded_answer(ids: Sequence[int], others: Sequence[int] = ()) -> Answer:
@@ -30,40 +28,6 @@ def padded_answer(ids: Sequence[int], others: Sequence[int] = ()) -> Answer:
         np.array(len(ids), np.int32),
         np.array(rest, np.int32),
     )
-
-
-class Speaker(Protocol):
-    """A model that reads and writes tokens."""
-
-    @property
-    def tokenizer(self) -> "Tokenizer":
-        """With padding and truncation off."""
-
-    @property
-    def name(self) -> str:
-        """What to call it."""
-
-
-def answer_tokens(model: Speaker, text: str, marked: bool, answer: str) -> tuple[int, ...]:
-    """The tokens that an answer adds to a prompt.
-
-    A space is put between them where neither has one.
-
-    Raises:
-      ValueError: if the answer is empty, or adds no token.
-    """
-    if not answer.strip():
-        raise ValueError("the answer is empty; give one, or None for the model's own.")
-    joint = "" if text[-1:].isspace() or answer[0].isspace() or marked else " "
-    encode = model.tokenizer.encode
-    alone = encode(text, add_special_tokens=not marked).ids
-    both = encode(text + joint + answer, add_special_tokens=not marked).ids
-    # A tokenizer may merge across the joint; then the answer's own tokens follow the prompt's.
-    joined = both[: len(alone)] == alone
-    ids = both[len(alone) :] if joined else encode(answer, add_special_tokens=False).ids
-    if not ids:
-        raise ValueError(f"the tokenizer of {model.name} has no token for the answer {answer!r}.")
-    return tuple(ids)
 
 
 def among_choices(
@@ -105,33 +69,37 @@ def chosen_answer(
     choices: tuple[str, ...],
     truncate: bool,
     max_new_tokens: int,
+    dtype: Any,
 ) -> tuple[str, tuple[int, ...], tuple[int, ...]]:
     """The answer's text and tokens, and the first tokens of its competitors."""
     if choices:
 
         def likely() -> np.ndarray:
             seen = fitting(source, 0, model.config.max_position_embeddings, truncate)
-            return _next(model, seen.ids)
+            return _next(model, seen.ids, dtype)
 
         return among_choices(model, asked.text, asked.marked, choices, answer, likely)
     if answer is not None:
         return answer, answer_tokens(model, asked.text, asked.marked, answer), ()
     room = model.config.max_position_embeddings
     seen = fitting(source, max_new_tokens, room, truncate)
-    ids = tuple(greedy(model.config, model.placed, [seen.ids.tolist()], max_new_tokens)[0])
+    params = model.placed_in(dtype)
+    new = greedy(model.config, params, [seen.ids.tolist()], max_new_tokens, dtype=dtype)
+    ids = tuple(new[0])
     if not ids:
         raise ValueError(f"{model.name} ends without an answer; give one.")
     return model.tokenizer.decode(list(ids)).strip(), ids, ()
 
 
-def _next(model: LanguageModel, ids: np.ndarray) -> np.ndarray:
+def _next(model: LanguageModel, ids: np.ndarray, dtype: Any) -> np.ndarray:
     """Log-probabilities, up to a constant, of the token that follows."""
     padded = np.zeros((1, bucket(len(ids))), np.int32)
     padded[0, : len(ids)] = ids
-    return model.devices.fetch(_logits_at(model.config, model.placed, padded, len(ids) - 1))
+    found = _logits_at(model.config, dtype, model.placed_in(dtype), padded, len(ids) - 1)
+    return model.devices.fetch(found)
 
 
-@partial(jax.jit, static_argnums=0)
-def _logits_at(config: LlamaConfig, params: Any, ids: Array, place: Array) -> Array:
-    hidden, _ = Llama(config).apply({"params": params}, ids)
+@partial(jax.jit, static_argnums=(0, 1))
+def _logits_at(config: LlamaConfig, dtype: Any, params: Any, ids: Array, place: Array) -> Array:
+    hidden, _ = Llama(config, dtype).apply({"params": params}, ids, packed=True)
     return unembed(config, params, hidden[0, place])

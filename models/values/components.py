@@ -1,50 +1,74 @@
-"""Attention heads as features: masks of heads in, how likely the answers are out.
+"""Parts of a language model as features: masks of components in, how likely the answers are out.
 
-A masked head adds nothing; the heads that a layer keeps are scaled by H / kept, so that what they
-add has the size it had (:func:`~spexjax.models.llama.head_factors`). No prefix can be shared,
-since other heads leave other keys and values.
+A component that a mask switches off is ablated: what it computes becomes zero, its mean, or what it
+computes for another prompt (see :mod:`~spexjax.models.llama.edits`). No prefix can be shared, since
+other components leave other keys and values.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from spexjax.models.checkpoints.store_key import text_store_key
+from spexjax.models.llama.edits import Directions, Edits, Site
 from spexjax.models.llama.language import LanguageModel
 from spexjax.models.llama.model import LlamaConfig, head_factors
-from spexjax.models.llama.prompts import Prompt
 from spexjax.models.llama.teacher_forcing import Answer, AnswerScore, answer_values
 from spexjax.models.nn.devices import Devices
-from spexjax.models.text.masking import MaskedRows, TooLongError, bucket
-from spexjax.models.values.answers import answer_tokens, padded_answer
+from spexjax.models.text.masking import MaskedRows, bucket
+from spexjax.models.values.asked import Asked, Row, questions_of, row_of
+from spexjax.models.values.baselines import Ablation, Bases, baselines
 from spexjax.models.values.batching import BatchedValue
 from spexjax.models.values.devices import rows_for
 from spexjax.typing import Array, ArrayLike
 
-# One row of :class:`MaskedRows`: what its fields are to be, without the axis N.
-_Row = tuple[Int[ArrayLike, "length"], Bool[ArrayLike, "length"], Int[ArrayLike, "length"]]
+__all__ = ["Asked", "Component", "ComponentValue", "component_value", "head_value"]
+
+Kind = Literal["heads", "neurons", "mlps", "layers", "states", "directions"]
+_SCREENED_AT = 0.75
+_LETTER = {"heads": "H", "neurons": "N", "states": "@", "directions": "D"}
 
 
-class Asked(NamedTuple):
-    """A prompt and the answer that is scored; ``choices`` compete with it for log-odds.
+class Component(NamedTuple):
+    """A part of the model.
 
-    A prompt that :func:`~spexjax.models.llama.prompts.prompt` made may spell the tokens that begin
-    it; to a text the tokenizer adds them.
+    Attributes:
+      kind: "heads"; "neurons", hidden units of the gated layer; "mlps", the whole gated layer;
+        "layers", with their heads; "states", the residual stream before a layer at one token; or
+        "directions" of it.
+      layer: from 0.
+      index: of the head, the neuron, the token of the prompt, or the direction; 0 otherwise.
     """
 
-    prompt: str | Prompt
-    answer: str
-    choices: tuple[str, ...] = ()
+    kind: Kind
+    layer: int
+    index: int = 0
+
+    def __str__(self) -> str:
+        if self.kind == "layers":
+            return f"L{self.layer}"
+        if self.kind == "mlps":
+            return f"L{self.layer} MLP"
+        return f"L{self.layer} {_LETTER[self.kind]}{self.index}"
+
+
+class _Columns(NamedTuple):
+    """The components of one kind among the features, padded: layer, index, column of the mask."""
+
+    layer: Int[ArrayLike, "K"]
+    index: Int[ArrayLike, "K"]
+    column: Int[ArrayLike, "K"]
 
 
 @dataclass(eq=False)
-class HeadValue(BatchedValue):
-    """f(m): the mean score of answers with the heads that m keeps; made by :func:`head_value`.
+class ComponentValue(BatchedValue):
+    """f(m): the score of answers with the components that m keeps; by :func:`component_value`.
 
     Attributes:
       model: the model.
@@ -52,7 +76,12 @@ class HeadValue(BatchedValue):
       tokens: of each prompt with its answer but the last token.
       answers: the tokens of each answer, and its competitors.
       kind: the score.
-      layers: the layers whose heads are features; the others stay whole.
+      components: what the features are.
+      ablation: what becomes of those that are masked.
+      vectors: float (K, dim), the directions among the components, or None.
+      bases: what each question's ablated activations become.
+      rescale: whether the heads that a layer keeps make up for the others.
+      each: whether the values of questions stay apart, (N, questions).
       rows: rows per device and batch; halved when a device runs out of memory.
       dtype: computed in.
       program: one batch of masks and one prompt.
@@ -63,33 +92,40 @@ class HeadValue(BatchedValue):
     tokens: tuple[tuple[int, ...], ...]
     answers: tuple[Answer, ...]
     kind: AnswerScore
-    layers: tuple[int, ...]
+    components: tuple[Component, ...]
+    ablation: Ablation
+    vectors: Float[np.ndarray, "K dim"] | None
+    bases: tuple[Bases, ...]
+    rescale: bool
+    each: bool
     rows: int
     dtype: Any
     program: Callable[..., Array]
 
     @property
     def n(self) -> int:
-        """The number of heads."""
-        return len(self.layers) * self.model.config.n_heads
+        """The number of components."""
+        return len(self.components)
 
     @property
     def words(self) -> tuple[str, ...]:
         """``L2 H5``: head 5 of layer 2, both from 0."""
-        heads = range(self.model.config.n_heads)
-        return tuple(f"L{layer} H{head}" for layer in self.layers for head in heads)
+        return tuple(map(str, self.components))
 
     @property
     def description(self) -> str:
         """The model and what its value is, in words."""
-        return f"{self.model.name}, mean {self.kind} of {len(self.asked)} answers, by heads"
+        kinds = " and ".join(dict.fromkeys(c.kind for c in self.components))
+        mean = "" if self.each else "mean "
+        return f"{self.model.name}, {mean}{self.kind} of {len(self.asked)} answers, by {kinds}"
 
     @property
     def store_key(self) -> str:
         """What a journal of calls knows this function by: all that its values depend on."""
         return text_store_key(
             self.model, self.description, tokens=self.tokens, answers=self.answers,
-            kind=self.kind, layers=self.layers, dtype=str(self.dtype),
+            kind=self.kind, components=self.components, dtype=str(self.dtype),
+            ablation=self.ablation, rescale=self.rescale, vectors=self.vectors, bases=self.bases,
         )  # fmt: skip
 
     @property
@@ -104,26 +140,129 @@ class HeadValue(BatchedValue):
     def batch(self, length: int, masks: Array) -> Array:
         """Values of a batch; see :class:`BatchedValue`."""
         values = [self.program(None, shared, masks) for shared in self._shared]
-        return sum(values[1:], values[0])
+        return jnp.stack(values, axis=-1) if self.each else sum(values[1:], values[0])
 
-    def trimmed(self, values: Float[np.ndarray, "rows"]) -> Float[np.ndarray, "rows"]:
+    def trimmed(self, values: Float[np.ndarray, "rows *K"]) -> Float[np.ndarray, "rows *K"]:
         """The mean, from the sum."""
-        return values / np.float32(len(self.asked))
+        return values if self.each else values / np.float32(len(self.asked))
+
+    def subset(self, chosen: Sequence[int]) -> "ComponentValue":
+        """The same with some of the components as features; the others stay whole.
+
+        Raises:
+          ValueError: if none is chosen.
+        """
+        if len(chosen) == 0:
+            raise ValueError("choose at least one component.")
+        return replace(self, components=tuple(self.components[i] for i in chosen))
 
     @cached_property
     def _shared(self) -> list[tuple]:
         """For each prompt what the program needs beside masks, on the devices."""
-        params, layers = self.model.placed, np.array(self.layers, np.int32)
-        asked = zip(map(_row, self.tokens), self.answers, strict=True)
-        return [(params, *self.devices.put((row, answer, layers))) for row, answer in asked]
+        params = self.model.placed_in(self.dtype)
+        columns = _columns(self.components, self.model.config.n_layers)
+        parts = zip(map(row_of, self.tokens), self.answers, self.bases, strict=True)
+        return [
+            (params, *self.devices.put((row, answer, columns, self.vectors, bases)))
+            for row, answer, bases in parts
+        ]
 
 
-def _row(tokens: Sequence[int]) -> _Row:
-    """A prompt, padded."""
-    length = bucket(len(tokens))
-    there = np.arange(length) < len(tokens)
-    ids = np.pad(np.array(tokens, np.int32), (0, length - len(tokens)))
-    return ids, there, np.full(length, -1, np.int32)
+def attribution_patching(f: ComponentValue, at: float = 1.0) -> Float[np.ndarray, "n"]:
+    """What each component costs, f(all but i) − f(1…1), to first order: AtP.
+
+    −∂f/∂m_i at m = 1, since a masked activation a becomes m · a + (1 − m) · base: Σ (base − a) ·
+    ∂f/∂a over tokens and units (Kramár et al. 2024, arXiv 2403.00745, eq. 4). One pass forward and
+    one back for each question, for all components at once.
+
+    Args:
+      f: the value function.
+      at: where on the way from all to none, m = at · (1…1), the derivative is taken. Somewhat
+        below 1 a model that is sure of its answer has left the plateau on which nothing matters
+        (as on the path of integrated gradients, Sundararajan et al. 2017).
+
+    Raises:
+      ValueError: where kept heads are rescaled, which has no derivative.
+    """
+    if f.rescale:
+        raise ValueError("attribution patching needs rescale=False.")
+    mean = np.zeros(bucket(f.n))
+    for shared in f._shared:
+        found = _gradient(f.model.config, f.dtype, f.kind)(
+            jnp.full((1, bucket(f.n)), float(at)), shared
+        )
+        mean -= f.devices.fetch(found)[0] / len(f.asked)
+    return mean[: f.n].astype(np.float32)
+
+
+def component_value(
+    model: LanguageModel,
+    questions: Sequence[Asked],
+    components: Kind | Sequence[Kind] | Sequence[Component] = "heads",
+    ablation: Ablation = "zero",
+    score: AnswerScore = "log-probability",
+    layers: Sequence[int] | None = None,
+    directions: tuple[Sequence[int], Float[ArrayLike, "K dim"]] | None = None,
+    most: int | None = None,
+    rescale: bool = False,
+    each: bool = False,
+    dtype: Any = None,
+    rows: int | None = None,
+) -> ComponentValue:
+    """The value function of a model's components on some questions.
+
+    Args:
+      model: the model.
+      questions: prompts and answers; f is the mean of their scores.
+      components: one or more kinds of :class:`Component`, of all of which each is a feature, or
+        single ones. "states" are the tokens of the prompts, which then must be equally long.
+      ablation: what a masked component's activations become: "zero"; their "mean" over all tokens
+        of all questions; or "resample", what they are for another prompt, token by token from the
+        end: :attr:`Asked.other`, or that of the next question.
+      score: a number for every answer: "log-probability", "mean-log-probability", or "log-odds" or
+        "margin" among its choices.
+      layers: whose components are features; all if not given.
+      directions: for each the layer before which it is taken out of the residual stream, and its
+        vector: rows of a sparse autoencoder's decoder, say.
+      most: only so many components, those of largest effect to first order; see
+        :func:`attribution_patching`, at 0.75. Ask for twice as many as are wanted.
+      rescale: multiply what the kept heads of a layer add by H / kept, so that it has the size it
+        had; with ``ablation="zero"``.
+      each: keep the scores of questions apart: values (N, questions).
+      dtype: to compute in, float32 or bfloat16; that of the parameters if not given.
+      rows: rows per device and batch; chosen from the length if not given.
+
+    Raises:
+      TooLongError: if a prompt is too long for the model; it is a ValueError.
+      ValueError: if nothing is asked, an answer is empty, a component does not exist or comes
+        twice, or the score is a vector.
+    """
+    c, kind = model.config, jnp.dtype(model.dtype if dtype is None else dtype)
+    if ablation not in get_args(Ablation):
+        raise ValueError(f"ablation must be one of {get_args(Ablation)}, got {ablation!r}.")
+    if rescale and ablation != "zero":
+        raise ValueError("rescale needs ablation='zero'.")
+    tokens, answers, prompts = questions_of(model, questions, score)
+    vectors = None if directions is None else np.asarray(directions[1], np.float32)
+    found = _chosen(c, components, layers, prompts, directions)
+    length = bucket(max(len(row) for row in tokens))
+    bases = baselines(
+        model, questions, tokens, tuple(dict.fromkeys(x.kind for x in found)), ablation, kind,
+        None if directions is None else (np.asarray(directions[0], np.int32), vectors),
+    )  # fmt: skip
+    if rows is None:
+        rows = rows_for(model, (c, length), dtype=kind)
+    f = ComponentValue(
+        model, tuple(questions), tokens, answers, score, found, ablation, vectors, bases, rescale,
+        each, rows, kind, _program(c, kind, score, rescale, model.devices),
+    )  # fmt: skip
+    if most is not None and most < f.n:
+        if most < 1:
+            raise ValueError(f"most must be at least 1, got {most}.")
+        f = f.subset(
+            np.sort(np.argsort(-np.abs(attribution_patching(f, _SCREENED_AT)))[:most]).tolist()
+        )
+    return f
 
 
 def head_value(
@@ -131,73 +270,121 @@ def head_value(
     asked: Sequence[Asked],
     score: AnswerScore = "log-probability",
     layers: Sequence[int] | None = None,
-    dtype: Any = jnp.float32,
+    dtype: Any = None,
     rows: int | None = None,
-) -> HeadValue:
-    """The value function of a model's attention heads on some questions.
+) -> ComponentValue:
+    """:func:`component_value` of attention heads: masked ones add nothing, kept ones make up."""
+    return component_value(
+        model, asked, score=score, layers=layers, rescale=True, dtype=dtype, rows=rows
+    )
 
-    Args:
-      model: the model.
-      asked: prompts and answers; f is the mean of their scores.
-      score: a number for every answer: "log-probability", "mean-log-probability", or "log-odds" or
-        "margin" among its choices.
-      layers: whose heads are features; all if not given.
-      dtype: to compute in, float32 or bfloat16.
-      rows: rows per device and batch; chosen from the length if not given.
 
-    Raises:
-      TooLongError: if a prompt is too long for the model; it is a ValueError.
-      ValueError: if nothing is asked, an answer is empty, a layer does not exist, or the score is
-        a vector.
-    """
-    c = model.config
-    if not asked:
-        raise ValueError("there must be at least one prompt and answer.")
-    if score == "token-log-probabilities":
-        raise ValueError(f"score must be a number for every answer, not {score!r}.")
+def _chosen(
+    config: LlamaConfig,
+    components: Kind | Sequence[Kind] | Sequence[Component],
+    layers: Sequence[int] | None,
+    prompts: Sequence[int],
+    directions: tuple[Sequence[int], Any] | None,
+) -> tuple[Component, ...]:
+    """The components that are features, checked."""
+    c = config
+    if isinstance(components, str):
+        components = (components,)  # type: ignore[assignment]
     chosen = tuple(range(c.n_layers) if layers is None else layers)
     if not chosen or not set(chosen) <= set(range(c.n_layers)) or len(set(chosen)) < len(chosen):
         raise ValueError(f"layers must be different ones of 0 to {c.n_layers - 1}, got {chosen}.")
-    tokens, answers = [], []
-    for one in asked:
-        asks = one.prompt if isinstance(one.prompt, Prompt) else Prompt("", one.prompt, "")
-        ids = answer_tokens(model, asks.text, asks.marked, one.answer)
-        others: list[int] = []
-        if score in ("log-odds", "margin"):
-            ids = ids[:1]
-            first = [answer_tokens(model, asks.text, asks.marked, c)[0] for c in one.choices]
-            others = [token for token in first if token != ids[0]]
-        row = (*model.encode(asks.text, asks.marked), *ids[:-1])
-        if len(row) > c.max_position_embeddings:
-            raise TooLongError(
-                f"{len(row)} tokens of prompt and answer exceed the model's "
-                f"{c.max_position_embeddings} positions."
-            )
-        tokens.append(row)
-        answers.append(padded_answer(ids, others))
-    length = bucket(max(len(row) for row in tokens))
-    if rows is None:
-        rows = rows_for(model, (c, length))
-    return HeadValue(
-        model, tuple(asked), tuple(tokens), tuple(answers), score, chosen, rows,
-        jnp.dtype(dtype), _program(c, jnp.dtype(dtype), score, model.devices),
-    )  # fmt: skip
+    counts = {
+        "heads": c.n_heads,
+        "neurons": c.hidden_dim,
+        "mlps": 1,
+        "layers": 1,
+        "states": prompts[0],
+    }
+    found: list[Component] = []
+    for one in components:
+        if isinstance(one, Component):
+            found.append(one)
+        elif one == "directions":
+            if directions is None:
+                raise ValueError("components='directions' needs directions=(layers, vectors).")
+            found += [Component("directions", int(at), i) for i, at in enumerate(directions[0])]
+        elif one in counts:
+            found += [Component(one, at, i) for at in chosen for i in range(counts[one])]
+        else:
+            raise ValueError(f"components must be some of {get_args(Kind)}, got {one!r}.")
+    if any(one.kind == "states" for one in found) and len(set(prompts)) > 1:
+        raise ValueError("components='states' needs prompts of the same number of tokens.")
+    for one in found:
+        count = counts.get(one.kind, len(directions[0]) if directions is not None else 0)
+        if not (0 <= one.layer < c.n_layers and 0 <= one.index < count):
+            raise ValueError(f"the model has no component {one}.")
+    if not found or len(set(found)) < len(found):
+        raise ValueError("components must be different ones, at least one.")
+    return tuple(found)
+
+
+def _columns(components: Sequence[Component], n_layers: int) -> dict[str, _Columns]:
+    """Where each kind's components stand in a mask; padding is in no layer."""
+    found = {}
+    for kind in dict.fromkeys(c.kind for c in components):
+        of = [(c.layer, c.index, i) for i, c in enumerate(components) if c.kind == kind]
+        of += [(n_layers, 0, 0)] * (bucket(len(of), least=1) - len(of))
+        found[kind] = _Columns(*np.array(of, np.int32).T)
+    return found
+
+
+def _edits(
+    config: LlamaConfig,
+    length: int,
+    columns: dict[str, _Columns],
+    vectors: Array | None,
+    bases: Bases,
+    rescale: bool,
+    masks: Float[Array, "N columns"],
+) -> Edits:
+    """What masks take out."""
+    units = {"heads": config.n_heads, "neurons": config.hidden_dim, "states": length}
+    edits = Edits()
+    for kind, at in columns.items():
+        m = masks[:, at.column]
+        if kind == "directions":
+            assert vectors is not None
+            base = None if bases.get(kind) is None else bases[kind][at.index]
+            taken = Directions(at.layer, vectors[at.index], m, base)
+            edits = edits._replace(directions=taken)
+            continue
+        shape = (len(masks), config.n_layers, *([units[kind]] if kind in units else []))
+        place = (at.layer, at.index) if kind in units else (at.layer,)
+        keep = jnp.ones(shape).at[(slice(None), *place)].set(m, mode="drop")
+        if kind == "heads" and rescale:
+            keep = head_factors(keep > 0.5)
+        edits = edits._replace(**{kind: Site(jnp.moveaxis(keep, 1, 0), bases.get(kind))})
+    return edits
 
 
 @lru_cache(maxsize=32)
 def _program(
-    config: LlamaConfig, dtype: Any, kind: AnswerScore, devices: Devices
+    config: LlamaConfig, dtype: Any, kind: AnswerScore, rescale: bool, devices: Devices
 ) -> Callable[..., Array]:
-    """(None, (params, one row, answer, layers), masks) to values."""
+    """(None, (params, one row, answer, columns, vectors, bases), masks) to values."""
+    return devices.compile(_run(config, dtype, kind, rescale))
 
-    def run(_: None, params: Any, row: _Row, answer: Answer, layers: Array, masks: Array) -> Array:
-        count = masks.shape[0]
-        heads = masks[:, : layers.shape[0] * config.n_heads].reshape(count, -1, config.n_heads)
-        kept = jnp.ones((count, config.n_layers, config.n_heads), bool)
-        kept = kept.at[:, layers].set(heads)
-        batch = MaskedRows(*(jnp.broadcast_to(a, (count, *jnp.shape(a))) for a in row))
-        return answer_values(
-            config, params, batch, answer, kind, 0, head_mask=head_factors(kept), dtype=dtype
-        )
 
-    return devices.compile(run)
+@lru_cache(maxsize=32)
+def _gradient(config: LlamaConfig, dtype: Any, kind: AnswerScore) -> Callable[..., Array]:
+    """((params, …), masks (1, n)) to derivatives by the masks."""
+    run = _run(config, dtype, kind, False)
+    return jax.jit(jax.grad(lambda masks, shared: run(None, *shared, masks)[0]))
+
+
+def _run(config: LlamaConfig, dtype: Any, kind: AnswerScore, rescale: bool) -> Callable[..., Array]:
+    def run(
+        _: None, params: Any, row: Row, answer: Answer, columns: dict[str, _Columns],
+        vectors: Array | None, bases: Bases, masks: Array,
+    ) -> Array:  # fmt: skip
+        batch = MaskedRows(*(jnp.broadcast_to(a, (len(masks), *jnp.shape(a))) for a in row))
+        kept = masks.astype(jnp.float32)
+        edits = _edits(config, batch.ids.shape[1], columns, vectors, bases, rescale, kept)
+        return answer_values(config, params, batch, answer, kind, 0, edits=edits, dtype=dtype)
+
+    return run

@@ -1,9 +1,10 @@
 """How much the devices are given at once."""
 
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import jax
+import jax.numpy as jnp
 
 from spexjax.models.nn.devices import OnDevices
 
@@ -47,9 +48,13 @@ def default_rows(config: Geometry, length: int, devices: Sequence[jax.Device]) -
     return min(1 << max(rows, 1).bit_length() - 1, 512)
 
 
-def rows_for(model: OnDevices, *passes: tuple[Geometry, int]) -> int:
-    """:func:`default_rows` of the pass that needs most: its geometry and its rows' tokens."""
-    jax.block_until_ready(model.placed)  # before it is asked how much memory is free
+def rows_for(model: OnDevices, *passes: tuple[Geometry, int], dtype: Any = jnp.float32) -> int:
+    """:func:`default_rows` of the pass that needs most: its geometry and its rows' tokens.
+
+    The parameters are put on the devices, as ``dtype`` wants them, before it is asked how much
+    memory is free.
+    """
+    jax.block_until_ready(model.placed_in(dtype))
     return min(default_rows(config, length, model.devices.local) for config, length in passes)
 
 

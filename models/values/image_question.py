@@ -18,8 +18,9 @@ from spexjax.models.checkpoints.store_key import text_store_key
 from spexjax.models.llama.model import Cache, Llama, unembed
 from spexjax.models.llama.teacher_forcing import Answer, AnswerScore, answer_values
 from spexjax.models.nn.devices import Devices
+from spexjax.models.text.answers import answer_tokens
 from spexjax.models.text.masking import MaskedRows, bucket
-from spexjax.models.values.answers import among_choices, answer_tokens, padded_answer
+from spexjax.models.values.answers import among_choices, padded_answer
 from spexjax.models.values.devices import rows_for
 from spexjax.models.values.image import (
     Cells,
@@ -109,7 +110,7 @@ class VisualValue(MaskedImage):
         """What the program needs beside masks, on the devices."""
         answer = padded_answer(self.answer_ids, self.others)
         here = self.devices.put((self.source.template, self.rest, answer))
-        return (self.model.placed, self._prefix, *here)
+        return (self.model.placed_in(self.dtype), self._prefix, *here)
 
     def trimmed(self, values: Float[np.ndarray, "rows *K"]) -> Float[np.ndarray, "rows *K"]:
         """Values without what stands for padding."""
@@ -121,7 +122,9 @@ class VisualValue(MaskedImage):
     def _prefix(self) -> Cache | None:
         """Keys and values of what stands before the image, on the devices."""
         ids, text = self.asked.ids[: self.start], self.model.config.text
-        return prefix_cache(text, self.model.placed["text"], ids, self.dtype, self.devices)
+        return prefix_cache(
+            text, self.model.placed_in(self.dtype)["text"], ids, self.dtype, self.devices
+        )
 
 
 def visual_value(
@@ -182,7 +185,9 @@ def visual_value(
             f"{config.text.max_position_embeddings} positions."
         )
     if rows is None:
-        rows = rows_for(model, (config.text, length), (config.vision, config.vision.tokens))
+        rows = rows_for(
+            model, (config.text, length), (config.vision, config.vision.tokens), dtype=dtype
+        )
     kind = jnp.dtype(dtype)
     return VisualValue(
         model=model, source=source, question=question, asked=asked, answer=text, answer_ids=ids,

@@ -96,7 +96,11 @@ class LanguageValue(MaskedText):
     def shared(self) -> tuple:
         """What the program needs beside masks, on the devices."""
         answer = padded_answer(self.answer_ids, self.others)
-        return (self.model.placed, self._prefix, *self.devices.put((self.template, answer)))
+        return (
+            self.model.placed_in(self.dtype),
+            self._prefix,
+            *self.devices.put((self.template, answer)),
+        )
 
     def trimmed(self, values: Float[np.ndarray, "rows *K"]) -> Float[np.ndarray, "rows *K"]:
         """Values without what stands for padding."""
@@ -110,7 +114,8 @@ class LanguageValue(MaskedText):
     def _prefix(self) -> Cache | None:
         """Keys and values of what comes before the first feature, on the devices."""
         ids = self.source.ids[: self.start]
-        return prefix_cache(self.model.config, self.model.placed, ids, self.dtype, self.devices)
+        params = self.model.placed_in(self.dtype)
+        return prefix_cache(self.model.config, params, ids, self.dtype, self.devices)
 
 
 def language_value(
@@ -126,7 +131,7 @@ def language_value(
     system: str | None = None,
     truncate: bool = False,
     max_new_tokens: int = 32,
-    dtype: Any = jnp.float32,
+    dtype: Any = None,
     rows: int | None = None,
 ) -> LanguageValue:
     """The value function of a question about a context under a language model.
@@ -154,7 +159,7 @@ def language_value(
       truncate: drop the last features of a context that is too long for the model, instead of
         refusing it.
       max_new_tokens: at most so many are generated where no answer is given.
-      dtype: to compute in, float32 or bfloat16.
+      dtype: to compute in, float32 or bfloat16; that of the parameters if not given.
       rows: rows per device and batch; chosen from the length if not given.
 
     Returns:
@@ -166,6 +171,7 @@ def language_value(
       ValueError: for an empty context, question or answer, an unknown option, or a tokenizer
         without the token that replaces.
     """
+    dtype = jnp.dtype(model.dtype if dtype is None else dtype)
     asked = prompt(model, context, question, template, system)
     source = context_source(model, asked, features)
     if not isinstance(score, Hidden | Attention) and score not in get_args(AnswerScore):
@@ -174,18 +180,18 @@ def language_value(
         raise ValueError("choices are for score = 'log-odds' or 'margin'.")
     warn_of_unknown(source, model.tokenizer, model.name)
     text, ids, others = chosen_answer(
-        model, asked, source, answer, tuple(choices), truncate, max_new_tokens
+        model, asked, source, answer, tuple(choices), truncate, max_new_tokens, dtype
     )
     source = fitting(source, len(ids) - 1, model.config.max_position_embeddings, truncate)
     start = int(np.argmax(source.feature >= 0))
     made = masked_template(model, source, ids[:-1], start, replacement)
     length = len(np.asarray(made.ids))
     if rows is None:
-        rows = rows_for(model, (model.config, length + bucket(start)))
+        rows = rows_for(model, (model.config, length + bucket(start)), dtype=dtype)
     return LanguageValue(
         model=model, source=source, answer=text, answer_ids=ids, others=others, kind=score,
-        start=start, template=made, rows=rows, dtype=jnp.dtype(dtype),
-        program=_program(model.config, jnp.dtype(dtype), score, model.devices),
+        start=start, template=made, rows=rows, dtype=dtype,
+        program=_program(model.config, dtype, score, model.devices),
     )  # fmt: skip
 
 
@@ -231,7 +237,7 @@ def prefix_cache(
 def _prefix_program(config: LlamaConfig, dtype: Any, devices: Devices) -> Callable[..., Cache]:
     def run(params: Any, ids: Array, valid: Array) -> Cache:
         # flax types what ``apply`` returns as if collections could come with it.
-        out: Any = Llama(config, dtype).apply({"params": params}, ids, valid=valid)
+        out: Any = Llama(config, dtype).apply({"params": params}, ids, valid=valid, packed=True)
         return out[1]
 
     return devices.compile_once(run)

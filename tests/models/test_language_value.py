@@ -43,7 +43,7 @@ def model():
         hidden_dim=20, max_position_embeddings=40, eos_token_ids=(3,),
     )  # fmt: skip
     shapes = jax.eval_shape(lambda: init_params(config, jax.random.key(0)))
-    rng = np.random.default_rng(3)
+    rng = np.random.default_rng(8)
     params = jax.tree.map(lambda x: jnp.float32(rng.normal(0, 0.4, x.shape)), shapes)
     special = {"bos_token": "[BOS]", "unk_token": "[UNK]"}
     return LanguageModel(config, params, tokenizer(), None, special, "tiny", "plain")
@@ -134,8 +134,9 @@ def test_its_own_answer(model):
 
 @partial(jax.jit, static_argnums=0)
 def inside(config, params, row):
-    _, seen = Llama(config).apply({"params": params}, row, mutable=["inside"])
-    return seen["inside"]["states"][1], seen["inside"]["layer_1"]["attention"]["weights"][0]
+    run = partial(Llama(config).apply, {"params": params}, row, mutable=["inside"])
+    states, weights = (run(look=look)[1]["inside"][look][0] for look in ("states", "weights"))
+    return states[1], weights  # before layer 1, and of it
 
 
 def test_the_inside(model):
@@ -260,11 +261,11 @@ def test_heads_as_features(model):
     want = [sum(token_by_token(model, one.prompt, one.answer)) for one in asked]
     np.testing.assert_allclose(f(all_kept), np.mean(want), atol=5e-5)
     # With one head left of layer 1: its part of the output's kernel, four times.
-    kernel = np.array(model.params["layer_1"]["attention"]["out"]["kernel"]).reshape(4, 6, 12)
-    kernel = kernel * np.array([0, 0, 4, 0]).reshape(4, 1, 1)
-    layer = model.params["layer_1"]
-    attention = layer["attention"] | {"out": {"kernel": jnp.float32(kernel.reshape(24, 12))}}
-    pruned = replace(model, params=model.params | {"layer_1": layer | {"attention": attention}})
+    layers = model.params["layers"]
+    kernel = np.array(layers["attention"]["out"]["kernel"]).reshape(2, 4, 6, 12)
+    kernel[1] *= np.array([0, 0, 4, 0]).reshape(4, 1, 1)
+    attention = layers["attention"] | {"out": {"kernel": jnp.asarray(kernel.reshape(2, 24, 12))}}
+    pruned = replace(model, params=model.params | {"layers": layers | {"attention": attention}})
     want = [sum(token_by_token(pruned, one.prompt, one.answer)) for one in asked]
     np.testing.assert_allclose(f(np.array([[0, 0, 1, 0]], bool)), np.mean(want), atol=5e-5)
     assert head_value(model, asked).n == 8

@@ -13,6 +13,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from spexjax.models.llama.config import RopeScaling, config_from_dict, config_to_dict
+from spexjax.models.llama.edits import Edits, Site
 from spexjax.models.llama.generate import greedy
 from spexjax.models.llama.model import Llama, LlamaConfig, head_factors, init_params, unembed
 from spexjax.models.llama.weights import load_llama, rows, save_llama
@@ -79,15 +80,16 @@ def test_masked_heads_add_nothing(params, apply):
     ids = np.random.default_rng(3).integers(0, 31, (2, 6), dtype=np.int32)
     kept = np.ones((2, 2, 4), bool)
     kept[1, 0, 2] = False
-    found, _ = apply(params, ids, head_mask=head_factors(kept))
+    found, _ = apply(params, ids, edits=Edits(heads=Site(jnp.moveaxis(head_factors(kept), 1, 0))))
     want, _ = apply(params, ids)
     np.testing.assert_allclose(found[0], want[0], atol=1e-6)
     # A head without its columns of the output's kernel, the others of its layer times 4/3.
-    kernel = np.array(params["layer_0"]["attention"]["out"]["kernel"]).reshape(4, 6, 12) * 4 / 3
-    kernel[2] = 0
-    layer = params["layer_0"]
-    attention = layer["attention"] | {"out": {"kernel": kernel.reshape(24, 12)}}
-    pruned = params | {"layer_0": layer | {"attention": attention}}
+    kernel = np.array(params["layers"]["attention"]["out"]["kernel"]).reshape(2, 4, 6, 12)
+    kernel[0] *= 4 / 3
+    kernel[0, 2] = 0
+    layers = params["layers"]
+    attention = layers["attention"] | {"out": {"kernel": kernel.reshape(2, 24, 12)}}
+    pruned = params | {"layers": layers | {"attention": attention}}
     np.testing.assert_allclose(found[1], apply(pruned, ids)[0][1], atol=1e-5)
     np.testing.assert_array_equal(head_factors(np.zeros((1, 4), bool)), np.zeros((1, 4)))
 

@@ -33,7 +33,7 @@ def random_params(config, dtype=np.float32):
     shapes = jax.eval_shape(lambda: init_params(config, jax.random.key(0)))
     rng = np.random.default_rng(0)
     params = jax.tree.map(
-        lambda x: jnp.asarray(rng.normal(0, 1.5 * x.shape[0] ** -0.5, x.shape), dtype), shapes
+        lambda x: jnp.asarray(rng.normal(0, 1.5 * x.shape[-2:][0] ** -0.5, x.shape), dtype), shapes
     )
     return jax.tree.map_with_path(
         lambda path, x: jnp.ones_like(x) if path[-1].key == "scale" else x, params
@@ -160,12 +160,12 @@ def test_sizes(model, tied):
     params = random_params(config, jnp.bfloat16)
     low = quantize(params, config)
     pairs = [
-        (low["layer_0"][name]["kernel"], params["layer_0"][name]["kernel"])
+        (low["layers"][name]["kernel"], params["layers"][name]["kernel"])
         for name in ("gate", "up", "down")
     ]
-    attention = low["layer_0"]["attention"]
+    attention = low["layers"]["attention"]
     pairs += [
-        (attention[name]["kernel"], params["layer_0"]["attention"][name]["kernel"])
+        (attention[name]["kernel"], params["layers"]["attention"][name]["kernel"])
         for name in ("query", "key", "value", "out")
     ]
     assert all(isinstance(a, Int8Kernel) for a, _ in pairs)

@@ -74,9 +74,9 @@ for name, config in CONFIGS.items():
 # The last of them, quantised, and as a program of batches.
 codes = quantize(params, config, embeddings=True)
 spread = sharding.shard(codes, config, mesh)
-kernel = spread["layer_0"]["gate"]["kernel"]
-assert kernel.codes.addressable_shards[0].data.shape == (32, 24)
-assert kernel.scale.addressable_shards[0].data.shape == (24,)
+kernel = spread["layers"]["gate"]["kernel"]
+assert kernel.codes.addressable_shards[0].data.shape == (1, 32, 24)
+assert kernel.scale.addressable_shards[0].data.shape == (1, 24)
 assert spread["embedding"].codes.addressable_shards[0].data.shape == (48, 32)
 found = logits(config, spread, *jax.device_put((ids, valid), rows))
 want = logits(config, codes, ids, valid)
@@ -122,8 +122,8 @@ def test_shardings_have_the_structure_of_the_parameters():
     shardings = param_shardings(config, mesh)
     shapes = jax.eval_shape(lambda: init_params(config, jax.random.key(0)))
     assert jax.tree.structure(shardings) == jax.tree.structure(shapes)
-    path = ("layer_0", "attention", "out", "kernel")
-    assert shardings["layer_0"]["attention"]["out"]["kernel"] == placement(config, mesh)(path)
+    path = ("layers", "attention", "out", "kernel")
+    assert shardings["layers"]["attention"]["out"]["kernel"] == placement(config, mesh)(path)
 
 
 @pytest.mark.parametrize("tensor", [0, 2, -1])

@@ -182,8 +182,8 @@ def test_training_learns_and_goes_on(tmp_path, monkeypatch):
     assert len(saved) == 1
     batch = list(batches(SMALL, 0))[-1]
     start = started(config, SMALL)
-    rest = {"embedding": whole["embedding"], "first": whole["layer_0"], "later": whole["layer_1"],
-            "norm": whole["norm"]}  # fmt: skip
+    first, later = (jax.tree.map(lambda a, i=i: a[i], whole["layers"]) for i in (0, 1))
+    rest = {"embedding": whole["embedding"], "first": first, "later": later, "norm": whole["norm"]}
     cost = jax.jit(loss, static_argnums=(0, 1))
     assert cost(config, SMALL, rest, batch)[0] < cost(config, SMALL, start, batch)[0]
 

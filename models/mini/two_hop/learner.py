@@ -85,7 +85,7 @@ def geometry(s: Settings) -> LlamaConfig:
 def first_weights(config: LlamaConfig, s: Settings) -> dict[str, Any]:
     """Where training starts: the layers "first" and "later", the embedding, the last norm."""
     full = init_params(config, jax.random.key(s.seed))
-    first, later = full["layer_0"], full["layer_1"]
+    first, later = (jax.tree.map(lambda a, i=i: a[i], full["layers"]) for i in (0, 1))
     # Head h looks h + 1 tokens back: a key's bias is constant, a query's is that of h + 1 earlier.
     pairs = np.arange(config.head_dim // 2) < s.kernel_pairs
     cos, sin = rotary(config, jnp.arange(1, config.n_heads + 1)[:, None])
@@ -113,9 +113,11 @@ def first_weights(config: LlamaConfig, s: Settings) -> dict[str, Any]:
 
 def unshared(config: LlamaConfig, weights: dict[str, Any]) -> dict[str, Any]:
     """The parameters of the model: every later layer has the same weights."""
-    layers = {f"layer_{i}": weights["later"] for i in range(1, config.n_layers)}
-    kept = {"embedding": weights["embedding"], "norm": weights["norm"]}
-    return kept | {"layer_0": weights["first"]} | layers
+    count = config.n_layers - 1
+    layers = jax.tree.map(
+        lambda a, b: jnp.stack([a] + [b] * count), weights["first"], weights["later"]
+    )
+    return {"embedding": weights["embedding"], "layers": layers, "norm": weights["norm"]}
 
 
 def answer_logits(
