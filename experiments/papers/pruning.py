@@ -36,6 +36,7 @@ from spexjax.explanation import Explanation
 from spexjax.models.llama.language import LanguageModel, load_language_model
 from spexjax.models.llama.prompts import multiple_choice, prompt
 from spexjax.models.mini.two_hop.facts import held_out_examples
+from spexjax.models.nn.precision import default_dtype
 from spexjax.models.values.components import (
     Asked,
     ComponentValue,
@@ -54,6 +55,8 @@ class Config:
     """Folder or hub id of a Llama; without one, the embedded one."""
     data: str | None = None
     """Folder of data sets, for a model that is given; $SPEXJAX_DATA if not given."""
+    dtype: Literal["bfloat16", "float32"] | None = None
+    """What the model computes in; float32, on accelerators bfloat16, if not given."""
     subjects: tuple[str, ...] = ("astronomy",)
     """Of MMLU, for a model that is given."""
     learn: int = 16
@@ -92,7 +95,7 @@ def run(config: Config) -> Result:
     Raises:
       ValueError: if there are no questions left to test on.
     """
-    model = load_language_model(config.model)
+    model = load_language_model(config.model, config.dtype or default_dtype())
     asked = questions(config, model)
     if not asked.learn or not asked.test:
         raise ValueError("there are not enough questions to learn from and to test on.")

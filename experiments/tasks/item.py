@@ -3,7 +3,7 @@
 import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
 
@@ -27,6 +27,8 @@ class TaskConfig:
     """A folder of data sets, for tasks that read one; $SPEXJAX_DATA if not given."""
     model: str | None = None
     """A model's folder or hub id, for tasks that use one; the package's own if not given."""
+    dtype: Literal["bfloat16", "float32"] | None = None
+    """What a language model computes in; float32, on accelerators bfloat16, if not given."""
 
 
 @dataclass(frozen=True, eq=False)

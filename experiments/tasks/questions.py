@@ -11,6 +11,7 @@ import numpy as np
 
 from spexjax.experiments.tasks.item import Item, TaskConfig, chosen
 from spexjax.models.llama.language import LanguageModel, load_language_model
+from spexjax.models.nn.precision import default_dtype
 from spexjax.models.text.masking import TooLongError
 from spexjax.models.text.spans import Span
 from spexjax.models.values.language import LanguageValue, language_value, mask_token
@@ -48,7 +49,7 @@ def language_model(config: TaskConfig) -> LanguageModel:
         raise ValueError(
             f"task {config.name!r} needs a language model: --model FOLDER, or its id on the hub."
         )
-    return load_language_model(config.model)
+    return load_language_model(config.model, config.dtype or default_dtype())
 
 
 def own_answer(model: LanguageModel, template: str) -> Callable[[Question], LanguageValue]:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from spexjax.experiments.tasks.item import Item, TaskConfig, chosen
 from spexjax.models.llama.language import load_language_model
 from spexjax.models.mini.two_hop.facts import held_out_examples
+from spexjax.models.nn.precision import default_dtype
 from spexjax.models.values.language import language_value
 
 GROUPS = ("8", "12", "16", "24", "32")
@@ -18,7 +19,7 @@ GROUPS = ("8", "12", "16", "24", "32")
 
 def items(config: TaskConfig) -> Iterator[Item]:
     """``per_group`` rightly answered questions about worlds of each group's size."""
-    model = load_language_model(config.model)
+    model = load_language_model(config.model, config.dtype or default_dtype())
     for group in chosen(config, GROUPS):
         count = 0
         for place, e in enumerate(held_out_examples(config.seed, int(group), 2)):

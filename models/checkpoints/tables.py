@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from spexjax.models.checkpoints.folders import INDEX, SINGLE, Row, read_json
@@ -59,6 +60,7 @@ def load(
       ValueError: if a tensor is missing, unknown or of another shape than the configuration
         implies; it is named.
     """
+    dtype = None if dtype is None else jnp.dtype(dtype)
     where = {names.current(k): (file, k) for k, file in _files(Path(folder)).items()}
     table = {row.name: row for row in names.rows}
     for name in table:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:  # JAX takes seconds to import; a wrong argument should not wa
 EXAMPLE = "example"
 """A picture of coloured shapes that is always there, unless a file is called so."""
 REPLACEMENTS = ("blur", "mean", "black")
-_OTHERS = ("text", "file", "api_base", "context", "features")
+_OTHERS = ("text", "file", "api_base", "context", "reasoning", "features", "answer_span")
 _GRID = re.compile(r"(\d{1,4})x(\d{1,4})")
 _SCORES = {
     "vit": ("logit", "log-odds", "probability", "margin"),
@@ -97,7 +97,7 @@ def read(given: argparse.Namespace) -> ExplainPicture | None:
         image=given.image, grid=_grid(given.grid or usual), question=given.question,
         answer=given.answer, caption=given.caption, replacement=given.replacement or "blur",
         radius=given.radius, label=given.label, score=given.score, model=given.model,
-        revision=given.revision,
+        revision=given.revision, dtype=given.dtype,
     )  # fmt: skip
     masks, show = text_arguments.read_masks(given), text_arguments.read_show(given)
     return ExplainPicture(picture, masks, show, given.store, given.dry_run)
@@ -201,19 +201,22 @@ def _classified(options: ImageOptions, picture: Any) -> "ImageClassValue":
         label = text_arguments.label_of(options.label, model.label_names)
     return image_value(
         model, picture, options.grid, label, cast(Any, options.score or "logit"),
-        options.replacement, options.radius,
+        options.replacement, options.radius, dtype=options.dtype or "float32",
     )  # fmt: skip
 
 
 def _asked(options: ImageOptions, picture: Any) -> "VisualValue":
+    from spexjax.models.nn.precision import default_dtype
     from spexjax.models.values.image_question import visual_value
     from spexjax.models.vlm.language import load_vision_language_model
 
     assert options.question is not None  # checked in value_of
-    model = load_vision_language_model(options.model, revision=options.revision)
+    dtype = options.dtype or default_dtype()
+    model = load_vision_language_model(options.model, dtype, revision=options.revision)
     return visual_value(
         model, picture, options.question, options.answer, options.grid,
         cast(Any, options.score or "log-probability"), options.replacement, options.radius,
+        dtype=dtype,
     )  # fmt: skip
 
 
@@ -224,8 +227,9 @@ def _captioned(options: ImageOptions, picture: Any) -> "CaptionValue":
     assert options.model is not None and options.caption is not None  # checked in value_of
     model = load_clip_model(options.model, revision=options.revision)
     return caption_value(
-        model, picture, options.caption, options.grid, options.replacement, options.radius
-    )
+        model, picture, options.caption, options.grid, options.replacement, options.radius,
+        dtype=options.dtype or "float32",
+    )  # fmt: skip
 
 
 _MAKERS: dict[str, Any] = {"vit": _classified, "visual": _asked, "clip": _captioned}

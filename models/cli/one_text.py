@@ -27,8 +27,9 @@ def value_of(
 
     assert model is not None  # text_arguments.classifier has read it
     return value_function(
-        model, text, options.features, label, cast(Any, options.score), options.replacement
-    )
+        model, text, options.features, label, cast(Any, options.score), options.replacement,
+        dtype=options.dtype or "float32",
+    )  # fmt: skip
 
 
 def explain_text(

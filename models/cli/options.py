@@ -43,12 +43,21 @@ class ApiOptions:
 
 @dataclass(frozen=True)
 class QuestionOptions:
-    """A question about a context, for a local language model."""
+    """A question about a context, for a local language model.
+
+    Attributes:
+      reasoning: whether the context is a chain of thought that follows the question.
+      answer_span: the part of the answer that is scored, or None for all.
+      dtype: to load and to compute in; None for what suits the device.
+    """
 
     question: str
     answer: str | None
     features: Literal["words", "sentences"]
-    score: Literal["log-probability", "mean-log-probability"]
+    score: Literal["log-probability", "mean-log-probability", "negative-kl"]
+    reasoning: bool
+    answer_span: str | None
+    dtype: Literal["bfloat16", "float32"] | None
     replacement: Literal["unk", "delete"]
     truncate: bool
     model: str | None
@@ -61,7 +70,8 @@ class TextOptions:
 
     Attributes:
       content: the text, or the context of the question.
-      features, replacement, label, score, model, revision: as they were given, for a classifier.
+      features, replacement, label, score, model, revision, dtype: as they were given, for a
+        classifier.
       question, api: what is asked instead of a classifier, if anything.
     """
 
@@ -72,6 +82,7 @@ class TextOptions:
     score: str
     model: str | None
     revision: str | None
+    dtype: Literal["bfloat16", "float32"] | None
     question: QuestionOptions | None
     api: ApiOptions | None
 
@@ -83,7 +94,7 @@ class ImageOptions:
     Attributes:
       image: the file, or "example".
       grid: rows and columns of its cells.
-      question, answer, caption, label, score, model, revision: as they were given.
+      question, answer, caption, label, score, model, revision, dtype: as they were given.
       replacement, radius: what a masked cell shows.
     """
 
@@ -98,6 +109,7 @@ class ImageOptions:
     score: str | None
     model: str | None
     revision: str | None
+    dtype: Literal["bfloat16", "float32"] | None
 
 
 @dataclass(frozen=True)

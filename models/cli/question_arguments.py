@@ -1,14 +1,14 @@
 """The options of ``spexjax explain --task qa``: a question about a context, a local Llama."""
 
 import argparse
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from spexjax.models.cli.options import CommandError, QuestionOptions
 
 if TYPE_CHECKING:  # JAX takes seconds to import; a wrong argument should not wait for it
     from spexjax.models.values.language import LanguageValue
 
-SCORES = ("log-probability", "mean-log-probability")
+SCORES = ("log-probability", "mean-log-probability", "negative-kl")
 _OTHERS = ("text", "file", "label", "api_base")
 
 
@@ -22,7 +22,10 @@ def add_arguments(parser: Any) -> None:
     add("--context", metavar="F", help="read the context from this file (UTF-8)")
     add("--truncate", action="store_true",
         help="drop the end of a context that is longer than the model's positions")  # fmt: skip
+    add("--reasoning", metavar="F", help="instead of --context: read a chain of thought from this "
+        "file; which of its steps does the answer rest on?")  # fmt: skip
     add("--answer", metavar="A", help="explain this answer (default: the model's own)")
+    add("--answer-span", metavar="TEXT", help="explain this part of the answer alone")
 
 
 def read(given: argparse.Namespace, features: str, score: str) -> QuestionOptions | None:
@@ -32,18 +35,22 @@ def read(given: argparse.Namespace, features: str, score: str) -> QuestionOption
       ValueError: naming what the user can put right.
     """
     if given.task != "qa":
-        for option in ("context", "answer"):
+        for option in ("context", "reasoning", "answer", "answer_span"):
             if getattr(given, option) is not None:
-                raise ValueError(f"--{option} needs --task qa")
+                raise ValueError(f"--{option.replace('_', '-')} needs --task qa")
         if given.truncate:
             raise ValueError("--truncate needs --task qa; of other texts the end is always dropped")
         return None
-    if given.context is None or given.question is None:
-        raise ValueError("--task qa needs --context F and --question Q")
+    if given.context is not None and given.reasoning is not None:
+        raise ValueError("give either --context F or --reasoning F")
+    if (given.context is None and given.reasoning is None) or given.question is None:
+        raise ValueError("--task qa needs --context F (or --reasoning F) and --question Q")
     if not given.question.strip():
         raise ValueError("the question is empty")
     if given.answer is not None and not given.answer.strip():
         raise ValueError("the answer is empty")
+    if given.answer_span is not None and not given.answer_span.strip():
+        raise ValueError("the span of the answer is empty")
     for option in _OTHERS:
         if getattr(given, option) is not None:
             name = "a text" if option == "text" else f"--{option.replace('_', '-')}"
@@ -59,7 +66,10 @@ def read(given: argparse.Namespace, features: str, score: str) -> QuestionOption
         question=given.question,
         answer=given.answer,
         features="words" if features == "words" else "sentences",
-        score="log-probability" if score == SCORES[0] else "mean-log-probability",
+        score=cast(Any, score),
+        reasoning=given.reasoning is not None,
+        answer_span=given.answer_span,
+        dtype=given.dtype,
         replacement=given.replacement or "unk",
         truncate=given.truncate,
         model=given.model,
@@ -74,14 +84,18 @@ def value_of(options: QuestionOptions, context: str) -> "LanguageValue":
       CommandError: if the prompt is longer than the model's positions.
     """
     from spexjax.models.llama.language import load_language_model
+    from spexjax.models.nn.precision import default_dtype
     from spexjax.models.text.masking import TooLongError
     from spexjax.models.values.language import language_value
 
-    model = load_language_model(options.model, revision=options.revision)
+    dtype = default_dtype() if options.dtype is None else options.dtype
+    model = load_language_model(options.model, dtype, revision=options.revision)
     try:
         return language_value(
             model, context, options.question, options.answer, options.features,
-            score=options.score, replacement=options.replacement, truncate=options.truncate,
+            score=options.score, template="reasoning" if options.reasoning else None,
+            replacement=options.replacement, answer_span=options.answer_span,
+            truncate=options.truncate,
         )  # fmt: skip
     except TooLongError as error:
         raise CommandError(str(error).replace("pass truncate=True", "give --truncate")) from error

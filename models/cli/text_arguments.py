@@ -36,6 +36,8 @@ def add_arguments(parser: Any) -> Any:
     what("--model", metavar="DIR_OR_ID", help="folder or Hugging Face id of a DistilBERT or BERT "
          "sequence classifier (default: the embedded sentiment classifier)")  # fmt: skip
     what("--revision", metavar="REV", help="branch, tag or commit of a Hugging Face id")
+    what("--dtype", choices=("bfloat16", "float32"), help="what a local model computes in "
+         "(default: float32; language models on accelerators: bfloat16)")  # fmt: skip
     what("--features", choices=("words", "sentences", "tokens"),
          help="what is masked (default: words; of --task qa, sentences)")  # fmt: skip
     what("--replacement", choices=("unk", "mask", "pad", "delete", "blur", "mean", "black"),
@@ -99,14 +101,17 @@ def read(given: argparse.Namespace) -> TextOptions:
         raise CommandError("give either a text or --file F")
     if given.revision is not None and (given.model is None or api is not None):
         raise CommandError("--revision needs --model with the id of a model of the hub")
+    if given.dtype is not None and api is not None:
+        raise CommandError("--dtype needs a local model")
     return TextOptions(
-        content=_content(given.text, given.file or given.context),
+        content=_content(given.text, given.file or given.context or given.reasoning),
         features=features,
         replacement=given.replacement or "unk",
         label=given.label,
         score=score,
         model=given.model,
         revision=given.revision,
+        dtype=given.dtype,
         question=question,
         api=api,
     )

@@ -23,11 +23,14 @@ class PromptTemplate:
       before: comes before it; ``{question}`` stands for the question.
       after: follows it, likewise.
       cue: ends the prompt of a model that does not chat.
+      own: whether the context is the model's own words: in a chat it stands in the model's turn,
+        behind a question that ``before`` asks.
     """
 
     before: str
     after: str
     cue: str = ""
+    own: bool = False
 
 
 TEMPLATES: Mapping[str, PromptTemplate] = {
@@ -49,6 +52,8 @@ TEMPLATES: Mapping[str, PromptTemplate] = {
     "multiple-choice": PromptTemplate(
         "", "\n{question}\nReply with the letter of the right choice alone.", "\nAnswer:"
     ),
+    # The context is a chain of thought, after which the model answers.
+    "reasoning": PromptTemplate("{question}\n\n", "\n\nAnswer:", own=True),
     "true-false": PromptTemplate("", "\n\n{question} Reply with True or False alone.", "\nAnswer:"),
 }
 
@@ -115,6 +120,9 @@ def prompt(
             raise ValueError(f"{model.name} has no chat template to put a system message into.")
         return Prompt(before, context, after + found.cue)
     messages = [] if system is None else [{"role": "system", "content": system}]
+    if found.own:
+        messages.append({"role": "user", "content": before.strip()})
+        return Prompt(model.chat(messages), context, after, marked=True)
     messages.append({"role": "user", "content": before + _HOLE + after})
     parts = model.chat(messages).split(_HOLE)
     if len(parts) != 2:

@@ -20,8 +20,9 @@ from spexjax.models.text.masking import MaskedRows
 from spexjax.typing import Array, ArrayLike
 
 AnswerScore = Literal[
-    "log-probability", "mean-log-probability", "token-log-probabilities", "log-odds", "margin"
-]
+    "log-probability", "mean-log-probability", "token-log-probabilities", "log-odds", "margin",
+    "negative-kl",
+]  # fmt: skip
 
 # Logits that are formed at once: 256 MB of float32.
 _LOGITS = 1 << 26
@@ -35,11 +36,14 @@ class Answer(NamedTuple):
       length: how many of them count; may be traced.
       others: int32 (O,), the first tokens of the answers it competes with for "log-odds" and
         "margin", −1 fills up; if there are none it competes with the rest of the vocabulary.
+      full: float32 (A, V), log-probabilities of all tokens at each place of the answer given the
+        whole input, for "negative-kl"; see :func:`distributions`.
     """
 
     ids: Int[ArrayLike, "A"]
     length: Int[ArrayLike, ""]
     others: Int[ArrayLike, "O"]
+    full: Float[ArrayLike, "A V"] | None = None
 
 
 def token_log_probabilities(
@@ -62,6 +66,42 @@ def token_log_probabilities(
         return jax.vmap(one)(*flat).reshape(ids.shape)
     each = jax.lax.map(lambda pair: one(*pair), flat, batch_size=at_once)
     return each.reshape(ids.shape)
+
+
+def negative_divergence(
+    config: LlamaConfig,
+    params: Mapping[str, Any],
+    states: Float[Array, "N A dim"],
+    full: Float[ArrayLike, "A V"],
+) -> Float[Array, "N A"]:
+    """−KL(p ‖ q) of each next token: p given the whole input, q from these states; float32."""
+    full = jnp.asarray(full)
+
+    def one(state: Array, place: Array) -> Array:
+        log_p, log_q = full[place], jax.nn.log_softmax(unembed(config, params, state))
+        return -jnp.sum(jnp.exp(log_p) * (log_p - log_q), axis=-1)
+
+    places = jnp.broadcast_to(jnp.arange(states.shape[1]), states.shape[:2])
+    flat = (states.reshape(-1, states.shape[-1]), places.reshape(-1))
+    at_once = max(_LOGITS // (4 * config.vocab_size), 1)
+    each = jax.lax.map(lambda pair: one(*pair), flat, batch_size=min(at_once, places.size))
+    return each.reshape(places.shape)
+
+
+def distributions(
+    config: LlamaConfig,
+    params: Mapping[str, Any],
+    row: MaskedRows,
+    answer: Answer,
+    prefix: Cache | None = None,
+    dtype: Any = jnp.float32,
+) -> Float[Array, "A V"]:
+    """Log-probabilities of all tokens at each place of the answer, float32, of one row."""
+    out: Any = Llama(config, dtype).apply(
+        {"params": params}, row.ids, valid=row.keep, cache=prefix, packed=True
+    )
+    states = jnp.take_along_axis(out[0], _places(row, answer)[..., None], axis=1)[0]
+    return jax.nn.log_softmax(unembed(config, params, states))
 
 
 def against_others(
@@ -102,7 +142,8 @@ def answer_values(
         are attended to.
       answer: its tokens, A of them with padding.
       kind: a score of the answer: its log-probability, the mean per token, one per token (K = A,
-        0 at padding), log-odds or margin; or, from the prompt's last token, the residual stream
+        0 at padding), log-odds or margin, or −Σ KL to the whole input's distribution of each of
+        its tokens; or, from the prompt's last token, the residual stream
         after ``layer`` layers (:class:`Hidden`: K = dim, ``position`` counted from the prompt's
         end: 0 is its last token, 1 the one before), or a head's attention to each feature
         (:class:`Attention`: K = n, ``query`` likewise).
@@ -123,11 +164,7 @@ def answer_values(
         cache=prefix, edits=edits, look="weights" if isinstance(kind, Attention) else None,
         packed=True, mutable=["inside"] if reads else [],
     )  # fmt: skip
-    size = jnp.asarray(answer.ids).shape[0]
-    index = jnp.arange(size)
-    ends = jnp.sum(rows.keep, axis=1, dtype=jnp.int32)[:, None]
-    # Of a row's l tokens the last that belongs to the prompt stands at l − (length − 1) − 1.
-    at = jnp.clip(ends - answer.length + index, 0, rows.ids.shape[1] - 1)
+    index, at = jnp.arange(jnp.asarray(answer.ids).shape[0]), _places(rows, answer)
     if isinstance(kind, Hidden):
         back = at[:, :1] - kind.position
         states = seen["inside"]["last"][0]
@@ -144,12 +181,24 @@ def answer_values(
     if kind == "log-odds" or kind == "margin":
         return against_others(config, params, states[:, 0], answer, kind)
     counts: Bool[Array, "A"] = index < answer.length
-    each = token_log_probabilities(config, params, states, answer.ids)
+    if kind == "negative-kl":
+        assert answer.full is not None  # whoever makes the value function sees to it
+        each = negative_divergence(config, params, states, answer.full)
+    else:
+        each = token_log_probabilities(config, params, states, answer.ids)
     each = jnp.where(counts, each, 0.0)
     if kind == "token-log-probabilities":
         return each
     total = jnp.sum(each, axis=-1)
     return total / answer.length if kind == "mean-log-probability" else total
+
+
+def _places(rows: MaskedRows, answer: Answer) -> Int[Array, "N A"]:
+    """Where the state stands that each of the answer's tokens follows from."""
+    ends = jnp.sum(rows.keep, axis=1, dtype=jnp.int32)[:, None]
+    # Of a row's l tokens the last that belongs to the prompt stands at l − (length − 1) − 1.
+    at = ends - answer.length + jnp.arange(jnp.asarray(answer.ids).shape[0])
+    return jnp.clip(at, 0, rows.ids.shape[1] - 1)
 
 
 def _cut(config: LlamaConfig, kind: Hidden | Attention) -> LlamaConfig:

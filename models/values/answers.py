@@ -91,6 +91,29 @@ def chosen_answer(
     return model.tokenizer.decode(list(ids)).strip(), ids, ()
 
 
+def answer_span(
+    model: LanguageModel, ids: Sequence[int], span: str, answer: str
+) -> tuple[int, int]:
+    """The tokens [first, last) of an answer that hold a part of its text.
+
+    Raises:
+      ValueError: if the text is empty, or the answer does not hold it exactly once.
+    """
+    if not span.strip():
+        raise ValueError("the span of the answer is empty.")
+    # Characters up to each token; the decoder of all of them knows best what stands between.
+    ends = [len(model.tokenizer.decode(list(ids[: i + 1]))) for i in range(len(ids))]
+    whole = model.tokenizer.decode(list(ids))
+    count = whole.count(span.strip())
+    if count != 1:
+        raise ValueError(f"the answer {answer!r} holds {span!r} {count} times, not once.")
+    start = whole.index(span.strip())
+    end = start + len(span.strip())
+    begins = [0, *ends[:-1]]
+    inside = [i for i, (a, b) in enumerate(zip(begins, ends, strict=True)) if a < end and b > start]
+    return inside[0], inside[-1] + 1
+
+
 def _next(model: LanguageModel, ids: np.ndarray, dtype: Any) -> np.ndarray:
     """Log-probabilities, up to a constant, of the token that follows."""
     padded = np.zeros((1, bucket(len(ids))), np.int32)

@@ -19,7 +19,12 @@ from spexjax.models.checkpoints.store_key import text_store_key
 from spexjax.models.llama.edits import Directions, Edits, Site
 from spexjax.models.llama.language import LanguageModel
 from spexjax.models.llama.model import LlamaConfig, head_factors
-from spexjax.models.llama.teacher_forcing import Answer, AnswerScore, answer_values
+from spexjax.models.llama.teacher_forcing import (
+    Answer,
+    AnswerScore,
+    answer_values,
+    distributions,
+)
 from spexjax.models.nn.devices import Devices
 from spexjax.models.text.masking import MaskedRows, bucket
 from spexjax.models.values.asked import Asked, Row, questions_of, row_of
@@ -161,11 +166,15 @@ class ComponentValue(BatchedValue):
         """For each prompt what the program needs beside masks, on the devices."""
         params = self.model.placed_in(self.dtype)
         columns = _columns(self.components, self.model.config.n_layers)
-        parts = zip(map(row_of, self.tokens), self.answers, self.bases, strict=True)
-        return [
-            (params, *self.devices.put((row, answer, columns, self.vectors, bases)))
-            for row, answer, bases in parts
-        ]
+        found = []
+        for tokens, answer, bases in zip(self.tokens, self.answers, self.bases, strict=True):
+            row, answer = self.devices.put((row_of(tokens), answer))
+            if self.kind == "negative-kl":
+                full = _full_program(self.model.config, self.dtype, self.devices)
+                answer = answer._replace(full=full(params, row, answer))
+            rest = self.devices.put((columns, self.vectors, bases))
+            found.append((params, row, answer, *rest))
+        return found
 
 
 def attribution_patching(f: ComponentValue, at: float = 1.0) -> Float[np.ndarray, "n"]:
@@ -219,8 +228,8 @@ def component_value(
       ablation: what a masked component's activations become: "zero"; their "mean" over all tokens
         of all questions; or "resample", what they are for another prompt, token by token from the
         end: :attr:`Asked.other`, or that of the next question.
-      score: a number for every answer: "log-probability", "mean-log-probability", or "log-odds" or
-        "margin" among its choices.
+      score: a number for every answer: "log-probability", "mean-log-probability", "negative-kl" of
+        its tokens to what the whole model says, or "log-odds" or "margin" among its choices.
       layers: whose components are features; all if not given.
       directions: for each the layer before which it is taken out of the residual stream, and its
         vector: rows of a sparse autoencoder's decoder, say.
@@ -368,6 +377,17 @@ def _program(
 ) -> Callable[..., Array]:
     """(None, (params, one row, answer, columns, vectors, bases), masks) to values."""
     return devices.compile(_run(config, dtype, kind, rescale))
+
+
+@lru_cache(maxsize=32)
+def _full_program(config: LlamaConfig, dtype: Any, devices: Devices) -> Callable[..., Array]:
+    """What the whole model says: (params, row, answer) to log-probabilities (A, V)."""
+
+    def run(params: Any, row: Row, answer: Answer) -> Array:
+        one = MaskedRows(*(jnp.asarray(a)[None] for a in row))
+        return distributions(config, params, one, answer, dtype=dtype)
+
+    return devices.compile_once(run)
 
 
 @lru_cache(maxsize=32)

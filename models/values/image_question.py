@@ -169,6 +169,8 @@ def visual_value(
     """
     if score not in get_args(AnswerScore):
         raise ValueError(f"score must be one of {get_args(AnswerScore)}, got {score!r}.")
+    if score == "negative-kl":
+        raise ValueError("score = 'negative-kl' is for texts and components, not for images.")
     if choices and score not in ("log-odds", "margin"):
         raise ValueError("choices are for score = 'log-odds' or 'margin'.")
     config = model.config

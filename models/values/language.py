@@ -18,7 +18,12 @@ from spexjax.models.llama.config import LlamaConfig
 from spexjax.models.llama.language import LanguageModel
 from spexjax.models.llama.model import Cache, Llama
 from spexjax.models.llama.prompts import PromptTemplate, prompt
-from spexjax.models.llama.teacher_forcing import Answer, AnswerScore, answer_values
+from spexjax.models.llama.teacher_forcing import (
+    Answer,
+    AnswerScore,
+    answer_values,
+    distributions,
+)
 from spexjax.models.nn.devices import Devices
 from spexjax.models.text.masking import (
     Features,
@@ -29,6 +34,7 @@ from spexjax.models.text.masking import (
     warn_of_unknown,
 )
 from spexjax.models.text.spans import Span
+from spexjax.models.values.answers import answer_span as span_of
 from spexjax.models.values.answers import chosen_answer, padded_answer
 from spexjax.models.values.batching import MaskedText
 from spexjax.models.values.contexts import context_source, fitting, mask_token, masked_template
@@ -47,11 +53,13 @@ class LanguageValue(MaskedText):
       model: the model.
       source: the whole prompt, its features and tokens.
       answer: the text of the answer.
-      answer_ids: its tokens.
+      span: the part of it that is scored; None for all of it.
+      answer_ids: the tokens that are scored.
       others: first tokens of the answers it competes with.
       kind: what the value is.
       start: tokens of the shared prefix.
-      template: the tokens behind it, those of the answer but the last included, padded.
+      template: the tokens behind it, those of the answer up to the last that is scored included,
+        padded.
       rows: rows per device and batch; halved when a device runs out of memory.
       dtype: computed in.
       program: one batch, compiled once per length, shared by prompts of one bucket.
@@ -60,6 +68,7 @@ class LanguageValue(MaskedText):
     model: LanguageModel
     source: MaskableText
     answer: str
+    span: str | None
     answer_ids: tuple[int, ...]
     others: tuple[int, ...]
     kind: AnswerScore | Hidden | Attention
@@ -73,7 +82,8 @@ class LanguageValue(MaskedText):
     def description(self) -> str:
         """The model and what its value is, in words."""
         kind = self.kind
-        what = f"{kind} of {self.answer!r}" if isinstance(kind, str) else str(kind)
+        said = f"{self.answer!r}" if self.span is None else f"{self.span!r} in {self.answer!r}"
+        what = f"{kind} of {said}" if isinstance(kind, str) else str(kind)
         return f"{self.model.name}, {what}"
 
     @property
@@ -95,11 +105,18 @@ class LanguageValue(MaskedText):
     @cached_property
     def shared(self) -> tuple:
         """What the program needs beside masks, on the devices."""
-        answer = padded_answer(self.answer_ids, self.others)
+        answer = self.devices.put(padded_answer(self.answer_ids, self.others))
+        template = self.devices.put(self.template)
+        if self.kind == "negative-kl":
+            config, params = self.model.config, self.model.placed_in(self.dtype)
+            whole = self.devices.put(np.ones((1, bucket(self.n)), bool))
+            made = _full_program(config, self.dtype, self.devices)
+            answer = answer._replace(full=made(params, self._prefix, template, answer, whole))
         return (
             self.model.placed_in(self.dtype),
             self._prefix,
-            *self.devices.put((self.template, answer)),
+            template,
+            answer,
         )
 
     def trimmed(self, values: Float[np.ndarray, "rows *K"]) -> Float[np.ndarray, "rows *K"]:
@@ -133,6 +150,7 @@ def language_value(
     max_new_tokens: int = 32,
     dtype: Any = None,
     rows: int | None = None,
+    answer_span: str | None = None,
 ) -> LanguageValue:
     """The value function of a question about a context under a language model.
 
@@ -145,8 +163,9 @@ def language_value(
       features: "sentences" or "words" of the context, "tokens", or character spans of it; what no
         span covers is never masked.
       score: "log-probability" of the answer, "mean-log-probability" per token (minus the logarithm
-        of the perplexity), "token-log-probabilities" (a vector), or of its first token "log-odds"
-        against all its competitors or the "margin" to the likeliest of them;
+        of the perplexity), "token-log-probabilities" (a vector), "negative-kl" (−Σ KL(p ‖ p_m) of
+        the distribution of each of its tokens, p being that given the whole prompt), or of its
+        first token "log-odds" against all its competitors or the "margin" to the likeliest of them;
         :class:`~spexjax.models.nn.readouts.Hidden` or
         :class:`~spexjax.models.nn.readouts.Attention` for the inside, see
         :func:`~spexjax.models.llama.teacher_forcing.answer_values`. Higher is likelier.
@@ -161,6 +180,8 @@ def language_value(
       max_new_tokens: at most so many are generated where no answer is given.
       dtype: to compute in, float32 or bfloat16; that of the parameters if not given.
       rows: rows per device and batch; chosen from the length if not given.
+      answer_span: score this part of the answer alone, which must be in it once, given the rest
+        up to there.
 
     Returns:
       f with ``f(masks)``, ``f.n``, ``f.words``, ``f.answer``; f(1…1) is the score given the whole
@@ -182,15 +203,22 @@ def language_value(
     text, ids, others = chosen_answer(
         model, asked, source, answer, tuple(choices), truncate, max_new_tokens, dtype
     )
-    source = fitting(source, len(ids) - 1, model.config.max_position_embeddings, truncate)
+    known: tuple[int, ...] = ()
+    if answer_span is not None:
+        if choices:
+            raise ValueError("answer_span is not for choices, of which one token is scored.")
+        first, last = span_of(model, ids, answer_span, text)
+        known, ids = ids[:first], ids[first:last]
+    tail = (*known, *ids[:-1])
+    source = fitting(source, len(tail), model.config.max_position_embeddings, truncate)
     start = int(np.argmax(source.feature >= 0))
-    made = masked_template(model, source, ids[:-1], start, replacement)
+    made = masked_template(model, source, tail, start, replacement)
     length = len(np.asarray(made.ids))
     if rows is None:
         rows = rows_for(model, (model.config, length + bucket(start)), dtype=dtype)
     return LanguageValue(
-        model=model, source=source, answer=text, answer_ids=ids, others=others, kind=score,
-        start=start, template=made, rows=rows, dtype=dtype,
+        model=model, source=source, answer=text, span=answer_span, answer_ids=ids,
+        others=others, kind=score, start=start, template=made, rows=rows, dtype=dtype,
         program=_program(model.config, dtype, score, model.devices),
     )  # fmt: skip
 
@@ -211,6 +239,18 @@ def _program(
         )
 
     return devices.compile(run)
+
+
+@lru_cache(maxsize=32)
+def _full_program(config: LlamaConfig, dtype: Any, devices: Devices) -> Callable[..., Array]:
+    """What is said of the whole prompt: (params, prefix, template, answer, mask) to (A, V)."""
+
+    def run(
+        params: Any, prefix: Cache | None, template: Template, answer: Answer, mask: Array
+    ) -> Array:
+        return distributions(config, params, masked_rows(template, mask), answer, prefix, dtype)
+
+    return devices.compile_once(run)
 
 
 def prefix_cache(

@@ -29,7 +29,7 @@ class FakeEndpoint:
       share: of requests that fail in one of ``faults``, chosen by a seeded generator.
       faults: names of FAULTS.
       slow: seconds that a slow answer takes.
-      reply: (route, body) to a JSON object, instead of the default.
+      reply: (route, body) to a JSON object, instead of the default; None is "not found".
       key: required as a bearer token, if given.
     """
 
@@ -116,6 +116,8 @@ class FakeEndpoint:
         if fault == "garbage":
             return send(writer, 200, '{"choices": [{"index": 0, "lo')
         reply = self.reply(route, body)
+        if reply is None:
+            return send(writer, 404, {"detail": "Not Found"})
         if fault == "cut":
             return send(writer, 200, json.dumps(reply)[:40], length=5000)
         if fault == "no logprobs":
@@ -142,7 +144,9 @@ def send(writer, status, body, *headers, length=None):
 
 
 def text_of(body):
-    return body["messages"][0]["content"] if "messages" in body else body["prompt"]
+    if "messages" in body:
+        return body["messages"][0]["content"]
+    return str(body.get("prompt") or body.get("token_ids") or body.get("input_ids"))
 
 
 def default_reply(route, body):

@@ -9,7 +9,7 @@ import pytest
 from test_language_value import tokenizer
 
 from spexjax.models.llama.language import LanguageModel, load_language_model
-from spexjax.models.llama.model import Llama, LlamaConfig, init_params
+from spexjax.models.llama.model import Llama, LlamaConfig, init_params, unembed
 from spexjax.models.mini.two_hop.facts import held_out_examples
 from spexjax.models.values.components import (
     Asked,
@@ -153,6 +153,23 @@ def test_resampled_activations_are_those_of_the_other_prompt(model):
                         layers=[0], each=True)  # fmt: skip
     values = h(np.stack([np.zeros(h.n, bool), np.ones(h.n, bool)]))
     np.testing.assert_allclose(values[0], values[1, ::-1], atol=2e-5)
+
+
+def test_the_divergence_from_the_whole_model(model):
+    f = component_value(model, ASKED[:1], "mlps", score="negative-kl")
+    g = component_value(model, ASKED[:1], "mlps", score="log-odds")
+    masks = np.array([[True, True], [False, True]])
+    found = f(masks)
+    assert found[0] == pytest.approx(0, abs=1e-6) and found[1] < -1e-3
+    ids = np.array([f.tokens[0]])
+
+    def said(model):
+        hidden, _ = jax.jit(Llama(model.config).apply)({"params": model.params}, ids)
+        return np.asarray(jax.nn.log_softmax(unembed(model.config, model.params, hidden)))[0, -2:]
+
+    p, q = said(model), said(operated(model, mlp))
+    np.testing.assert_allclose(found[1], -np.sum(np.exp(p) * (p - q)), atol=2e-5)
+    assert g.store_key != f.store_key
 
 
 @pytest.mark.parametrize("ablation", ["zero", "mean"])

@@ -132,6 +132,53 @@ def test_its_own_answer(model):
     assert np.isclose(f(MASKS)[0], sum(token_by_token(model, masked_text(MASKS[0], ""), want)))
 
 
+def test_a_part_of_the_answer(model):
+    """Given the rest of it up to there; what follows is not read."""
+    answer = "a dog sleeps Bob"
+    given = {"template": PromptTemplate("", " {question}"), "replacement": "delete"}
+    each = np.array([token_by_token(model, masked_text(m, ""), answer) for m in MASKS])
+    f = language_value(model, CONTEXT, QUESTION, answer, answer_span="dog sleeps", **given)
+    np.testing.assert_allclose(f(MASKS), each[:, 1:3].sum(axis=1), atol=5e-5)
+    assert f.answer == answer and "'dog sleeps' in 'a dog sleeps Bob'" in f.description
+    whole = language_value(model, CONTEXT, QUESTION, answer, **given)
+    assert whole.store_key != f.store_key
+    for span, message in (("dogs", "0 times"), (" ", "empty"), ("s", "2 times")):
+        with pytest.raises(ValueError, match=message):
+            language_value(model, CONTEXT, QUESTION, "sleeps a dog", answer_span=span)
+    with pytest.raises(ValueError, match="choices"):
+        language_value(model, CONTEXT, QUESTION, "True", score="log-odds", answer_span="True",
+                       choices=("True", "False"))  # fmt: skip
+
+
+def test_the_divergence_from_what_the_whole_prompt_says(model):
+    """Beside the two distributions of both tokens, from rows without prefix or template."""
+    answer = [model.tokenizer.token_to_id(word) for word in ("a", "cat")]
+
+    def distributions(mask):
+        ids = model.encode(masked_text(mask, "[UNK]")) + answer[:1]
+        row = np.zeros((1, 40), np.int32)
+        row[0, : len(ids)] = ids
+        found = np.asarray(all_log_probabilities(model.config, model.params, row))
+        return found[len(ids) - 2 : len(ids)]
+
+    p = distributions(MASKS[0])
+    want = [-np.sum(np.exp(p) * (p - distributions(mask))) for mask in MASKS]
+    f = language_value(model, CONTEXT, QUESTION, "a cat", score="negative-kl", template="plain")
+    np.testing.assert_allclose(f(MASKS), want, atol=2e-5)
+    assert f(MASKS)[0] == pytest.approx(0, abs=1e-6) and min(want) < -1e-3
+
+
+def test_steps_of_a_chain_of_thought(model):
+    chats = replace(model, chat_template=CHAT)
+    asked = prompt(chats, CONTEXT, QUESTION, "reasoning")
+    assert asked.before.endswith("[EOS]") and QUESTION in asked.before  # the model's own turn
+    assert asked.context == CONTEXT and asked.after == "\n\nAnswer:" and asked.marked
+    plain = prompt(model, CONTEXT, QUESTION, "reasoning")
+    assert plain.before == QUESTION + "\n\n" and not plain.marked
+    f = language_value(model, CONTEXT, QUESTION, "cat", template="reasoning")
+    assert f.words == SENTENCES and f.start == 1 + len(QUESTION.split())
+
+
 @partial(jax.jit, static_argnums=0)
 def inside(config, params, row):
     run = partial(Llama(config).apply, {"params": params}, row, mutable=["inside"])
