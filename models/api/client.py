@@ -2,6 +2,7 @@
 
 import asyncio
 import email.utils
+import inspect
 import json
 import logging
 import random
@@ -205,7 +206,8 @@ class Session:
         route = self._client.chat.completions
         if request.route == COMPLETIONS:
             route = self._client.completions
-        known = {name: body.pop(name) for name in request.body if name in body}
+        accepted = inspect.signature(route.create).parameters  # the rest are a server's own
+        known = {name: body.pop(name) for name in request.body if name in body and name in accepted}
         response = await route.with_raw_response.create(**known, extra_body=body or None)
         try:
             reply = json.loads(response.http_response.content)

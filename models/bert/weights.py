@@ -81,7 +81,7 @@ def params_from_tensors(config: Config, tensors: Mapping[str, np.ndarray]) -> di
     tensors = {_current_name(k): v for k, v in tensors.items() if k not in _CONSTANTS}
     shapes = jax.eval_shape(lambda: init_params(config, jax.random.key(0)))
     params: dict[str, Any] = {}
-    for name, path, transpose in rows(config):
+    for name, path, transpose, _ in rows(config):
         if name not in tensors:
             raise ValueError(f"Tensor {name!r} is missing from the weights.")
         value = np.asarray(tensors.pop(name))
@@ -102,7 +102,7 @@ def params_from_tensors(config: Config, tensors: Mapping[str, np.ndarray]) -> di
 def tensors_from_params(config: Config, params: Mapping[str, Any]) -> dict[str, np.ndarray]:
     """The inverse of :func:`params_from_tensors`."""
     tensors = {}
-    for name, path, transpose in rows(config):
+    for name, path, transpose, _ in rows(config):
         value: Any = params
         for part in path:
             value = value[part]

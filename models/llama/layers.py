@@ -75,7 +75,7 @@ class Looks(NamedTuple):
       waves: cosines and sines of their positions, (B, L, half) each.
       own: bool (B, L, L), which new tokens see each other.
       before: bool (B, L, S), which earlier ones they see; (B, L, 0) without a cache.
-      count: int32, how many of a shared cache's tokens count.
+      filled: int32, how many of a shared cache's tokens count.
       window: how many tokens back a token sees, if that is the same in all layers.
       fused: whether the device's own kernel does it.
     """
@@ -83,7 +83,7 @@ class Looks(NamedTuple):
     waves: tuple[Float[Array, "B L half"], Float[Array, "B L half"]]
     own: Bool[Array, "B L L"]
     before: Bool[Array, "B L S"]
-    count: Int[Array, ""]
+    filled: Int[Array, ""]
     window: int | None
     fused: bool
 
@@ -127,7 +127,7 @@ class Attention(nn.Module):
             parts = [own] if past is None else [past, own]
             mixed, seen = dense(q, parts, precision)
         elif looks.fused:
-            earlier = None if past is None else (past.keys, past.values, looks.count)
+            earlier = None if past is None else (past.keys, past.values, looks.filled)
             mixed = fused(q, earlier, (k, v), looks.window)
         else:
             mixed = in_blocks(q, past, own, precision)

@@ -150,7 +150,7 @@ class Llama(nn.Module):
         x = RMSNorm(c.norm_eps, self.dtype, name="norm")(x)
         if not c.tie_embeddings and self.is_initializing():
             Dense(c.vocab_size, False, self.dtype, name="unembed")(x[:, :1])
-        return x, Cache(*stored, positions, valid)
+        return x, Cache(stored[0], stored[1], positions, valid)
 
     def _layers(self) -> Any:
         """The parameters of all layers, each with a leading axis of them."""
