@@ -14,8 +14,9 @@ from spexjax.models.nn.grouped import Part, dense, fused, in_blocks
 from spexjax.models.nn.precision import precision_of
 from spexjax.typing import Array, ArrayLike
 
-Look = Literal["heads", "neurons", "mlps", "layers", "states", "weights"]
-"""What can be read of the layers: the activations of :class:`Edits`, or attention weights."""
+Look = Literal["heads", "neurons", "mlps", "layers", "states", "attention", "weights"]
+"""What can be read of the layers: the activations of :class:`Edits`, attention weights of all, or
+"weights", those of the last alone."""
 
 BLOCKED = 512
 """From rows of so many tokens on, scores are formed for a block of queries at a time."""
@@ -101,8 +102,8 @@ class Attention(nn.Module):
         looks: Looks,
         before: tuple[Array, Array] | None,
         edits: Edits,
-        look: Look | None,
-    ) -> tuple[Array, tuple[Array, Array], Array | None]:
+        look: tuple[Look, ...],
+    ) -> tuple[Array, tuple[Array, Array], dict[str, Array]]:
         c = self.config
         B, L = x.shape[:2]
         precision = precision_of(self.dtype)
@@ -118,22 +119,23 @@ class Attention(nn.Module):
         q = project("query", c.n_heads)
         q = q.reshape(B, c.n_kv_heads, c.n_heads // c.n_kv_heads, L, c.head_dim)
         k, v = project("key", c.n_kv_heads), project("value", c.n_kv_heads)
-        own, seen = Part(k, v, looks.own), None
+        own, seen = Part(k, v, looks.own), {}
         past = None
         if before is not None:
             keys, values = (jnp.asarray(a, self.dtype) for a in before)
             past = Part(keys, values, looks.before)
-        if look == "weights" or (L < BLOCKED and not looks.fused):
-            parts = [own] if past is None else [past, own]
-            mixed, seen = dense(q, parts, precision)
+        weighed = {"attention", "weights"} & set(look)
+        if weighed or (L < BLOCKED and not looks.fused):
+            mixed, weights = dense(q, [own] if past is None else [past, own], precision)
+            seen = dict.fromkeys(weighed, weights)
         elif looks.fused:
             earlier = None if past is None else (past.keys, past.values, looks.filled)
             mixed = fused(q, earlier, (k, v), looks.window)
         else:
             mixed = in_blocks(q, past, own, precision)
         mixed = mixed.reshape(B, c.n_heads, L, c.head_dim)
-        if look == "heads":
-            seen = mixed
+        if "heads" in look:
+            seen["heads"] = mixed
         mixed = edited(mixed, edits.heads, 0, 2)
         mixed = jnp.swapaxes(mixed, 1, 2).reshape(B, L, c.n_heads * c.head_dim)
         return Dense(c.dim, c.out_bias, self.dtype, name="out")(mixed), (k, v), seen
@@ -155,12 +157,12 @@ class Layer(nn.Module):
         looks: Looks,
         before: tuple[Array, Array] | None = None,
         edits: Edits = NOTHING,
-        look: Look | None = None,
-    ) -> tuple[Array, tuple[Array, Array], Array | None]:
+        look: tuple[Look, ...] = (),
+    ) -> tuple[Array, tuple[Array, Array], dict[str, Array]]:
         c = self.config
         state = edited(x, edits.states, 0, 1)
         y = RMSNorm(c.norm_eps, self.dtype, name="attention_norm")(state)
-        mixed, stored, inside = Attention(c, self.dtype, name="attention")(
+        mixed, stored, seen = Attention(c, self.dtype, name="attention")(
             y, looks, before, edits, look
         )
         y = RMSNorm(c.norm_eps, self.dtype, name="mlp_norm")(state + mixed)
@@ -171,10 +173,8 @@ class Layer(nn.Module):
             edited(neurons, edits.neurons, 1, 0)
         )
         mlp = edited(out, edits.mlps, 0, 2)
-        seen = {
-            "heads": inside, "weights": inside, "neurons": neurons, "mlps": out,
-            "layers": mixed + mlp, "states": x, None: None,
-        }[look]  # fmt: skip
+        inside = {"neurons": neurons, "mlps": out, "layers": mixed + mlp, "states": x}
+        seen |= {name: value for name, value in inside.items() if name in look}
         if edits.layers is None:  # in this order, so that nothing rounds otherwise
             return (state + mixed) + mlp, stored, seen
         return state + edited(mixed + mlp, edits.layers, 0, 2), stored, seen

@@ -65,7 +65,7 @@ class Llama(nn.Module):
         valid: Bool[ArrayLike, "B L"] | None = None,
         cache: Cache | None = None,
         edits: Edits = NOTHING,
-        look: Look | None = None,
+        look: Look | tuple[Look, ...] = (),
         packed: bool = False,
     ) -> tuple[Float[Array, "B L dim"], Cache]:
         """Hidden states of the new tokens, and their keys and values.
@@ -80,9 +80,10 @@ class Llama(nn.Module):
           cache: of earlier tokens, of the same batch or of one row that all share.
           edits: what is taken out of the computation, such as heads: see :func:`head_factors`.
           look: what to read, with ``mutable=["inside"]``: activations of all layers as
-            :class:`~spexjax.models.llama.edits.Edits` has them, (layers, B, …), or the attention
-            "weights" of the last layer alone, (B, kv, group, L, S + L). They are under that name,
-            and the residual stream behind the last layer, before its norm, under "last".
+            :class:`~spexjax.models.llama.edits.Edits` has them, (layers, B, …), the weights of
+            "attention", (layers, B, kv, group, L, S + L), or "weights", those of the last layer
+            alone. They are under that name, and the residual stream behind the last layer, before
+            its norm, under "last".
           packed: whether padding stands behind in each row and the cache is one row that begins
             with its valid tokens; a device's own attention kernel needs it.
 
@@ -90,6 +91,7 @@ class Llama(nn.Module):
           hidden (B, L, dim), and a :class:`Cache` of the L new tokens alone.
         """
         c = self.config
+        look = (look,) if isinstance(look, str) else look
         ids = jnp.asarray(ids)
         B, L = ids.shape[:2]
         valid = jnp.ones((B, L), bool) if valid is None else jnp.asarray(valid, bool)
@@ -102,7 +104,7 @@ class Llama(nn.Module):
             before, there = jnp.asarray(cache.positions), jnp.asarray(cache.valid)
         everywhere = c.sliding_window if c.first_windowed_layer == 0 else None
         mixed = c.sliding_window is not None and c.first_windowed_layer > 0
-        kernel = packed and L >= BLOCKED and not mixed and look != "weights"
+        kernel = packed and L >= BLOCKED and not mixed
         group = c.n_heads // c.n_kv_heads
         windowed = everywhere is not None
         looks = Looks(
@@ -126,7 +128,7 @@ class Llama(nn.Module):
         def at(tree: Any, i: Array) -> Any:
             return jax.tree.map(lambda a: jax.lax.dynamic_index_in_dim(a, i, 0, False), tree)
 
-        def step(x: Array, i: Array, look: Look | None) -> tuple[Array, Any]:
+        def step(x: Array, i: Array, look: tuple[Look, ...]) -> tuple[Array, Any]:
             past = None if cache is None else at((cache.keys, cache.values), i)
             sees = looks
             if mixed:
@@ -138,14 +140,17 @@ class Llama(nn.Module):
             out: Any = layer.apply({"params": at(stack, i)}, x, sees, past, here, look)
             return out[0], out[1:]
 
-        few = c.n_layers - (look == "weights")
-        each = None if look == "weights" else look
-        x, (stored, seen) = jax.lax.scan(lambda x, i: step(x, i, each), x, jnp.arange(few))
-        if look == "weights":
+        each = tuple(name for name in look if name != "weights")
+        few = c.n_layers - (each != look)
+        x, found = jax.lax.scan(lambda x, i: step(x, i, each), x, jnp.arange(few))
+        if each != look:
             x, (last, seen) = step(x, jnp.int32(few), look)
-            stored = jax.tree.map(lambda a, b: jnp.concatenate([a, b[None]]), stored, last)
-        if look is not None:
-            self.sow("inside", look, seen)
+            weights = seen.pop("weights")
+            self.sow("inside", "weights", weights)
+            found = jax.tree.map(lambda a, b: jnp.concatenate([a, b[None]]), found, (last, seen))
+        stored, seen = found
+        for name, value in seen.items():
+            self.sow("inside", name, value)
         self.sow("inside", "last", x)
         x = RMSNorm(c.norm_eps, self.dtype, name="norm")(x)
         if not c.tie_embeddings and self.is_initializing():

@@ -161,7 +161,7 @@ def answer_values(
         config = _cut(config, kind)
     (hidden, _), seen = Llama(config, dtype).apply(
         {"params": params}, rows.ids if embeddings is None else embeddings, valid=rows.keep,
-        cache=prefix, edits=edits, look="weights" if isinstance(kind, Attention) else None,
+        cache=prefix, edits=edits, look="weights" if isinstance(kind, Attention) else (),
         packed=True, mutable=["inside"] if reads else [],
     )  # fmt: skip
     index, at = jnp.arange(jnp.asarray(answer.ids).shape[0]), _places(rows, answer)

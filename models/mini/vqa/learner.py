@@ -117,15 +117,14 @@ def first_weights(config: VlmConfig, s: Settings) -> dict[str, Any]:
     zero = jnp.zeros_like(cos[:, 0])
     key = s.kernel * jnp.concatenate([zero + pairs, zero], axis=-1)
     query = s.kernel * jnp.concatenate([cos[:, 0] * pairs, -sin[:, 0] * pairs], axis=-1)
-    for i in range(c.n_layers):
-        attention = text[f"layer_{i}"]["attention"]
-        out, value = attention["out"]["kernel"], attention["value"]["kernel"]
-        attention["out"]["kernel"] = 0.3 * out + s.copy * value.T
-        text[f"layer_{i}"]["down"]["kernel"] = 0.3 * text[f"layer_{i}"]["down"]["kernel"]
-        if i == 0:
-            for name, bias in (("query", query), ("key", key)):
-                kernel = 0.3 * attention[name]["kernel"]
-                attention[name] = {"kernel": kernel, "bias": bias.reshape(-1)}
+    attention = text["layers"]["attention"]
+    out, value = attention["out"]["kernel"], attention["value"]["kernel"]
+    attention["out"]["kernel"] = 0.3 * out + s.copy * jnp.swapaxes(value, 1, 2)
+    text["layers"]["down"]["kernel"] = 0.3 * text["layers"]["down"]["kernel"]
+    for name, bias in (("query", query), ("key", key)):
+        first = attention[name]["kernel"].at[0].multiply(0.3)
+        biases = attention[name]["bias"].at[0].set(bias.reshape(-1))
+        attention[name] = {"kernel": first, "bias": biases}
     text["embedding"] = text["embedding"] * s.dim**0.5
     text["norm"] = {"scale": text["norm"]["scale"] * s.dim**-0.5}
     sizes = {"kind": g.KINDS + 1, "row": g.SIDE, "column": g.SIDE, "its_row": g.SIDE + 1,
@@ -162,12 +161,15 @@ def read(config: VlmConfig, params: Any, image: ArrayLike, questions: ArrayLike)
     prompt = merged(params, PREFIX[None], PREFIX[None] == config.image_token_id, cells)
     apply: Any = partial(Llama(config.text).apply, {"params": params["text"]})
     _, cache = apply(prompt)
-    (hidden, _), more = apply(questions, valid=questions != g.PAD, cache=cache, mutable=["inside"])
-    inside = more["inside"]
-    weights = inside[f"layer_{_LOOKS}"]["attention"]["weights"][0][:, _HEAD, 0]
+    (hidden, _), more = apply(
+        questions, valid=questions != g.PAD, cache=cache, look=("attention", "states"),
+        mutable=["inside"],
+    )  # fmt: skip
+    (weights,), (states,), (last,) = (more["inside"][k] for k in ("attention", "states", "last"))
     logits = unembed(config.text, params["text"], hidden[:, -2:])
-    states = inside["states"]
-    return Inside(cells[0], weights, states[_LOOKS + 1], states[_LOOKS + 2], logits)
+    behind = [*states, last][1:]  # each layer
+    looks = weights[_LOOKS][:, _HEAD, 0]
+    return Inside(cells[0], looks, behind[_LOOKS], behind[_LOOKS + 1], logits)
 
 
 def loss(
