@@ -44,6 +44,10 @@ GEOMETRIES: dict[str, LlamaConfig] = {
         vocab_size=8192, dim=512, n_layers=4, n_heads=8, n_kv_heads=4, head_dim=64,
         hidden_dim=1408, max_position_embeddings=2048, tie_embeddings=True,
     ),
+    "medium": LlamaConfig(
+        vocab_size=8192, dim=1024, n_layers=16, n_heads=16, n_kv_heads=8, head_dim=64,
+        hidden_dim=2816, max_position_embeddings=2048, tie_embeddings=True,
+    ),
     "3b": LlamaConfig(
         vocab_size=128256, dim=3072, n_layers=28, n_heads=24, n_kv_heads=8, head_dim=128,
         hidden_dim=8192, norm_eps=1e-5, rope_theta=500000.0,
@@ -61,7 +65,7 @@ _CPU = jax.default_backend() == "cpu"
 class Config:
     """What is wanted; defaults are those of the device at hand."""
 
-    geometry: Literal["mini", "small", "3b"] = "small" if _CPU else "3b"
+    geometry: Literal["mini", "small", "medium", "3b"] = "small" if _CPU else "3b"
     """Of the random model; "mini" is that of the two-hop reader that ships with spexjax."""
     masks: int = 8 if _CPU else 512
     """Of the context's words."""
