@@ -1,9 +1,11 @@
 """The ``store_key`` of texts under models: all that their values depend on, weights included."""
 
 import hashlib
+import re
 import weakref
 from collections.abc import Mapping
-from dataclasses import asdict, is_dataclass
+from dataclasses import asdict, dataclass, is_dataclass
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -19,19 +21,51 @@ def text_store_key(model: Any, description: str, **parts: Any) -> str:
 
     Args:
       model: has ``config``, a dataclass, and ``params``, a nested mapping of arrays; their hash
-        is kept for as long as the model lives.
+        is kept for as long as the model lives. If it has ``read``, a :class:`Read` of these very
+        parameters, the hash is that of the files.
       description: how the function is called in ``spexjax store info``; part of the key too.
       **parts: text, features, scoring and whatever else changes a value: texts, numbers, arrays,
         dataclasses, and lists, tuples and mappings of them.
     """
     if model not in _hashes:
-        _hashes[model] = weights_hash(model.params)
+        read = getattr(model, "read", None)
+        same = read is not None and read.params is model.params and read.folder.is_dir()
+        _hashes[model] = read.hash() if same else weights_hash(model.params)
     return fingerprint(
         description,
         weights=_hashes[model],
         config=plain(model.config),
         parts={name: plain(part) for name, part in parts.items()},
     )
+
+
+@dataclass(frozen=True, eq=False)
+class Read:
+    """Parameters as they were read from a folder.
+
+    Attributes:
+      params: they.
+      folder: holds safetensors files.
+      dtype: that they were read as; None for that of the files.
+    """
+
+    params: Mapping[str, Any]
+    folder: Path
+    dtype: Any
+
+    def hash(self) -> str:
+        """SHA-256 over the names and contents of the files, and the dtype.
+
+        A file of the hub's cache is called by its contents, and is not read.
+        """
+        digest = hashlib.sha256(f"read as {self.dtype};".encode())
+        for file in sorted(self.folder.glob("*.safetensors")):
+            found = file.resolve().name
+            if not re.fullmatch("[0-9a-f]{64}", found):
+                with file.open("rb") as stored:
+                    found = hashlib.file_digest(stored, "sha256").hexdigest()
+            digest.update(f"{file.name} {found};".encode())
+        return digest.hexdigest()
 
 
 def weights_hash(params: Mapping[str, Any]) -> str:

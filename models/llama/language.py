@@ -13,6 +13,7 @@ from jinja2 import TemplateError
 
 from spexjax.models.checkpoints.folders import read_json
 from spexjax.models.checkpoints.hub import located
+from spexjax.models.checkpoints.store_key import Read
 from spexjax.models.llama.chat import rendered
 from spexjax.models.llama.generate import greedy
 from spexjax.models.llama.model import LlamaConfig, init_params
@@ -41,6 +42,7 @@ class LanguageModel(OnDevices):
       name: what to call the model in reports.
       prompt_template: how it is asked, a name in :mod:`~spexjax.models.llama.prompts`.
       mesh: the devices over which the parameters are spread; each local device has all if None.
+      read: where the parameters are from, if from files.
     """
 
     config: LlamaConfig
@@ -51,6 +53,7 @@ class LanguageModel(OnDevices):
     name: str = "model"
     prompt_template: str = "question"
     mesh: jax.sharding.Mesh | None = None
+    read: Read | None = None
 
     @property
     def dtype(self) -> Any:
@@ -140,8 +143,9 @@ def _read(folder: Path, name: str, dtype: Any, mesh: jax.sharding.Mesh | None) -
         raise ValueError(f"The tokenizer has {size} tokens, the model only {config.vocab_size}.")
     chat = read_chat(folder)
     return LanguageModel(
-        config, params, tokenizer, chat.template, chat.special, name, chat.asked, mesh
-    )
+        config, params, tokenizer, chat.template, chat.special, name, chat.asked, mesh,
+        Read(params, folder, None if dtype is None else jnp.dtype(dtype).name),
+    )  # fmt: skip
 
 
 class Chat(NamedTuple):

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
-from spexjax.models.llama.language import LanguageModel
+from spexjax.models.llama.language import LanguageModel, load_language_model
 from spexjax.models.llama.model import Llama, LlamaConfig, init_params, unembed
 from spexjax.models.llama.prompts import PromptTemplate, multiple_choice, prompt
+from spexjax.models.llama.weights import save_llama
 from spexjax.models.text.masking import TooLongError
 from spexjax.models.values.components import Asked, head_value
 from spexjax.models.values.language import language_value
@@ -336,3 +337,29 @@ def test_heads_that_are_refused(model, change, message):
         head_value(model, **({"asked": [Asked("cat", "a")]} | change))
     with pytest.raises(TooLongError, match="positions"):
         head_value(model, [Asked("cat " * 50, "a")])
+
+
+def test_a_model_from_files_is_known_by_them(model, tmp_path):
+    """Not by arrays that would have to leave their device; other arrays are other weights."""
+    save_llama(tmp_path, model.config, model.params)
+    model.tokenizer.save(str(tmp_path / "tokenizer.json"))
+
+    def key(of):
+        return language_value(of, CONTEXT, QUESTION, "a cat").store_key
+
+    read = load_language_model(tmp_path)
+    assert read.read.params is read.params
+    assert (
+        key(read) == key(load_language_model(tmp_path)) != key(replace(read, params=model.params))
+    )
+    assert key(load_language_model(tmp_path, "bfloat16")) != key(read)
+    # A cache that calls files by their contents is believed.
+    name = "ab" * 32
+    (tmp_path / "blobs").mkdir()
+    (tmp_path / "model.safetensors").rename(tmp_path / "blobs" / name)
+    (tmp_path / "model.safetensors").symlink_to(tmp_path / "blobs" / name)
+    before = key(load_language_model(tmp_path))
+    with (tmp_path / "blobs" / name).open("r+b") as file:
+        file.seek(-4, 2)
+        file.write(b"abcd")
+    assert key(load_language_model(tmp_path)) == before
