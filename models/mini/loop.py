@@ -48,8 +48,9 @@ def optimizer(s: Rates) -> optax.GradientTransformation:
         return jnp.clip(jnp.minimum((step + 1) / s.warmup, left), 0.0, 1.0)
 
     def matrices(weights: Any) -> Any:
+        """The last two axes of kernels; layers may be stacked on one before them."""
         return jax.tree_util.tree_map_with_path(
-            lambda path, _: optax.contrib.MuonDimensionNumbers()
+            lambda path, a: optax.contrib.MuonDimensionNumbers(a.ndim - 2, a.ndim - 1)
             if path[-1].key == "kernel" else None, weights
         )  # fmt: skip
 

@@ -6,12 +6,11 @@ from typing import Annotated, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from tyro.constructors import PrimitiveConstructorSpec
 
 from spexjax.models.llama.config import LlamaConfig
 from spexjax.models.llama.model import Llama, init_params, unembed
-from spexjax.models.llama.rotary import rotary
+from spexjax.models.mini.looking import looking_back
 from spexjax.models.mini.two_hop.batches import Batch
 from spexjax.models.mini.two_hop.grammar import BOS, EOS, PAD, VOCABULARY
 from spexjax.typing import Array, ArrayLike
@@ -86,15 +85,10 @@ def first_weights(config: LlamaConfig, s: Settings) -> dict[str, Any]:
     """Where training starts: the layers "first" and "later", the embedding, the last norm."""
     full = init_params(config, jax.random.key(s.seed))
     first, later = (jax.tree.map(lambda a, i=i: a[i], full["layers"]) for i in (0, 1))
-    # Head h looks h + 1 tokens back: a key's bias is constant, a query's is that of h + 1 earlier.
-    pairs = np.arange(config.head_dim // 2) < s.kernel_pairs
-    cos, sin = rotary(config, jnp.arange(1, config.n_heads + 1)[:, None])
-    zero = jnp.zeros_like(cos[:, 0])
-    key = s.kernel * jnp.concatenate([zero + pairs, zero], axis=-1)
-    query = s.kernel * jnp.concatenate([cos[:, 0] * pairs, -sin[:, 0] * pairs], axis=-1)
+    query, key = looking_back(config, s.kernel, s.kernel_pairs)
     attention = first["attention"]
     for name, bias in (("query", query), ("key", key)):
-        attention[name] = {"kernel": 0.3 * attention[name]["kernel"], "bias": bias.reshape(-1)}
+        attention[name] = {"kernel": 0.3 * attention[name]["kernel"], "bias": bias}
     attention["out"]["kernel"] += s.copy * attention["value"]["kernel"].T
     attention = later["attention"]
     attention["key"]["kernel"] = jnp.copy(attention["query"]["kernel"])

@@ -16,7 +16,7 @@ from tyro.constructors import PrimitiveConstructorSpec
 
 from spexjax.models.llama.config import LlamaConfig
 from spexjax.models.llama.model import Llama, unembed
-from spexjax.models.llama.rotary import rotary
+from spexjax.models.mini.looking import looking_back
 from spexjax.models.mini.vqa import grammar as g
 from spexjax.models.mini.vqa.batches import Batch
 from spexjax.models.mini.vqa.drawing import PATCH, PIXELS
@@ -110,20 +110,14 @@ def first_weights(config: VlmConfig, s: Settings) -> dict[str, Any]:
     rows, cols = rng.normal(size=(2, g.SIDE, s.dim)) * 0.3
     place = rows[:, None] + cols
     model["vision"]["position"] = jnp.asarray(place.reshape(g.CELLS, s.dim), jnp.float32)
-    # Head h of the first layer looks h + 1 tokens back: a key's bias is constant, a query's is
-    # that of h + 1 earlier.
-    pairs = np.arange(c.head_dim // 2) < s.kernel_pairs
-    cos, sin = rotary(c, jnp.arange(1, c.n_heads + 1)[:, None])
-    zero = jnp.zeros_like(cos[:, 0])
-    key = s.kernel * jnp.concatenate([zero + pairs, zero], axis=-1)
-    query = s.kernel * jnp.concatenate([cos[:, 0] * pairs, -sin[:, 0] * pairs], axis=-1)
+    query, key = looking_back(c, s.kernel, s.kernel_pairs)
     attention = text["layers"]["attention"]
     out, value = attention["out"]["kernel"], attention["value"]["kernel"]
     attention["out"]["kernel"] = 0.3 * out + s.copy * jnp.swapaxes(value, 1, 2)
     text["layers"]["down"]["kernel"] = 0.3 * text["layers"]["down"]["kernel"]
     for name, bias in (("query", query), ("key", key)):
         first = attention[name]["kernel"].at[0].multiply(0.3)
-        biases = attention[name]["bias"].at[0].set(bias.reshape(-1))
+        biases = attention[name]["bias"].at[0].set(bias)
         attention[name] = {"kernel": first, "bias": biases}
     text["embedding"] = text["embedding"] * s.dim**0.5
     text["norm"] = {"scale": text["norm"]["scale"] * s.dim**-0.5}
