@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from spexjax.models.llama.model import Llama, unembed
+from spexjax.models.mini.loop import optimizer
 from spexjax.models.mini.vqa import grammar as g
 from spexjax.models.mini.vqa import train
 from spexjax.models.mini.vqa.folder import model_of, save_model
@@ -63,6 +64,21 @@ def test_the_folder_is_read_as_it_was_written(weights, tmp_path):
     assert again.tokenizer.to_str() == want.tokenizer.to_str()
     for x, y in zip(*map(jax.tree.leaves, (again.params, weights["model"])), strict=True):
         np.testing.assert_array_equal(x, y)
+
+
+@pytest.mark.loose_promotion
+def test_stacked_layers_are_updated_as_single_ones_are():
+    weights, grads = np.random.default_rng(0).normal(size=(2, 3, 6, 4)).astype(np.float32)
+
+    def updated(kernels, grads):
+        update = optimizer(SMALL)
+        trees = [{k: {"kernel": a} for k, a in part.items()} for part in (kernels, grads)]
+        return update.update(trees[1], update.init(trees[0]), trees[0])[0]
+
+    stacked = updated({"all": weights}, {"all": grads})["all"]["kernel"]
+    single = updated(*({str(i): a for i, a in enumerate(part)} for part in (weights, grads)))
+    for i, found in enumerate(stacked):
+        np.testing.assert_allclose(found, single[str(i)]["kernel"], atol=1e-6)
 
 
 @pytest.mark.slow
