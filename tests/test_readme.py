@@ -57,3 +57,25 @@ def test_the_first_command(tmp_path, monkeypatch, capsys):
         for text in (capsys.readouterr().out, output)
     )
     assert found == shown
+
+
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md"])
+def test_links_lead_somewhere(page):
+    text = (ROOT / page).read_text(encoding="utf-8")
+    targets = [t for t in re.findall(r"\]\(([^)#]+)", text) if "://" not in t]
+    assert [t for t in targets if not (ROOT / t).exists()] == []
+
+
+def test_one_version():
+    import tomllib
+
+    import spexjax
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert spexjax.__version__ == project["version"]
+    citation = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    assert project["version"].startswith(re.search(r"^version: (.*)$", citation, re.M)[1])
+    changes = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    latest = re.search(r"^## (\S+)(.*)$", changes, re.M)
+    assert project["version"].startswith(latest[1])
+    assert ("dev" in project["version"]) == ("unreleased" in latest[2])
