@@ -40,7 +40,7 @@ from spexjax.store.fingerprint import fingerprint
 from spexjax.trees import boosting
 from spexjax.values import ValueFunctionError
 
-__version__ = "0.2.0.dev0"
+__version__ = "0.2.0"
 
 __all__ = [
     "Auto",

@@ -28,6 +28,13 @@ _FOLDERS = {
 _MATH = re.compile(r'<(span|div) class="arithmatex">\\[(\[](.*?)\\[)\]]</\1>', re.S)
 _ROLE = re.compile(r":(?:func|class|meth|mod|attr|data):`(~?)([\w.]+)`")
 _before: list[str] = []
+_folders: list[tempfile.TemporaryDirectory] = []
+
+
+def _folder():
+    """An empty folder until the build is over."""
+    _folders.append(tempfile.TemporaryDirectory())
+    return Path(_folders[-1].name)
 
 
 def _plain(role):
@@ -38,7 +45,7 @@ def _plain(role):
 @event_priority(100)  # before mkdocstrings reads its settings
 def on_config(config):
     """Shows the reference the packages as they are installed, from the folders as they are here."""
-    packages = Path(tempfile.mkdtemp())
+    packages = _folder()
     for source, target in _FOLDERS.items():
         for path in (ROOT / source).rglob("*.py"):
             copy = packages / target / path.relative_to(ROOT / source)
@@ -52,7 +59,7 @@ def on_config(config):
 def on_pre_build(config):
     """Blocks write their files elsewhere, and find what an earlier build compiled."""
     _before.append(os.getcwd())
-    os.chdir(tempfile.mkdtemp())
+    os.chdir(_folder())
     cache = os.environ.get("JAX_COMPILATION_CACHE_DIR", str(ROOT / ".cache" / "docs"))
     jax.config.update("jax_compilation_cache_dir", cache)
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
@@ -60,7 +67,7 @@ def on_pre_build(config):
 
 
 def on_files(files, config):
-    """Every notebook that is committed, without outputs, is run, and shown as a page."""
+    """Every notebook is run, and shown as a page."""
     for file in list(files):
         if file.src_uri.endswith(".ipynb"):
             page = notebooks.page(Path(file.abs_src_path))
@@ -70,6 +77,8 @@ def on_files(files, config):
 
 def on_post_build(config):
     os.chdir(_before.pop())
+    while _folders:
+        _folders.pop().cleanup()
 
 
 def on_page_content(content, page, config, files):
