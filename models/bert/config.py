@@ -4,7 +4,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-Family = Literal["distilbert", "bert"]
+Family = Literal["distilbert", "bert", "roberta", "xlm-roberta"]
+
+# What transformers takes for keys that a folder leaves out.
+_DEFAULTS: dict[str, dict[str, Any]] = {
+    "distilbert": {},
+    "bert": {"n_layers": 12, "type_vocab_size": 2},
+    "roberta": {"n_layers": 12, "type_vocab_size": 2, "vocab_size": 50265, "pad_token_id": 1},
+    "xlm-roberta": {"n_layers": 12, "type_vocab_size": 2, "pad_token_id": 1},
+}
+_ARCHITECTURES = {
+    "distilbert": "DistilBert", "bert": "Bert", "roberta": "Roberta", "xlm-roberta": "XLMRoberta",
+}  # fmt: skip
 
 # Our field: (DistilBERT's key, BERT's key) in config.json.
 _KEYS = {
@@ -24,6 +35,9 @@ _KEYS = {
 @dataclass(frozen=True)
 class Config:
     """The geometry of a classifier; the defaults are distilbert-base's.
+
+    ``max_position_embeddings`` is how many tokens the model takes. RoBERTa's table of positions is
+    longer by ``first_position``, the row of the first token.
 
     Raises:
       ValueError: if the family is unknown or the heads do not divide ``dim``.
@@ -45,6 +59,16 @@ class Config:
     attention_dropout: float = 0.1
     head_dropout: float = 0.2
 
+    @property
+    def roberta(self) -> bool:
+        """Whether it is a RoBERTa: positions are counted from behind the padding's number."""
+        return self.family in ("roberta", "xlm-roberta")
+
+    @property
+    def first_position(self) -> int:
+        """The row of the first token in the table of positions."""
+        return self.pad_token_id + 1 if self.roberta else 0
+
     def __post_init__(self) -> None:
         if self.family not in get_args(Family):
             raise ValueError(f"family must be one of {get_args(Family)}, got {self.family!r}.")
@@ -64,7 +88,7 @@ def config_from_dict(raw: Mapping[str, Any]) -> Config:
     family: Any = raw.get("model_type")
     if family not in get_args(Family):
         raise ValueError(f"model_type must be one of {get_args(Family)}, got {family!r}.")
-    bert = family == "bert"
+    bert = family != "distilbert"
     for name, want in (
         ("hidden_act" if bert else "activation", "gelu"),
         ("position_embedding_type", "absolute"),
@@ -75,10 +99,13 @@ def config_from_dict(raw: Mapping[str, Any]) -> Config:
     values = {ours: raw.get(keys[bert]) for ours, keys in _KEYS.items()}
     values = {ours: value for ours, value in values.items() if value is not None}
     if bert:
-        base = {"n_layers": 12, "head_dropout": raw.get("hidden_dropout_prob", 0.1)}
-        base |= {"type_vocab_size": raw.get("type_vocab_size", 2)}
+        base = _DEFAULTS[family] | {"head_dropout": raw.get("hidden_dropout_prob", 0.1)}
         values = base | values
+        values["type_vocab_size"] = raw.get("type_vocab_size", base["type_vocab_size"])
         values["norm_eps"] = raw.get("layer_norm_eps", 1e-12)
+    if family in ("roberta", "xlm-roberta"):
+        rows = values.get("max_position_embeddings", 512)
+        values["max_position_embeddings"] = rows - values["pad_token_id"] - 1
     names = raw.get("id2label")
     if names is not None:
         values["label_names"] = tuple(names[i] for i in sorted(names, key=int))
@@ -88,15 +115,16 @@ def config_from_dict(raw: Mapping[str, Any]) -> Config:
 
 def config_to_dict(config: Config) -> dict[str, Any]:
     """The contents of the ``config.json`` that describes ``config``."""
-    bert = config.family == "bert"
+    bert = config.family != "distilbert"
     names = config.label_names or tuple(f"LABEL_{i}" for i in range(config.num_labels))
     raw = {keys[bert]: getattr(config, ours) for ours, keys in _KEYS.items()}
     raw |= {
-        "architectures": [f"{'Bert' if bert else 'DistilBert'}ForSequenceClassification"],
+        "architectures": [f"{_ARCHITECTURES[config.family]}ForSequenceClassification"],
         "model_type": config.family,
         "id2label": {str(i): name for i, name in enumerate(names)},
         "label2id": {name: i for i, name in enumerate(names)},
     }
+    raw["max_position_embeddings"] += config.first_position
     if bert:
         family = {"hidden_act": "gelu", "layer_norm_eps": config.norm_eps}
         return raw | family | {"type_vocab_size": config.type_vocab_size}

@@ -1,9 +1,11 @@
-"""DistilBERT and BERT sequence classifiers in Flax: token ids in, logits out.
+"""DistilBERT, BERT, RoBERTa and XLM-R sequence classifiers in Flax: token ids in, logits out.
 
-The two families share the encoder (post-norm: LayerNorm after each residual sum) and a head of
-two dense layers on the first token. They differ in BERT's token types and in the activation
-between the head's layers: ReLU for DistilBERT (Sanh et al. 2019, arXiv 1910.01108), tanh for
-BERT's pooler (Devlin et al. 2019, arXiv 1810.04805). The maths is in pure functions, the modules
+The families share the encoder (post-norm: LayerNorm after each residual sum) and a head of
+two dense layers on the first token. They differ in token types, which DistilBERT has not, in the
+activation between the head's layers: ReLU for DistilBERT (Sanh et al. 2019, arXiv 1910.01108),
+tanh for the others (Devlin et al. 2019, arXiv 1810.04805), and in the positions of RoBERTa (Liu et
+al. 2019, arXiv 1907.11692) and XLM-R (Conneau et al. 2020, arXiv 1911.02116), which begin behind
+the padding's number and leave out padding. The maths is in pure functions, the modules
 hold the parameters, and ``Classifier(config).apply({"params": params}, ids, mask)`` is pure.
 """
 
@@ -108,7 +110,8 @@ class Encoder(nn.Module):
             return nn.Embed(size, c.dim, dtype=self.dtype, name=name)(jnp.asarray(index))
 
         x = embed(c.vocab_size, "word", ids)
-        x = x + embed(c.max_position_embeddings, "position", jnp.arange(length))
+        rows = c.max_position_embeddings + c.first_position
+        x = x + embed(rows, "position", _positions(c, jnp.asarray(ids)))
         if c.type_vocab_size:
             token_types = jnp.zeros_like(ids) if token_types is None else token_types
             x = x + embed(c.type_vocab_size, "token_type", token_types)
@@ -117,8 +120,8 @@ class Encoder(nn.Module):
         x = _norm(c, self.dtype, "norm")(x)
         x = nn.Dropout(c.dropout, deterministic=not train)(x)
         for i in range(c.n_layers):
-            rows = x[..., :1, :] if first_only and i == c.n_layers - 1 else x
-            x = Layer(c, self.dtype, name=f"layer_{i}")(rows, x, keep, train)
+            seen = x[..., :1, :] if first_only and i == c.n_layers - 1 else x
+            x = Layer(c, self.dtype, name=f"layer_{i}")(seen, x, keep, train)
         return x[..., :1, :] if first_only else x
 
 
@@ -141,7 +144,7 @@ class Classifier(nn.Module):
         kw = {"dtype": self.dtype, "precision": precision_of(self.dtype)}
         x = Encoder(c, self.dtype, name="encoder")(ids, keep, token_types, True, train)[..., 0, :]
         x = nn.Dense(c.dim, name="pre_classifier", **kw)(x)
-        x = jnp.tanh(x) if c.family == "bert" else jax.nn.relu(x)
+        x = jax.nn.relu(x) if c.family == "distilbert" else jnp.tanh(x)
         x = nn.Dropout(c.head_dropout, deterministic=not train)(x)
         return nn.Dense(c.num_labels, name="classifier", **kw)(x).astype(jnp.float32)
 
@@ -163,6 +166,14 @@ def apply(
     """The logits (batch, K), float32, computed in ``dtype`` (float32 or bfloat16)."""
     logits = Classifier(config, dtype).apply({"params": params}, jnp.asarray(ids), keep)
     return jnp.asarray(logits)
+
+
+def _positions(config: Config, ids: Int[Array, "... length"]) -> Int[Array, "... length"]:
+    """The row of each token in the table of positions: RoBERTa's are those of no padding."""
+    if not config.roberta:
+        return jnp.arange(ids.shape[-1])
+    inside = (ids != config.pad_token_id).astype(jnp.int32)
+    return jnp.cumsum(inside, axis=-1) * inside + config.pad_token_id
 
 
 def _norm(config: Config, dtype: Any, name: str) -> nn.LayerNorm:

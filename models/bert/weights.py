@@ -49,10 +49,19 @@ _BERT = {
     "bert.pooler.dense": "pre_classifier",
     "classifier": "classifier",
 }
-_TABLES = {"distilbert": _DISTILBERT, "bert": _BERT}
+_ROBERTA = {
+    name.replace("bert.", "roberta.", 1): path
+    for name, path in _BERT.items()
+    if name.startswith(("bert.embeddings", "bert.encoder"))
+} | {"classifier.dense": "pre_classifier", "classifier.out_proj": "classifier"}
+_TABLES = {
+    "distilbert": _DISTILBERT, "bert": _BERT, "roberta": _ROBERTA, "xlm-roberta": _ROBERTA,
+}  # fmt: skip
 
 # Older folders also hold the constant 0, 1, 2, … and call a norm's scale and shift so.
-_CONSTANTS = ("bert.embeddings.position_ids", "distilbert.embeddings.position_ids")
+_CONSTANTS = tuple(f"{name}.embeddings.position_ids" for name in ("bert", "distilbert", "roberta"))
+# The masked language model's pooler, which no RoBERTa classifier reads.
+_UNUSED = ("roberta.pooler.dense.weight", "roberta.pooler.dense.bias")
 _OLD_SUFFIXES = {".gamma": ".weight", ".beta": ".bias"}
 
 
@@ -78,7 +87,8 @@ def params_from_tensors(config: Config, tensors: Mapping[str, np.ndarray]) -> di
       ValueError: naming a tensor that is missing, unknown, or of another shape than the
         configuration implies.
     """
-    tensors = {_current_name(k): v for k, v in tensors.items() if k not in _CONSTANTS}
+    tensors = {_current_name(k): v for k, v in tensors.items()}
+    tensors = {k: v for k, v in tensors.items() if k not in (*_CONSTANTS, *_UNUSED)}
     shapes = jax.eval_shape(lambda: init_params(config, jax.random.key(0)))
     params: dict[str, Any] = {}
     for name, path, transpose, _ in rows(config):

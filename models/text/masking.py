@@ -5,7 +5,8 @@ tokenized ONCE; each token belongs to one feature, or to none and is then always
 turns the tokens of every feature it switches off into a single [UNK] (or [MASK], [PAD], nothing)
 and closes the gaps, so that a row holds what the tokenizer would return for the text in which the
 feature's characters are replaced by ``[UNK]``. That holds for tokenizers that treat the pieces of
-a pre-token alone (WordPiece); features that share a pre-token are therefore merged. Single tokens
+a pre-token alone (WordPiece; those of bytes and pieces of sentences count the blank before a word
+to it); features that share a pre-token are therefore merged. Single tokens
 as features are the exception: there the row is defined by its ids, not by a text.
 """
 
@@ -21,7 +22,7 @@ import numpy as np
 from jaxtyping import Bool, Int
 
 from spexjax.models.text.spans import Span, merge, sentences, words
-from spexjax.models.text.tokenizing import UNKNOWN, truncation
+from spexjax.models.text.tokenizing import MASK, PAD, UNKNOWN, first_token, truncation
 from spexjax.typing import Array, ArrayLike
 
 if TYPE_CHECKING:
@@ -164,6 +165,7 @@ def split_text(
     else:
         blocks = np.array([-1 if w is None else w for w in encoding.word_ids])
         merged, feature = merge(_spans(text, features), offsets, np.where(special, -1, blocks))
+        merged = [_trimmed(text, span) for span in merged]
     ids = np.array(encoding.ids, np.int32)
     kept = truncation(special, max_length)
     ids, feature = ids[kept], feature[kept]
@@ -179,6 +181,14 @@ def split_text(
         feature=feature.astype(np.int32),
         first=(feature != before) & (feature >= 0),
     )
+
+
+def _trimmed(text: str, span: Span) -> Span:
+    """A span without blanks at its ends, which byte-level tokenizers count to words."""
+    inside = text[span[0] : span[1]]
+    start = span[0] + len(inside) - len(inside.lstrip())
+    end = span[1] - len(inside) + len(inside.rstrip())
+    return (start, end) if start < end else span
 
 
 def _spans(text: str, features: Features | Iterable[Span]) -> list[Span]:
@@ -221,10 +231,10 @@ def template(
     length = len(text.ids) if length is None else length
     if length < len(text.ids):
         raise ValueError(f"length = {length} is below the text's {len(text.ids)} tokens.")
-    name = {"unk": "[UNK]", "mask": "[MASK]"}.get(replacement, "[PAD]")
-    token, pad = tokenizer.token_to_id(name), tokenizer.token_to_id("[PAD]")
+    names = {"unk": UNKNOWN, "mask": MASK}.get(replacement, PAD)
+    token, pad = first_token(tokenizer, names), first_token(tokenizer, PAD)
     if token is None or pad is None:
-        raise ValueError(f"The tokenizer has no token {name!r} or no '[PAD]'.")
+        raise ValueError(f"The tokenizer has no token {names[0]!r} or no '[PAD]'.")
     fill = (0, length - len(text.ids))
     return Template(
         ids=np.pad(text.ids, fill, constant_values=pad),

@@ -1,6 +1,7 @@
 """Reading the tokenizer of a model folder, and cutting texts as the model would."""
 
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,12 +14,16 @@ if TYPE_CHECKING:
 
 UNKNOWN = ("[UNK]", "<unk>", "<|unk|>")
 """What tokenizers call the token that stands for what they do not know."""
+MASK, PAD = ("[MASK]", "<mask>"), ("[PAD]", "<pad>")
+"""What they call the token of a masked language model's gap, and what fills rows up."""
+_CONVERTED = ("vocab.txt", "vocab.json", "sentencepiece.bpe.model", "spm.model")
 
 
 def load_tokenizer(folder: str | Path) -> "Tokenizer":
     """Reads ``folder/tokenizer.json``; padding and truncation stored in it are switched off.
 
-    Folders that hold only a vocabulary (``vocab.txt``), as older models do, are converted by
+    Folders that hold only a vocabulary (``vocab.txt`` and the like), as older models do, are
+    converted by
     ``transformers``, which takes seconds to import and is therefore the second choice.
 
     Raises:
@@ -30,7 +35,7 @@ def load_tokenizer(folder: str | Path) -> "Tokenizer":
 
     folder = Path(folder)
     path = folder / "tokenizer.json"
-    if not path.is_file() and not (folder / "vocab.txt").is_file():
+    if not path.is_file() and not any((folder / name).is_file() for name in _CONVERTED):
         raise FileNotFoundError(f"No tokenizer.json in {str(folder)!r}.")
     try:
         tokenizer = Tokenizer.from_file(str(path)) if path.is_file() else _converted(folder)
@@ -50,10 +55,16 @@ def _converted(folder: Path) -> Any:
             from transformers import AutoTokenizer
         except ImportError as error:
             raise ImportError(
-                f"{str(folder)!r} has vocab.txt but no tokenizer.json; to convert it: "
+                f"{str(folder)!r} has a vocabulary but no tokenizer.json; to convert it: "
                 "pip install transformers"
             ) from error
         return AutoTokenizer.from_pretrained(folder, use_fast=True).backend_tokenizer
+
+
+def first_token(tokenizer: "Tokenizer", names: Sequence[str]) -> int | None:
+    """The id of the first of these tokens that a tokenizer has; None if it has none."""
+    found = (tokenizer.token_to_id(name) for name in names)
+    return next((token for token in found if token is not None), None)
 
 
 def truncation(

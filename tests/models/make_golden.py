@@ -25,6 +25,8 @@ from transformers import (
     LlavaForConditionalGeneration,
     Qwen3Config,
     Qwen3ForCausalLM,
+    RobertaConfig,
+    RobertaForSequenceClassification,
     SiglipVisionConfig,
     SiglipVisionModel,
     ViTConfig,
@@ -66,6 +68,22 @@ def models():
             )
         ),
         True,
+    )
+    yield (
+        "roberta",
+        RobertaForSequenceClassification(
+            RobertaConfig(
+                vocab_size=60,
+                hidden_size=24,
+                num_hidden_layers=2,
+                num_attention_heads=2,
+                intermediate_size=32,
+                max_position_embeddings=18,
+                type_vocab_size=1,
+                num_labels=3,
+            )
+        ),
+        False,
     )
 
 

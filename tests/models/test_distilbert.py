@@ -25,6 +25,12 @@ TINY_BERT = Config(
 )  # fmt: skip
 
 
+TINY_ROBERTA = Config(
+    family="roberta", vocab_size=50, dim=12, n_layers=1, n_heads=2, hidden_dim=20,
+    max_position_embeddings=9, type_vocab_size=1, pad_token_id=1,
+)  # fmt: skip
+
+
 @pytest.fixture(params=[TINY, TINY_BERT], ids=["distilbert", "bert"])
 def config(request):
     return request.param
@@ -160,7 +166,7 @@ def test_attention_ignores_hidden_keys(key):
     np.testing.assert_allclose(only, jnp.broadcast_to(v[:, 1:2], only.shape), atol=1e-6)
 
 
-@pytest.mark.parametrize("family", ["distilbert", "bert"])
+@pytest.mark.parametrize("family", ["distilbert", "bert", "roberta"])
 def test_logits_of_transformers(family):
     folder = GOLDEN / family
     config, params = weights.load(folder)
@@ -203,11 +209,26 @@ def test_config_defaults_are_the_published_ones():
     )
 
 
+def test_roberta_counts_positions_behind_the_padding():
+    again = config_from_dict(config_to_dict(TINY_ROBERTA))
+    assert (again.max_position_embeddings, again.first_position) == (9, 2)
+    assert config_to_dict(TINY_ROBERTA)["max_position_embeddings"] == 11
+    base = config_from_dict({"model_type": "roberta", "max_position_embeddings": 514})
+    assert (base.vocab_size, base.max_position_embeddings, base.n_layers) == (50265, 512, 12)
+    params = random_params(TINY_ROBERTA)
+    assert params["encoder"]["position"]["embedding"].shape == (11, 12)
+    row = [[2, 7, 3, 44, 9]]
+    ids, keep = padded(row, 9)
+    ids = np.where(keep, ids, 1)
+    want = logits_of(TINY_ROBERTA, params, *padded(row, 5))
+    np.testing.assert_allclose(logits_of(TINY_ROBERTA, params, ids, keep), want, atol=2e-6)
+
+
 @pytest.mark.parametrize(
     ("raw", "message"),
     [
         ({}, "model_type"),
-        ({"model_type": "roberta"}, "roberta"),
+        ({"model_type": "electra"}, "electra"),
         ({"model_type": "distilbert", "activation": "relu"}, "activation"),
         ({"model_type": "bert", "hidden_act": "gelu_new"}, "gelu_new"),
         ({"model_type": "bert", "position_embedding_type": "relative_key"}, "relative_key"),

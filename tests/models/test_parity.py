@@ -29,6 +29,17 @@ CASES = {
          "num_labels": 5},
     ),
     "distilbert-base": ("DistilBert", {}),
+    "roberta": (
+        "Roberta",
+        {"vocab_size": 300, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4,
+         "intermediate_size": 48, "num_labels": 3, "max_position_embeddings": 66,
+         "type_vocab_size": 1, "layer_norm_eps": 1e-5},
+    ),
+    "xlm-roberta": (
+        "XLMRoberta",
+        {"vocab_size": 300, "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2,
+         "intermediate_size": 24, "max_position_embeddings": 66, "type_vocab_size": 1},
+    ),
     "bert": (
         "Bert",
         {"vocab_size": 300, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4,
