@@ -11,8 +11,7 @@ import numpy as np
 from jaxtyping import Float
 
 from spexjax.models.bert import weights
-from spexjax.models.bert.config import Config
-from spexjax.models.bert.model import apply, init_params
+from spexjax.models.bert.families import AnyConfig, apply, init_params
 from spexjax.models.checkpoints.hub import located
 from spexjax.models.nn.devices import OnDevices
 from spexjax.models.text.masking import bucket
@@ -34,7 +33,7 @@ class TextClassifier(OnDevices):
       name: what to call the model in reports.
     """
 
-    config: Config
+    config: AnyConfig
     params: Mapping[str, Any]
     tokenizer: "Tokenizer"
     name: str = "model"

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal, Protocol, get_args
 
 Family = Literal["distilbert", "bert", "roberta", "xlm-roberta"]
 
@@ -30,6 +30,15 @@ _KEYS = {
     "head_dropout": ("seq_classif_dropout", "classifier_dropout"),
     "pad_token_id": ("pad_token_id", "pad_token_id"),
 }
+
+
+class Labelled(Protocol):
+    """A configuration that has classes."""
+
+    @property
+    def num_labels(self) -> int: ...
+    @property
+    def label_names(self) -> tuple[str, ...]: ...
 
 
 @dataclass(frozen=True)
@@ -89,13 +98,8 @@ def config_from_dict(raw: Mapping[str, Any]) -> Config:
     if family not in get_args(Family):
         raise ValueError(f"model_type must be one of {get_args(Family)}, got {family!r}.")
     bert = family != "distilbert"
-    for name, want in (
-        ("hidden_act" if bert else "activation", "gelu"),
-        ("position_embedding_type", "absolute"),
-        ("is_decoder", False),
-    ):
-        if raw.get(name, want) != want:
-            raise ValueError(f"{name} = {raw[name]!r} is not supported, only {want!r}.")
+    only(raw, **{"hidden_act" if bert else "activation": "gelu"})
+    only(raw, position_embedding_type="absolute", is_decoder=False)
     values = {ours: raw.get(keys[bert]) for ours, keys in _KEYS.items()}
     values = {ours: value for ours, value in values.items() if value is not None}
     if bert:
@@ -106,23 +110,42 @@ def config_from_dict(raw: Mapping[str, Any]) -> Config:
     if family in ("roberta", "xlm-roberta"):
         rows = values.get("max_position_embeddings", 512)
         values["max_position_embeddings"] = rows - values["pad_token_id"] - 1
+    return Config(family=family, **values, **labels_from(raw))
+
+
+def labels_from(raw: Mapping[str, Any]) -> dict[str, Any]:
+    """``label_names`` and ``num_labels`` of a ``config.json``, if it names its classes."""
     names = raw.get("id2label")
-    if names is not None:
-        values["label_names"] = tuple(names[i] for i in sorted(names, key=int))
-        values["num_labels"] = len(names)
-    return Config(family=family, **values)
+    if names is None:
+        return {}
+    names = tuple(names[i] for i in sorted(names, key=int))
+    return {"label_names": names, "num_labels": len(names)}
+
+
+def labels_to(config: Labelled) -> dict[str, Any]:
+    """The classes of a configuration as ``config.json`` has them."""
+    names = config.label_names or tuple(f"LABEL_{i}" for i in range(config.num_labels))
+    return {
+        "id2label": {str(i): name for i, name in enumerate(names)},
+        "label2id": {name: i for i, name in enumerate(names)},
+    }
+
+
+def only(raw: Mapping[str, Any], **wanted: Any) -> None:
+    """Raises ``ValueError`` where a setting is given, and is not the one that is supported."""
+    for name, want in wanted.items():
+        if raw.get(name, want) != want:
+            raise ValueError(f"{name} = {raw[name]!r} is not supported, only {want!r}.")
 
 
 def config_to_dict(config: Config) -> dict[str, Any]:
     """The contents of the ``config.json`` that describes ``config``."""
     bert = config.family != "distilbert"
-    names = config.label_names or tuple(f"LABEL_{i}" for i in range(config.num_labels))
     raw = {keys[bert]: getattr(config, ours) for ours, keys in _KEYS.items()}
     raw |= {
         "architectures": [f"{_ARCHITECTURES[config.family]}ForSequenceClassification"],
         "model_type": config.family,
-        "id2label": {str(i): name for i, name in enumerate(names)},
-        "label2id": {name: i for i, name in enumerate(names)},
+        **labels_to(config),
     }
     raw["max_position_embeddings"] += config.first_position
     if bert:

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Bool, Float, Int
 
 from spexjax.models.bert.config import Config
+from spexjax.models.bert.families import AnyConfig
 from spexjax.models.bert.model import Encoder
 from spexjax.models.nn.attention import attention_weights
 from spexjax.models.nn.precision import precision_of
@@ -15,7 +16,7 @@ from spexjax.typing import Array, ArrayLike
 
 
 def hidden_states(
-    config: Config,
+    config: AnyConfig,
     params: Mapping[str, Any],
     ids: Int[ArrayLike, "batch length"],
     keep: Bool[ArrayLike, "batch length"],
@@ -29,12 +30,12 @@ def hidden_states(
     """
     if not 0 <= layer <= config.n_layers:
         raise ValueError(f"layer must be 0 to {config.n_layers}, got {layer}.")
-    part = Encoder(replace(config, n_layers=layer), dtype)
+    part = Encoder(replace(_encoder(config), n_layers=layer), dtype)
     return jnp.asarray(part.apply({"params": params["encoder"]}, jnp.asarray(ids), keep))
 
 
 def attention_of(
-    config: Config,
+    config: AnyConfig,
     params: Mapping[str, Any],
     ids: Int[ArrayLike, "batch length"],
     keep: Bool[ArrayLike, "batch length"],
@@ -51,6 +52,7 @@ def attention_of(
     Raises:
       ValueError: if the model has no such layer or head.
     """
+    _encoder(config)
     if not 0 <= layer < config.n_layers or not 0 <= head < config.n_heads:
         raise ValueError(
             f"layer and head must be below {config.n_layers} and {config.n_heads}, "
@@ -69,3 +71,10 @@ def attention_of(
     q, k = project(states[:, query : query + 1], "query"), project(states, "key")
     weights = attention_weights(q, k, jnp.asarray(keep, bool), precision_of(dtype))
     return weights[:, 0, 0]
+
+
+def _encoder(config: AnyConfig) -> Config:
+    """The configuration, if the inside of its family can be read."""
+    if not isinstance(config, Config):
+        raise ValueError(f"states and attention of {config.family} cannot be read, only logits.")
+    return config

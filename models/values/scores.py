@@ -11,9 +11,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Float, Int
 
-from spexjax.models.bert.config import Config
+from spexjax.models.bert.families import AnyConfig, apply
 from spexjax.models.bert.inside import attention_of, hidden_states
-from spexjax.models.bert.model import apply
 from spexjax.models.nn.readouts import Attention, Hidden
 from spexjax.models.text.masking import MaskedRows
 from spexjax.typing import Array, ArrayLike
@@ -68,7 +67,7 @@ def score(
 
 
 def outputs(
-    config: Config,
+    config: AnyConfig,
     params: Mapping[str, Any],
     rows: MaskedRows,
     label: Int[ArrayLike, ""],

@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Float
 
 from spexjax.models.bert.classifier import TextClassifier
-from spexjax.models.bert.config import Config
+from spexjax.models.bert.families import AnyConfig
 from spexjax.models.checkpoints.store_key import text_store_key
 from spexjax.models.nn.devices import Devices
 from spexjax.models.text.masking import (
@@ -148,7 +148,7 @@ def value_function(
 
 @lru_cache(maxsize=32)
 def _program(
-    config: Config, dtype: Any, kind: Score | Hidden | Attention, devices: Devices
+    config: AnyConfig, dtype: Any, kind: Score | Hidden | Attention, devices: Devices
 ) -> Callable[..., Array]:
     """One batch on every device: (length, (params, template, label), masks) to values."""
 

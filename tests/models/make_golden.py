@@ -1,7 +1,8 @@
 """Writes ``golden/``: small random models saved by ``transformers``, and its logits for them.
 
 Run where PyTorch and transformers are installed: ``python tests/models/make_golden.py``. Made
-with torch 2.13.0 and transformers 5.23.0 (those that see: 5.24.0).
+with torch 2.13.0 and transformers 5.23.0 (roberta, modernbert, deberta, and those that see:
+5.24.0).
 """
 
 import json
@@ -15,6 +16,8 @@ from transformers import (
     CLIPConfig,
     CLIPModel,
     CLIPVisionConfig,
+    DebertaV2Config,
+    DebertaV2ForSequenceClassification,
     DistilBertConfig,
     DistilBertForSequenceClassification,
     Idefics3Config,
@@ -23,6 +26,8 @@ from transformers import (
     LlamaForCausalLM,
     LlavaConfig,
     LlavaForConditionalGeneration,
+    ModernBertConfig,
+    ModernBertForSequenceClassification,
     Qwen3Config,
     Qwen3ForCausalLM,
     RobertaConfig,
@@ -85,10 +90,52 @@ def models():
         ),
         False,
     )
+    yield (
+        "modernbert",
+        ModernBertForSequenceClassification(
+            ModernBertConfig(
+                vocab_size=60,
+                hidden_size=24,
+                num_hidden_layers=4,
+                num_attention_heads=2,
+                intermediate_size=16,
+                max_position_embeddings=16,
+                local_attention=4,
+                pad_token_id=0,
+                bos_token_id=1,
+                eos_token_id=2,
+                cls_token_id=1,
+                sep_token_id=2,
+            )
+        ),
+        False,
+    )
+    yield (
+        "deberta",
+        DebertaV2ForSequenceClassification(
+            DebertaV2Config(
+                vocab_size=60,
+                hidden_size=24,
+                num_hidden_layers=2,
+                num_attention_heads=2,
+                intermediate_size=32,
+                max_position_embeddings=16,
+                position_buckets=4,
+                relative_attention=True,
+                share_att_key=True,
+                position_biased_input=False,
+                norm_rel_ebd="layer_norm",
+                pos_att_type="p2c|c2p",
+            )
+        ),
+        False,
+    )
 
 
-def main():
+def main(only=()):
     for seed, (name, model, types) in enumerate(models()):
+        if only and name not in only:
+            continue
         torch.manual_seed(seed)
         with torch.no_grad():  # the default initialization leaves logits all but constant
             for parameter in model.parameters():

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from spexjax.models.bert import weights
+from spexjax.models.bert import families, weights
 from spexjax.models.bert.config import Config, config_from_dict, config_to_dict
 from spexjax.models.bert.model import Classifier, Encoder, apply, init_params
 from spexjax.models.nn.attention import attend
@@ -166,18 +166,20 @@ def test_attention_ignores_hidden_keys(key):
     np.testing.assert_allclose(only, jnp.broadcast_to(v[:, 1:2], only.shape), atol=1e-6)
 
 
-@pytest.mark.parametrize("family", ["distilbert", "bert", "roberta"])
+@pytest.mark.parametrize("family", ["distilbert", "bert", "roberta", "modernbert", "deberta"])
 def test_logits_of_transformers(family):
     folder = GOLDEN / family
     config, params = weights.load(folder)
     golden = json.loads((folder / "logits.json").read_text())
     types = golden.get("token_type_ids")
-    found = jax.jit(Classifier(config).apply)(
-        {"params": params},
-        np.array(golden["input_ids"]),
-        np.array(golden["attention_mask"], bool),
-        None if types is None else np.array(types),
-    )
+    ids, keep = np.array(golden["input_ids"]), np.array(golden["attention_mask"], bool)
+    if types is None:
+        found = jax.jit(families.apply, static_argnums=0)(config, params, ids, keep)
+    else:
+        found = jax.jit(Classifier(config).apply)({"params": params}, ids, keep, np.array(types))
+    assert np.std(golden["logits"]) > 0.1
+    again = families.from_dict(json.loads(json.dumps(families.to_dict(config))))
+    assert families.to_dict(again) == families.to_dict(config)
     np.testing.assert_allclose(found, golden["logits"], atol=2e-6, rtol=1e-5)
     if family == "distilbert":
         assert config.label_names == ("BAD", "SO-SO", "GOOD")
