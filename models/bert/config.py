@@ -100,7 +100,7 @@ def config_from_dict(raw: Mapping[str, Any]) -> Config:
     bert = family != "distilbert"
     only(raw, **{"hidden_act" if bert else "activation": "gelu"})
     only(raw, position_embedding_type="absolute", is_decoder=False)
-    values = {ours: raw.get(keys[bert]) for ours, keys in _KEYS.items()}
+    values: dict[str, Any] = {ours: raw.get(keys[bert]) for ours, keys in _KEYS.items()}
     values = {ours: value for ours, value in values.items() if value is not None}
     if bert:
         base = _DEFAULTS[family] | {"head_dropout": raw.get("hidden_dropout_prob", 0.1)}
@@ -108,7 +108,7 @@ def config_from_dict(raw: Mapping[str, Any]) -> Config:
         values["type_vocab_size"] = raw.get("type_vocab_size", base["type_vocab_size"])
         values["norm_eps"] = raw.get("layer_norm_eps", 1e-12)
     if family in ("roberta", "xlm-roberta"):
-        rows = values.get("max_position_embeddings", 512)
+        rows: Any = values.get("max_position_embeddings", 512)
         values["max_position_embeddings"] = rows - values["pad_token_id"] - 1
     return Config(family=family, **values, **labels_from(raw))
 

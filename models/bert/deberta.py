@@ -171,7 +171,7 @@ class Classifier(nn.Module):
     ) -> Float[Array, "batch K"]:
         """The logits, float32, (batch, num_labels)."""
         c, kw = self.config, {"dtype": self.dtype, "precision": precision_of(self.dtype)}
-        x = Encoder(c, self.dtype, name="encoder")(ids, keep)[..., 0, :]
+        x = Encoder(c, self.dtype, name="encoder")(jnp.asarray(ids), jnp.asarray(keep))[..., 0, :]
         x = jax.nn.gelu(nn.Dense(c.dim, name="pre_classifier", **kw)(x), approximate=False)
         return nn.Dense(c.num_labels, name="classifier", **kw)(x).astype(jnp.float32)
 
@@ -229,11 +229,13 @@ def rows(config: DebertaConfig) -> Iterator[Row]:
         tables["deberta.embeddings.token_type_embeddings"] = "token_type"
     for name, own in tables.items():
         yield Row(f"{name}.weight", ("encoder", own, "embedding"), False)
-    norms = {
+    norms: dict[str, tuple[str, ...]] = {
         "deberta.embeddings.LayerNorm": ("encoder", "norm"),
         "deberta.encoder.LayerNorm": ("encoder", "distance_norm"),
     }
-    dense = {"pooler.dense": ("pre_classifier",), "classifier": ("classifier",)}
+    dense: dict[str, tuple[str, ...]] = {
+        "pooler.dense": ("pre_classifier",), "classifier": ("classifier",),
+    }  # fmt: skip
     for i in range(config.n_layers):
         stored, layer = f"deberta.encoder.layer.{i}", ("encoder", f"layer_{i}")
         for part in ("query", "key", "value"):

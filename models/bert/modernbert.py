@@ -143,7 +143,7 @@ class Classifier(nn.Module):
     ) -> Float[Array, "batch K"]:
         """The logits, float32, (batch, num_labels)."""
         c, kw = self.config, {"dtype": self.dtype, "precision": precision_of(self.dtype)}
-        x = Encoder(c, self.dtype, name="encoder")(ids, keep)
+        x = Encoder(c, self.dtype, name="encoder")(jnp.asarray(ids), jnp.asarray(keep))
         if c.pooling == "cls":
             x = x[..., 0, :]
         else:
@@ -219,9 +219,14 @@ def rows(config: ModernBertConfig) -> Iterator[Row]:
     """The table of names: stored tensor, path in the parameters, whether it is transposed."""
     c = config
     yield Row("model.embeddings.tok_embeddings.weight", ("encoder", "word", "embedding"), False)
-    norms = {"model.embeddings.norm": ("encoder", "norm"), "head.norm": ("head_norm",)}
+    norms: dict[str, tuple[str, ...]] = {
+        "model.embeddings.norm": ("encoder", "norm"),
+        "head.norm": ("head_norm",),
+    }
     norms["model.final_norm"] = ("encoder", "final_norm")
-    dense = {"head.dense": (("pre_classifier",), c.classifier_bias)}
+    dense: dict[str, tuple[tuple[str, ...], bool]] = {
+        "head.dense": (("pre_classifier",), c.classifier_bias)
+    }
     dense["classifier"] = (("classifier",), True)
     for i in range(c.n_layers):
         stored, layer = f"model.layers.{i}", ("encoder", f"layer_{i}")
