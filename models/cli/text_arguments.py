@@ -34,7 +34,7 @@ def add_arguments(parser: Any) -> Any:
     what("text", nargs="?", help="the text")
     what("--file", metavar="F", help="read the text from this file (UTF-8)")
     what("--model", metavar="DIR_OR_ID", help="folder or Hugging Face id of a DistilBERT, BERT, "
-         "RoBERTa, XLM-R, ModernBERT or DeBERTa classifier (default: the embedded one)")  # fmt: skip
+         "RoBERTa, XLM-R, ModernBERT or DeBERTa classifier (default: embedded)")  # fmt: skip
     what("--revision", metavar="REV", help="branch, tag or commit of a Hugging Face id")
     what("--dtype", choices=("bfloat16", "float32"), help="what a local model computes in "
          "(default: float32; language models on accelerators: bfloat16)")  # fmt: skip
