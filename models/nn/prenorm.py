@@ -10,10 +10,11 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Bool, Float
 
-from spexjax.models.nn.attention import scaled_scores
+from spexjax.models.nn.attention import attend_in_blocks, scaled_scores
 from spexjax.models.nn.precision import precision_of
 from spexjax.typing import Array
 
+_BLOCK = 128  # queries
 Activation = Literal["gelu", "gelu_pytorch_tanh", "quick_gelu"]
 
 
@@ -52,6 +53,11 @@ def dense(features: int, dtype: Any, name: str, bias: bool = True) -> nn.Dense:
     return nn.Dense(features, bias, dtype=dtype, precision=precision_of(dtype), name=name)
 
 
+def _long(T: int) -> bool:
+    """Whether scores, (T, T), are too large for the cache of a processor that computes them."""
+    return T % _BLOCK == 0 and T >= 4 * _BLOCK and jax.default_backend() == "cpu"
+
+
 class Attention(nn.Module):
     """Multi-head attention of ``x`` to itself; ``causal`` hides what comes later."""
 
@@ -70,11 +76,14 @@ class Attention(nn.Module):
             return jnp.swapaxes(y, 1, 2)
 
         q, k, v = project("query"), project("key"), project("value")
-        keep: Bool[Array, "T T"] = jnp.ones((T, T), bool)
-        keep = jnp.tril(keep) if self.causal else keep
-        scores = jnp.einsum("nhqd,nhkd->nhqk", q, k, precision=precision)
-        weights = jax.nn.softmax(scaled_scores(scores, keep, w.dim // w.heads), axis=-1)
-        mixed = jnp.matmul(weights.astype(self.dtype), v, precision=precision)
+        if _long(T) and not self.causal:
+            mixed = attend_in_blocks(q, k, v, precision, _BLOCK)
+        else:
+            keep: Bool[Array, "T T"] = jnp.ones((T, T), bool)
+            keep = jnp.tril(keep) if self.causal else keep
+            scores = jnp.einsum("nhqd,nhkd->nhqk", q, k, precision=precision)
+            weights = jax.nn.softmax(scaled_scores(scores, keep, w.dim // w.heads), axis=-1)
+            mixed = jnp.matmul(weights.astype(self.dtype), v, precision=precision)
         mixed = jnp.swapaxes(mixed, 1, 2).reshape(N, T, w.dim)
         return dense(w.dim, self.dtype, "out")(mixed)
 
