@@ -93,6 +93,12 @@ def covariance(
     return (up + down) / (1 + np.exp(-2 * total)), (up - down) / -np.expm1(-2 * total)
 
 
+def predict(mean: Mean, signs: Float[np.ndarray, "A n"]) -> Float[np.ndarray, "A K"]:
+    """The posterior mean at masks."""
+    even, odd = covariance(signs, mean.signs, mean.rates)
+    return mean.level + even @ mean.weights[EVEN] + odd @ mean.weights[ODD]
+
+
 def learn(signs: Float[np.ndarray, "P n"], parts: Float[np.ndarray, "2 P K"]) -> Settings:
     """Rates and nuggets that maximise the posterior density given some of the pairs.
 

@@ -19,10 +19,10 @@ from spexjax.masks.design import Design
 from spexjax.spectra import spectrum
 from spexjax.spectra.spectrum import Spectrum
 from spexjax.surrogates import fits, folds, normal, searching, stacking
-from spexjax.surrogates.fits import Block, Columns, FitSpec
+from spexjax.surrogates.fits import Block, FitSpec
 from spexjax.surrogates.fitted import Crossed, Done, Fit
 from spexjax.surrogates.folds import Data
-from spexjax.surrogates.normal import Normal
+from spexjax.surrogates.normal import LANES, Normal
 from spexjax.surrogates.problem import Rows
 from spexjax.surrogates.proposals import Wider
 from spexjax.surrogates.searching import Sets
@@ -75,7 +75,7 @@ def fit(
         with phases.part(_DECODED + each * output, _DECODED + each * (output + 1)):
             if wider is not None:
                 with phases.part(0.0, _PROPOSED):
-                    sets = searching.with_proposed(design, table, output, decoded, wider, key)
+                    sets = searching.with_proposed(design, data, table, output, decoded, wider, key)
             with phases.part(_PROPOSED if wider is not None else 0.0, 1.0):
                 chosen.append(_fit_output(design, data, output, sets))
 
@@ -104,12 +104,13 @@ class _Output(NamedTuple):
 
     @property
     def specs(self) -> tuple[FitSpec, ...]:
-        """The candidates, the mean first."""
-        return (fits.MEAN, *(spec for block in self.blocks for spec in block))
+        """The candidates, the mean first, the process last."""
+        smooth = () if self.sets.smooth is None else (fits.SMOOTH,)
+        return (fits.MEAN, *(spec for block in self.blocks for spec in block), *smooth)
 
     @property
     def block_of(self) -> Int[np.ndarray, "candidates"]:
-        """The block of every candidate but the mean."""
+        """The block of every candidate that is of one."""
         return np.repeat(np.arange(len(self.blocks)), [len(block) for block in self.blocks])
 
     def equations(self, lane: int, weights: Float[np.ndarray, "rows"]) -> Normal:
@@ -129,44 +130,61 @@ class _Output(NamedTuple):
         self, equations: Normal, lane: int, wanted: Bool[np.ndarray, "blocks"]
     ) -> list[Float[ArrayLike, "LANES T"]]:
         """The candidates of a lane."""
-        sets, single = self.sets, np.ones(1 + self.data.bits.shape[1], bool)
-        columns: dict[Columns, Bool[np.ndarray, "T"]] = {
-            "singles": np.concatenate([single, np.zeros_like(sets.decoded[lane])]),
-            "decoded": np.concatenate([single, sets.decoded[lane]]),
-            "all": np.concatenate([single, sets.fitted[lane]]),
-        }
-        penalty = {scheme: w[lane] for scheme, w in sets.weights.items()}
-        smooth = None if sets.smooth is None else sets.smooth.lanes[lane]
-        return fits.solve(equations, self.blocks, penalty, columns, wanted, smooth)
+        decoded, single = self.sets.decoded[lane], np.ones(1 + self.data.bits.shape[1], bool)
+        return fits.solve(
+            equations,
+            self.blocks,
+            {scheme: w[lane] for scheme, w in self.sets.weights.items()},
+            singles=np.concatenate([single, np.zeros_like(decoded)]),
+            decoded=np.concatenate([single, decoded]),
+            wanted=wanted,
+        )
 
     def candidates(
-        self, equations: Normal, solved: Sequence[Float[ArrayLike, "LANES T"]]
-    ) -> Float[np.ndarray, "candidates T"]:
-        """The mean of the values, then what :meth:`solve` gives, in the order of ``specs``."""
+        self, equations: Normal, solved: Sequence[Float[ArrayLike, "LANES T"]], lane: int
+    ) -> Float[np.ndarray, "candidates T_plus"]:
+        """Coefficients of all candidates on the sets of :meth:`Sets.supports`."""
         mean = np.zeros((1, equations.correlations.shape[0]), np.float32)
         mean[0, 0] = np.asarray(equations.correlations)[0]
-        return np.concatenate([mean, *solved])[fits.places(self.blocks)]
+        found = np.concatenate([mean, *solved])[fits.places(self.blocks)]
+        smooth = self.sets.smooth
+        if smooth is None:
+            return found
+        return np.concatenate([_widened(found, smooth.lanes.shape[1]), smooth.lanes[lane][None]])
+
+    def refit(
+        self,
+        equations: Normal,
+        parts: Float[np.ndarray, "M T_plus"],
+        places: Int[np.ndarray, "M"],
+        reference: Float[ArrayLike, "T"],
+    ) -> Float[np.ndarray, "M T_plus"]:
+        """Candidates, their supports kept, fitted to all masks."""
+        specs = [self.specs[p] for p in places]
+        penalty = {scheme: w[-1] for scheme, w in self.sets.weights.items()}
+        again = fits.refit(equations, parts[:, : len(reference)], specs, penalty, reference)
+        if self.sets.smooth is None:
+            return again
+        again = _widened(again, parts.shape[1])
+        again[[spec == fits.SMOOTH for spec in specs]] = self.sets.smooth.whole
+        return again
 
 
 def _fit_output(design: Design, data: Data, place: int, sets: Sets) -> Chosen:
     """Fits the stack that cross-validation finds best, and its members once more to all masks."""
-    blocks = fits.fit_blocks(bool(sets.weights), sets.smooth is not None)
+    blocks = fits.fit_blocks(proposed=bool(sets.weights))
     output, last = _Output(design, data, place, sets, blocks), len(sets.members) - 1
     stack, crossed = _stacked(output)
     equations = output.equations(last, data.training)
-    used = output.block_of[stack.places[stack.places > 0] - 1]
-    solved = output.solve(equations, last, np.isin(np.arange(len(blocks)), used))
-    parts = output.candidates(equations, solved)[stack.places]
-    again = fits.refit(
-        output.equations(last, data.real),
-        parts,
-        [output.specs[p] for p in stack.places],
-        {scheme: w[-1] for scheme, w in sets.weights.items()},
-        equations.correlations,
-        None if sets.smooth is None else sets.smooth.whole,
+    of_blocks = np.isin(np.arange(len(output.block_of)), stack.places - 1)
+    solved = output.solve(
+        equations, last, np.isin(np.arange(len(blocks)), output.block_of[of_blocks])
     )
+    parts = output.candidates(equations, solved, last)[stack.places]
+    every = output.equations(last, data.real)
+    again = output.refit(every, parts, stack.places, equations.correlations)
     return Chosen(
-        supports=folds.column_supports(sets.members[-1], data.bits.shape[1]),
+        supports=sets.supports(last, data.bits.shape[1]),
         tested=stack.shares @ parts,
         final=stack.shares @ again,
         specs={output.specs[p] for p in stack.places[stack.shares > 0]},
@@ -180,7 +198,9 @@ def _stacked(output: _Output) -> tuple[Stack, list[Spectrum]]:
     And the surrogate of each fold: the stack that is best in the other folds, fitted without it.
     """
     data, specs, block_of = output.data, output.specs, output.block_of
-    places = fits.places(output.blocks)
+    smooth, places = output.sets.smooth, fits.places(output.blocks)
+    if smooth is not None:  # its residuals follow the blocks'
+        places = np.append(places, 1 + LANES * len(output.blocks))
     products: list[np.ndarray] = []
     candidates: list[np.ndarray] = []
     wanted = np.ones(len(output.blocks), bool)
@@ -193,13 +213,17 @@ def _stacked(output: _Output) -> tuple[Stack, list[Spectrum]]:
             data.training - data.rows_of(lane),
             None if data.inside is None else 1.0 - data.inside[lane],
             tuple(solved),
+            None if smooth is None else smooth.residuals[lane],
         )
         products.append(np.asarray(found, float)[np.ix_(places, places)])
-        candidates.append(output.candidates(equations, solved))
+        candidates.append(output.candidates(equations, solved, lane))
         if lane == 0:
             errors = np.diagonal(products[0])[1:]
-            wanted = np.bincount(block_of, errors <= _HOPELESS * errors.min()) > 0
-    tried = np.flatnonzero(np.append(True, wanted[block_of]))
+            near = errors[: len(block_of)] <= _HOPELESS * errors.min()
+            wanted = np.bincount(block_of, near) > 0
+    tried = np.flatnonzero(
+        np.concatenate([[True], wanted[block_of], [True] * (smooth is not None)])
+    )
     count = float(data.training.sum()) + (0 if data.coded is None else data.coded.shape[1])
     total = np.sum(products, axis=0)
 
@@ -213,10 +237,15 @@ def _stacked(output: _Output) -> tuple[Stack, list[Spectrum]]:
     weights = [s.shares @ w[s.places] for s, w in zip(stacks, candidates, strict=True)]
     n_pad = data.bits.shape[1]
     crossed = [
-        _kept(folds.column_supports(members, n_pad), w, output.design.n)
-        for members, w in zip(output.sets.members[:-1], weights, strict=True)
+        _kept(output.sets.supports(lane, n_pad), w, output.design.n)
+        for lane, w in enumerate(weights)
     ]
     return best(total, count), crossed
+
+
+def _widened(w: Float[np.ndarray, "M T"], width: int) -> Float[np.ndarray, "M width"]:
+    """With zeros for the sets that only the process has."""
+    return np.pad(w, ((0, 0), (0, width - w.shape[1])))
 
 
 def _kept(supports: UInt32[np.ndarray, "T W"], w: Float[np.ndarray, "T"], n: int) -> Spectrum:

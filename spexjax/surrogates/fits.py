@@ -55,17 +55,14 @@ Block = tuple[FitSpec, ...]
 MEAN = FitSpec("mean", "mean", ridge=_HARDLY)
 """The mean of the values, and nothing else."""
 SMOOTH = FitSpec("process", "all")
-"""The mean of a Gaussian process (:mod:`spexjax.surrogates.process_candidate`)."""
+"""The mean of a Gaussian process, which is not solved for here
+(:mod:`spexjax.surrogates.process_candidate`)."""
 
 
-def fit_blocks(proposed: bool, smooth: bool = False) -> tuple[Block, ...]:
-    """The candidates but the mean.
+def fit_blocks(proposed: bool) -> tuple[Block, ...]:
+    """What :func:`solve` computes; no fits of proposed sets where there are none.
 
     A block that starts from L1 solutions follows the one that has them.
-
-    Args:
-      proposed: whether sets are proposed, and fits of them among the candidates.
-      smooth: whether a process is.
     """
     blocks: list[Block] = [
         tuple(FitSpec("linear", "singles", ridge=s) for s in RIDGE_STRENGTHS),
@@ -77,7 +74,7 @@ def fit_blocks(proposed: bool, smooth: bool = False) -> tuple[Block, ...]:
         lanes = [(scheme, l1) for scheme in SCHEMES for l1 in _PROPOSED_L1[i : i + _AT_ONCE]]
         blocks.append(tuple(FitSpec(f"lasso {s}", "all", l1, None, s) for s, l1 in lanes))
         blocks.append(tuple(FitSpec(f"relaxed {s}", "all", l1, _HARDLY, s) for s, l1 in lanes))
-    return (*blocks, (SMOOTH,)) if smooth else tuple(blocks)
+    return tuple(blocks)
 
 
 def places(blocks: Sequence[Block]) -> np.ndarray:
@@ -90,9 +87,9 @@ def solve(
     equations: Normal,
     blocks: Sequence[Block],
     penalty: Mapping[str, Float[np.ndarray, "T"]],
-    columns: Mapping[Columns, Bool[np.ndarray, "T"]],
+    singles: Bool[np.ndarray, "T"],
+    decoded: Bool[np.ndarray, "T"],
     wanted: Bool[np.ndarray, "blocks"],
-    smooth: Float[np.ndarray, "T"] | None = None,
 ) -> list[Float[ArrayLike, "LANES T"]]:
     """Coefficients of every block of candidates, zeros for those that are not wanted.
 
@@ -100,41 +97,39 @@ def solve(
       equations: see :class:`~spexjax.surrogates.normal.Normal`.
       blocks: see :func:`fit_blocks`.
       penalty: for each scheme the weights of the columns in the L1 penalty, > 0 but for ∅.
-      columns: those of the single inputs, of these and the decoded sets, of all that are fitted.
+      singles: ∅ and the single inputs.
+      decoded: these, and the decoded sets.
       wanted: which blocks are solved.
-      smooth: the coefficients of the process.
     """
-    nothing = np.zeros((LANES, len(columns["all"])), np.float32)
+    masks = {"singles": singles, "decoded": decoded, "all": np.ones_like(singles)}
+    nothing = np.zeros((LANES, len(singles)), np.float32)
     out: list[ArrayLike] = []
     path, path_of = nothing, None
     for block, needed in zip(blocks, wanted, strict=True):
         if not needed:
             out.append(nothing)
             continue
-        if smooth is not None and block == (SMOOTH,):
-            out.append(filled(smooth[None]))
-            continue
-        kind = block[0].columns
-        mask = columns[kind]
+        columns = block[0].columns
+        mask = masks[columns]
         l1 = [s.l1 for s in block]
-        if l1[0] is not None and path_of != (kind, l1):
+        if l1[0] is not None and path_of != (columns, l1):
             # From the weakest strength so far, where the block continues a path.
-            follows = path_of is not None and path_of[0] == kind
-            weights = [penalty.get(s.scheme, _all_but_empty(len(mask))) for s in block]
+            follows = path_of is not None and path_of[0] == columns
+            weights = [penalty.get(s.scheme, _all_but_empty(len(singles))) for s in block]
             path = normal.lasso(
                 equations,
-                Lanes.of(l1, mask, *_PATH_ENDS[kind]),
+                Lanes.of(l1, mask, *_PATH_ENDS[columns]),
                 filled(np.stack(weights)),
                 path if follows else nothing,
                 _LAST_OF_SCHEME,
                 equations.correlations,
             )
-            path_of = kind, l1
+            path_of = columns, l1
         if block[0].ridge is None:
             out.append(path)
             continue
         relaxed = l1[0] is not None
-        lanes = Lanes.of([s.ridge for s in block], mask, *_RIDGE_ENDS[kind])
+        lanes = Lanes.of([s.ridge for s in block], mask, *_RIDGE_ENDS[columns])
         start = path if relaxed else nothing
         out.append(normal.ridge(equations, lanes, start, np.asarray(relaxed)))
     return out
@@ -154,9 +149,8 @@ def refit(
     specs: Sequence[FitSpec],
     penalty: Mapping[str, Float[np.ndarray, "T"]],
     reference: Float[Array, "T"],
-    smooth: Float[np.ndarray, "T"] | None = None,
 ) -> Float[np.ndarray, "M T"]:
-    """Fits, their supports kept, fitted again to the masks of other equations.
+    """Fits, their supports kept, fitted again to the masks of other equations; 0 for others.
 
     Args:
       equations: of all masks.
@@ -164,12 +158,11 @@ def refit(
       specs: what each of them is.
       penalty: as in :func:`solve`.
       reference: the correlations of the equations that ``w`` solves.
-      smooth: the coefficients of the process given all masks.
     """
     T, start = w.shape[1], filled(w)
     support = (start != 0) | (np.arange(T) == 0)
     pure, ridged = np.zeros((2, LANES, 1), bool)
-    pure[: len(specs), 0] = [s.ridge is None and s != SMOOTH for s in specs]
+    pure[: len(specs), 0] = [s.ridge is None and s.l1 is not None for s in specs]
     ridged[: len(specs), 0] = [s.ridge is not None for s in specs]
     ridge = Lanes.of([s.ridge for s in specs], support & ridged, 1e-6, _REFIT_STEPS)
     again = np.asarray(normal.ridge(equations, ridge, start, np.asarray(False)))
@@ -179,8 +172,6 @@ def refit(
         every = np.arange(LANES, dtype=np.int32)
         found = normal.lasso(equations, lasso, filled(np.stack(weights)), start, every, reference)
         again = again + np.asarray(found)  # each is 0 in the other's lanes
-    if smooth is not None:
-        again = np.where(np.array([s == SMOOTH for s in specs])[:, None], smooth, again[: len(w)])
     return again[: len(w)]
 
 

@@ -54,6 +54,18 @@ class Normal(NamedTuple):
         return operator(self.problem, self.gram)
 
 
+class Residuals(NamedTuple):
+    """What a fit that is not of the columns leaves at the masks.
+
+    Attributes:
+      rows: float32 (rows,).
+      coded: float32 (N,), at the coded masks.
+    """
+
+    rows: Float[ArrayLike, "rows"]
+    coded: Float[ArrayLike, "N"] | None
+
+
 class Lanes(NamedTuple):
     """Fits to be made at once; those without a column in ``mask`` fill up.
 
@@ -169,17 +181,20 @@ def held_out(
     row_weights: Float[ArrayLike, "rows"],
     coded_weights: Float[ArrayLike, "C D"] | None,
     blocks: Sequence[Float[Array, "LANES T"]],
+    other: Residuals | None = None,
 ) -> Float[Array, "L L"]:
     """Σ r_a r_b over masks of these weights, r_a the residuals of the fits of the blocks.
 
-    The first is the mean of the values, the fits follow in order: L = 1 + LANES · len(blocks).
+    The first is the mean of the values, the fits follow in order, and then the other one, if there
+    is one: L = 1 + LANES · len(blocks), or one more.
     """
     p = equations.problem
     p = p._replace(rows=p.rows._replace(weights=row_weights))
     if p.coded is not None and coded_weights is not None:
         p = p._replace(coded=p.coded._replace(weights=coded_weights))
     mean = jnp.zeros_like(equations.correlations).at[0].set(equations.correlations[0])
-    return residual_products(p, jnp.concatenate([mean[None], *blocks]))
+    given = None if other is None else (other.rows, other.coded)
+    return residual_products(p, jnp.concatenate([mean[None], *blocks]), given)
 
 
 def filled(rows: Float[ArrayLike, "M T"]) -> Float[np.ndarray, "LANES T"]:

@@ -80,14 +80,19 @@ def coded_part(
     )
     members = jnp.concatenate([single.at[0].set(-1), features])
     hashes = chase.gather_xor(table.bins.T, members).T
-    held = transforms.fwht(values.reshape(C, D, B), axis=2) / jnp.sqrt(jnp.float32(B))
     return Coded(
         bins=(hashes & jnp.uint32(B - 1)).astype(jnp.int32),
         shifts=1.0 - 2.0 * (hashes >> jnp.uint32(31)).astype(jnp.float32),
         signs=chase.signs(table.parities, members, D),
-        values=held.transpose(0, 2, 1),
+        values=held_bins(values.reshape(C, D, B)),
         weights=weights,
     )
+
+
+def held_bins(values: Float[Array, "C D B"]) -> Float[Array, "C B D"]:
+    """The orthonormal transform along ℓ."""
+    held = transforms.fwht(values, axis=2) / jnp.sqrt(jnp.float32(values.shape[2]))
+    return held.transpose(0, 2, 1)
 
 
 def problem(
@@ -197,15 +202,30 @@ def _adjoint(c: Coded, bins: Float[Array, "C B D L"]) -> Float[Array, "T L"]:
     return jax.lax.scan(add, zero, (c.bins, c.shifts, c.weights, bins))[0]
 
 
-def residual_products(p: Problem, w: Float[Array, "L T"]) -> Float[Array, "L L"]:
-    """Σ r_a r_b over the masks that count, r_a the residuals of the coefficient vector a."""
+def residual_products(
+    p: Problem,
+    w: Float[Array, "L T"],
+    other: tuple[Float[ArrayLike, "rows"], Float[ArrayLike, "N"] | None] | None = None,
+) -> Float[Array, "L L"]:
+    """Σ r_a r_b over the masks that count, r_a the residuals of the coefficient vector a.
+
+    Args:
+      p: the problem.
+      w: coefficients.
+      other: residuals at its rows and coded masks, to be the last.
+    """
     r = p.rows.values - matmul(w, p.columns.T)
+    if other is not None:
+        r = jnp.concatenate([r, other[0][None]])
     out = matmul(r * p.rows.weights, r.T)
     if p.coded is None:
         return out
     r = jax.lax.map(functools.partial(_coded_residual, p.coded), w)
+    if other is not None and other[1] is not None:
+        C, B, D = p.coded.values.shape
+        r = jnp.concatenate([r, held_bins(other[1].reshape(C, D, B))[None]])
     weighted = r * p.coded.weights[:, None]
-    return out + matmul(weighted.reshape(len(w), -1), r.reshape(len(w), -1).T)
+    return out + matmul(weighted.reshape(len(r), -1), r.reshape(len(r), -1).T)
 
 
 def residual_energies(p: Problem, w: Float[Array, "L T"]) -> Float[Array, "L"]:

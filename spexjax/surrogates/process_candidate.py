@@ -1,4 +1,4 @@
-"""A Gaussian process as one more candidate of an output, with its strongest sets as its columns.
+"""A Gaussian process as one more candidate of an output.
 
 It makes the most of few masks where many sets matter a little, as in models of text
 (``python -m spexjax.experiments budget``). Its coefficients are read off, not fitted
@@ -14,13 +14,13 @@ from jaxtyping import Float, Int32
 
 from spexjax.codes import gf2
 from spexjax.masks.design import Design
-from spexjax.processes import reading, unpaired
+from spexjax.processes import process, reading, unpaired
 from spexjax.processes.process import Mean
 from spexjax.spectra import subsets
-from spexjax.surrogates.folds import Table, num_folds
+from spexjax.surrogates.folds import Data, Table, num_folds
+from spexjax.surrogates.normal import Residuals
 
-SETS = 256
-"""Columns that only the process has, in each lane."""
+_SETS = 256
 # Of a fold's rates, from those of all: they are near.
 _STEPS = 12
 
@@ -33,20 +33,65 @@ class Means(NamedTuple):
 
 
 class Smooth(NamedTuple):
-    """What the means say of the columns of an output.
+    """What the means say.
 
     Attributes:
-      lanes: float32 (lanes, T).
-      whole: float32 (T,), of the mean of all masks on the columns of the last lane.
+      members: int32 (lanes, sets, t), their strongest sets that are no columns of the other fits,
+        padded with −1; all −1 is no set.
+      lanes: float32 (lanes, T + sets), coefficients on the columns, then on these sets.
+      whole: float32 (T + sets,), of the mean of all masks on those of the last lane.
+      residuals: what each fold's mean leaves in its fold; 0 elsewhere.
     """
 
-    lanes: Float[np.ndarray, "lanes T"]
-    whole: Float[np.ndarray, "T"]
+    members: Int32[np.ndarray, "lanes sets t"]
+    lanes: Float[np.ndarray, "lanes T_plus"]
+    whole: Float[np.ndarray, "T_plus"]
+    residuals: tuple[Residuals, ...]
 
 
-def means(design: Design, table: Table, output: int) -> Means:
-    """Learns the process of an output in every lane."""
-    count = len(design)
+def learned(
+    design: Design, data: Data, table: Table, output: int, columns: Int32[np.ndarray, "lanes S t"]
+) -> Smooth:
+    """The process of an output.
+
+    Args:
+      design: the masks.
+      data, table: the values, as they are fitted and as one table.
+      output: which.
+      columns: the sets that the other fits have in every lane, padded with −1.
+    """
+    count = size(data)
+    found = means(design, table, output, count)
+    own = strongest(found, columns, design.max_order)
+    members, n_pad = np.concatenate([columns, own], axis=1), table.masks.shape[1]
+    lanes = [_read(*one, n_pad) for one in zip(found.lanes, members, strict=True)]
+    residuals = []
+    for lane, mean in enumerate(found.lanes[:-1]):
+        left = np.zeros(count)
+        out = np.flatnonzero(table.fold[:count] == lane)
+        signs = np.where(table.masks[out, : design.n], 1.0, -1.0)
+        left[out] = np.asarray(table.values[output])[out] - process.predict(mean, signs)[:, 0]
+        residuals.append(residuals_of(data, left))
+    return Smooth(own, np.stack(lanes), _read(found.whole, members[-1], n_pad), tuple(residuals))
+
+
+def residuals_of(data: Data, left: Float[np.ndarray, "N"]) -> Residuals:
+    """Residuals in the order of a table, coded masks first, as the fits have their values."""
+    coded = None if data.coded is None else data.coded.shape[1]
+    rows = left[coded or 0 :]
+    return Residuals(
+        np.pad(rows, (0, len(data.real) - len(rows))).astype(np.float32),
+        None if coded is None else left[:coded].astype(np.float32),
+    )
+
+
+def size(data: Data) -> int:
+    """How many rows of a table are masks."""
+    return int(data.real.sum()) + (0 if data.coded is None else data.coded.shape[1])
+
+
+def means(design: Design, table: Table, output: int, count: int) -> Means:
+    """Learns the process of an output from the first rows of a table, in every lane."""
     signs = np.where(table.masks[:count, : design.n], 1.0, -1.0)
     y, fold = np.asarray(table.values[output], float)[:count, None], table.fold[:count]
     kept = [(fold >= 0) & (fold != lane) for lane in range(num_folds(design.coded) + 1)]
@@ -61,28 +106,25 @@ def means(design: Design, table: Table, output: int) -> Means:
 
 
 def strongest(
-    found: Means, members: Int32[np.ndarray, "lanes S t"], max_order: int
-) -> Int32[np.ndarray, "lanes SETS t"]:
-    """The strongest sets of every lane's mean that are not among its members, −1 before them."""
-    L, S, t = members.shape
-    out = np.full((L, SETS, t), -1, np.int32)
+    found: Means, columns: Int32[np.ndarray, "lanes S t"], max_order: int
+) -> Int32[np.ndarray, "lanes sets t"]:
+    """The strongest sets of every lane's mean that are no columns, −1 before their members."""
+    L, S, t = columns.shape
+    out = np.full((L, _SETS, t), -1, np.int32)
     for lane, mean in enumerate(found.lanes):
         n = mean.signs.shape[1]
-        sets = reading.strongest(mean, min(max_order, t), S + SETS)[n + 1 :]
-        known = members[lane][(members[lane] >= 0).any(axis=1)]
+        sets = reading.strongest(mean, min(max_order, t), S + _SETS)[n + 1 :]
+        known = columns[lane][(columns[lane] >= 0).any(axis=1)]
         place = gf2.places_among(subsets.pack(sets, n), subsets.pack(known, n))
-        fresh = sets[place < 0][:SETS]
+        fresh = sets[place < 0][:_SETS]
         out[lane, : len(fresh), t - fresh.shape[1] :] = np.sort(fresh, axis=1)
     return out
 
 
-def coefficients(found: Means, members: Int32[np.ndarray, "lanes S t"], n_pad: int) -> Smooth:
-    """Those on ∅, the single inputs and the sets of every lane; 0 where there is none."""
-    lanes = [_read(*one, n_pad) for one in zip(found.lanes, members, strict=True)]
-    return Smooth(np.stack(lanes), _read(found.whole, members[-1], n_pad))
-
-
-def _read(mean: Mean, members: Int32[np.ndarray, "S t"], n_pad: int) -> Float[np.ndarray, "T"]:
+def _read(
+    mean: Mean, members: Int32[np.ndarray, "sets t"], n_pad: int
+) -> Float[np.ndarray, "T_plus"]:
+    """Coefficients on ∅, the single inputs, padded, and the sets; 0 where there is none."""
     n = mean.signs.shape[1]
     singles = np.full((n + 1, members.shape[1]), -1, np.int32)
     singles[1:, 0] = np.arange(n)

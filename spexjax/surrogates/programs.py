@@ -34,7 +34,7 @@ def programs(
     coded, n_pad = design.coded, gf2.num_words(design.n) * gf2.WORD
     data = folds.data_of(design, np.zeros((len(design), 1), np.float32))
     order = min(design.max_order, design.n)
-    lanes, width, sets, smooth = folds.ROW_FOLDS + 1, 1, 8, False
+    lanes, width, sets, smooth = folds.ROW_FOLDS + 1, 1, 8, None
     if coded is not None and data.coded is not None:
         values, actives = data.coded.T, folds.actives(coded)
         yield Program(folds.search_each, (coded, values, actives, peel))
@@ -50,8 +50,8 @@ def programs(
         )
         if wider.boosts and design.n <= wider.most_features:
             yield ensemble.program(masks, y, table.fold, lanes - 1, wider.boosts, order, key)
-        smooth = searching.smoothed(design, wider)
-        sets += process_candidate.SETS if smooth else 0
+        if searching.smoothed(design, wider):
+            smooth = process_candidate.residuals_of(data, np.zeros(process_candidate.size(data)))
     T = 1 + n_pad + sets
     equations = (
         coded,
@@ -68,6 +68,6 @@ def programs(
     place = np.zeros(LANES, np.int32)
     yield Program(normal.ridge, (shape, block, some, np.asarray(False)))
     yield Program(normal.lasso, (shape, block, some, some, place, some[0]))
-    blocks = (some,) * len(fits.fit_blocks(wider is not None, smooth))
+    blocks = (some,) * len(fits.fit_blocks(proposed=wider is not None))
     rest = None if data.inside is None else data.inside[0]
-    yield Program(normal.held_out, (shape, data.real, rest, blocks))
+    yield Program(normal.held_out, (shape, data.real, rest, blocks, smooth))

@@ -45,7 +45,7 @@ class Wider:
       most_features: with more inputs than this trees grow on those of largest linear coefficient,
         and pairs are screened among 2 048 of these.
       process: with at most so many masks, and ``most_features`` inputs, a Gaussian process is among
-        the fits, with sets of its own.
+        the fits, with sets of its own besides.
     """
 
     sets: int = 896

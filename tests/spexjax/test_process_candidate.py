@@ -68,21 +68,21 @@ def test_a_mask_asked_twice_is_no_obstacle(asked):
     assert np.isfinite(mean.weights).all()
 
 
-def _table(design, values):
+def _tables(design, values):
     data = folds.data_of(design, (values - values.mean())[:, None])
-    return folds.table_of(design.coded, data)
+    return data, folds.table_of(design.coded, data)
 
 
 @pytest.mark.parametrize("n,budget", [(24, 130), (24, 700)])
 def test_a_lane_knows_nothing_of_its_fold(n, budget):
     design = sx.design(n, budget=budget, method=sx.methods.auto.Auto(), max_order=3)
     values = smooth(design.masks())
-    table = _table(design, values)
-    before = process_candidate.means(design, table, 0)
+    _, table = _tables(design, values)
+    before = process_candidate.means(design, table, 0, budget)
     fold = table.fold[: len(design)]
     changed = table.values.copy()
     changed[0, : len(design)][fold == 1] += 1.0
-    after = process_candidate.means(design, table._replace(values=changed), 0)
+    after = process_candidate.means(design, table._replace(values=changed), 0, budget)
     kept = (fold >= 0) & (fold != 1)
     assert len(before.lanes) == folds.num_folds(design.coded) + 1
     # Where the search for a fold's rates begins is what all masks say, and it ends where it ends.
@@ -95,26 +95,43 @@ def test_a_lane_knows_nothing_of_its_fold(n, budget):
     assert not np.allclose(before.whole.weights, after.whole.weights)
 
 
-def test_sets_of_the_process_are_new_and_its_own():
+@pytest.mark.parametrize("budget", [130, 700])
+def test_what_is_said_of_the_columns(budget):
     n = 24
-    design = sx.design(n, budget=300, max_order=3)
-    table = _table(design, smooth(design.masks()))
-    means = process_candidate.means(design, table, 0)
-    members = np.full((len(means.lanes), 5, 3), -1, np.int32)
+    design = sx.design(n, budget=budget, max_order=3)
+    values = smooth(design.masks())
+    data, table = _tables(design, values)
+    lanes = folds.num_folds(design.coded) + 1
+    members = np.full((lanes, 5, 3), -1, np.int32)
     members[:, 0, 1:] = 0, 1
     members[:, 1, 1:] = 22, 23
-    own = process_candidate.strongest(means, members, 3)
-    assert own.shape == (len(means.lanes), process_candidate.SETS, 3)
-    for lane in own:
-        sets = [tuple(s[s >= 0]) for s in lane]
+    found = process_candidate.learned(design, data, table, 0, members)
+    for own in found.members:
+        sets = [tuple(s[s >= 0]) for s in own]
         assert len(set(sets)) == len(sets)
         assert not {(0, 1), (22, 23)} & set(sets)
         assert all(2 <= len(s) <= 3 for s in sets)
-    found = process_candidate.coefficients(means, np.concatenate([members, own], axis=1), 32)
-    assert found.lanes.shape == (len(own), 1 + 32 + 5 + process_candidate.SETS)
+    T = 1 + 32 + 5 + found.members.shape[1]
+    assert found.lanes.shape == (lanes, T) and found.whole.shape == (T,)
     assert not found.lanes[:, 1 + n : 33].any()  # padding of the single inputs,
     assert not found.whole[[35, 36, 37]].any()  # and rows that are no set
     assert found.whole[[33, 34]].all()
+    for lane, left in enumerate(found.residuals):
+        # What the coefficients leave in the fold is about what the mean leaves there.
+        rows = np.concatenate([np.zeros(0) if left.coded is None else left.coded, left.rows])
+        rows = rows[: len(design)]
+        out = table.fold[: len(design)] == lane
+        assert not rows[~out].any()
+        sets = np.concatenate([members[lane], found.members[lane]])
+        columns = _columns(table.masks[: len(design)][out], sets)
+        right = table.values[0, : len(design)][out] - columns @ found.lanes[lane]
+        assert np.sqrt(np.mean((right - rows[out]) ** 2)) < 0.03
+
+
+def _columns(masks, sets):
+    signs = np.concatenate([1.0 - 2 * masks, np.ones((len(masks), 1))], axis=1)
+    products = np.prod(signs[:, sets], axis=2)
+    return np.concatenate([np.ones((len(masks), 1)), signs[:, :-1], products], axis=1)
 
 
 def test_what_it_brings_to_smooth_functions():

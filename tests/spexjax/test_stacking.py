@@ -47,8 +47,7 @@ def test_each_candidate_is_what_its_row_says(key):
     blocks = fits.fit_blocks(proposed=True)
     place = np.arange(T)
     every = np.ones(len(blocks), bool)
-    columns = {"singles": place < 1 + 32, "decoded": place < decoded, "all": place >= 0}
-    solved = fits.solve(equations, blocks, weights, columns, every)
+    solved = fits.solve(equations, blocks, weights, place < 1 + 32, place < decoded, every)
     mean = np.eye(1, T) * np.asarray(equations.correlations)[0]
     found = np.concatenate([mean, *solved])[fits.places(blocks)]
     G, b = np.asarray(equations.gram, float), np.asarray(equations.correlations, float)
