@@ -1,38 +1,30 @@
-"""A Gaussian process on masks, apart for the even and the odd part of a function.
+"""A Gaussian process on pairs of masks, apart for the even and the odd part of a function.
 
-With signs s, t ∈ {−1, 1}ⁿ the covariance exp(Σ_i b_i s_i t_i) = Π_i cosh b_i (1 + tanh b_i s_i t_i)
-gives F(U) the variance Π_{i∈U} tanh b_i: few inputs matter much and large sets little, at rates b
-that the values tell. Its odd part in s is sinh(Σ b_i s_i t_i), its even part the hyperbolic cosine.
-What is smoother than independent of mask to mask is predicted; the rest is a nugget on the
-diagonal. (Kernels on sets: Kondor, Lafferty 2002; Rasmussen, Williams 2006, chapters 2 and 5.)
-
-Rates maximise the marginal likelihood of some pairs, both parts together, under a log-normal
-prior (:func:`learn`); nuggets that of more (:func:`adapt`). All is float64 on the host: where
-nuggets are 10⁻¹⁰ of the variance, float32 has no Cholesky factor, and these factors take less time
-than compiling them would.
+Rates maximise the marginal likelihood of some pairs, both parts together, under the prior of
+:mod:`spexjax.processes.likelihood` (:func:`learn`); nuggets that of more (:func:`adapt`).
 """
 
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Int, Int32
+from jaxtyping import Float, Int32
 
+from spexjax.processes.covariance import Mean, covariance, some
+from spexjax.processes.likelihood import (
+    LEARNED_FROM,
+    LOG_NUGGETS,
+    LOG_RATES,
+    STEPS,
+    likelihood,
+    log_prior,
+)
 from spexjax.processes.pairs import EVEN, ODD
 
-# Pairs that the rates are learned from; with twice as many the errors were the same.
-LEARNED_FROM = 300
-STEPS = 40
 _ADAPTED_TO = 1024
 # Pairs that a process is conditioned on: its matrix then has 134 MB.
 _MOST = 4096
-_SPREAD = 1.0  # of the logarithms of the rates around their mean,
-_SPREAD_OF_MEAN = 2.0  # and of that around 1/n
 _NUGGETS = ((-6.0, 3.0),) * 2
 _NUGGET_STEPS = (3.0, 1.0)
-LOG_RATES, LOG_NUGGETS = (-12.0, 2.0), (-25.0, 3.0)
-_STREAM = 0
-_REPRESENTABLE = 300.0  # of exponents, in float64
 
 
 class Settings(NamedTuple):
@@ -45,22 +37,6 @@ class Settings(NamedTuple):
 
     rates: Float[np.ndarray, "n"]
     nuggets: Float[np.ndarray, "2"]
-
-
-class Mean(NamedTuple):
-    """The posterior mean of K functions, or of one that knows K choices of the masks.
-
-    Attributes:
-      rates: float64 (n,), b.
-      signs: float64 (P, n), of the masks, one of each pair, that it is conditioned on.
-      weights: float64 (2, P, K): the mean of a part is Σ_j covariance(m, j) weights[j].
-      level: float64 (K,), added to the even part.
-    """
-
-    rates: Float[np.ndarray, "n"]
-    signs: Float[np.ndarray, "P n"]
-    weights: Float[np.ndarray, "2 P K"]
-    level: Float[np.ndarray, "K"]
 
 
 class Process(NamedTuple):
@@ -79,24 +55,6 @@ class Process(NamedTuple):
     left_out: Float[np.ndarray, "2 pairs K"]
     members: Int32[np.ndarray, "T t"] | None = None
     fixed: Float[np.ndarray, "T K"] | None = None
-
-
-def covariance(
-    one: Float[np.ndarray, "A n"], other: Float[np.ndarray, "B n"], rates: Float[np.ndarray, "n"]
-) -> tuple[Float[np.ndarray, "A B"], Float[np.ndarray, "A B"]]:
-    """Of the even and of the odd part, 1 at equal masks."""
-    total = rates.sum()
-    inner = (one * rates) @ other.T
-    up = np.exp(inner - total)
-    # The quotient takes a fifth of another exponential's time.
-    down = np.exp(-2 * total) / up if total < _REPRESENTABLE else np.exp(-inner - total)
-    return (up + down) / (1 + np.exp(-2 * total)), (up - down) / -np.expm1(-2 * total)
-
-
-def predict(mean: Mean, signs: Float[np.ndarray, "A n"]) -> Float[np.ndarray, "A K"]:
-    """The posterior mean at masks."""
-    even, odd = covariance(signs, mean.signs, mean.rates)
-    return mean.level + even @ mean.weights[EVEN] + odd @ mean.weights[ODD]
 
 
 def learn(signs: Float[np.ndarray, "P n"], parts: Float[np.ndarray, "2 P K"]) -> Settings:
@@ -180,30 +138,6 @@ def condition(
     return Process(Mean(settings.rates, at, weights, level), inside, left_out)
 
 
-def log_prior(
-    theta: Float[np.ndarray, "n+1+others"],
-    n: int,
-    others: Sequence[tuple[float, float]],
-    slope: Float[np.ndarray, "n+1+others"],
-) -> float:
-    """−log of the prior density, the gradient of which is added to ``slope``.
-
-    Args:
-      theta: logarithms of the rates, their mean, and other numbers.
-      n: number of rates.
-      others: mean and spread of each other number.
-      slope: a gradient.
-    """
-    centre = np.concatenate([np.full(n, theta[n]), [-np.log(n)], [at for at, _ in others]])
-    spread = np.concatenate(
-        [np.full(n, _SPREAD), [_SPREAD_OF_MEAN], [width for _, width in others]]
-    )
-    off = (theta - centre) / spread
-    slope += off / spread
-    slope[n] -= off[:n].sum() / _SPREAD
-    return 0.5 * float(off @ off)
-
-
 def _centred(
     signs: np.ndarray, parts: np.ndarray, chosen: Any
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -213,34 +147,9 @@ def _centred(
     return signs[chosen], y[:, chosen], level
 
 
-def some(count: int, most: int) -> Int[np.ndarray, "chosen"]:
-    """The first pair, which is that of the ends, and others at random."""
-    if count <= most:
-        return np.arange(count)
-    others = np.random.default_rng(_STREAM).permutation(count - 1)[: most - 1] + 1
-    return np.concatenate([[0], np.sort(others)])
-
-
 def _unit(part: Float[np.ndarray, "P K"]) -> Float[np.ndarray, "P K"]:
     size = np.sqrt(np.mean(part**2, axis=0))
     return part / np.where(size > 0, size, 1.0)
-
-
-def likelihood(
-    K: Float[np.ndarray, "P P"], nugget: float, y: Float[np.ndarray, "P K"]
-) -> tuple[float, Float[np.ndarray, "P P"]] | None:
-    """−log of the marginal likelihood at the best scale of each output, and its gradient by K."""
-    from scipy.linalg import lapack
-
-    factor, failed = lapack.dpotrf(K + nugget * np.eye(len(K)), lower=1)
-    if failed:
-        return None
-    inverse, _ = lapack.dpotri(factor, lower=1)
-    inverse = np.tril(inverse) + np.tril(inverse, -1).T
-    weights = inverse @ y
-    scale = np.maximum((y * weights).mean(axis=0), 1e-300)
-    value = 0.5 * len(y) * np.log(scale).sum() + y.shape[1] * np.log(np.diag(factor)).sum()
-    return value, 0.5 * (y.shape[1] * inverse - (weights / scale) @ weights.T)
 
 
 def _factored(

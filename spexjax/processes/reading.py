@@ -11,8 +11,9 @@ from jaxtyping import Float, Int, Int32
 from spexjax.codes import gf2
 from spexjax.indices import index_weights
 from spexjax.indices.quadrature import rule
+from spexjax.processes.covariance import Mean
 from spexjax.processes.pairs import EVEN, ODD
-from spexjax.processes.process import Mean, Process
+from spexjax.processes.process import Process
 from spexjax.spectra import subsets
 from spexjax.spectra.subsets import Terms
 

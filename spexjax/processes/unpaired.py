@@ -1,7 +1,7 @@
 """A Gaussian process on masks of any kind.
 
-The covariance is that of :mod:`spexjax.processes.process`; the odd part has a share of it that is
-learned, as rates and nugget are, by maximising the posterior density given some of the masks.
+The covariance is that of :mod:`spexjax.processes.covariance`; the odd part has a share of it that
+is learned, as rates and nugget are, by maximising the posterior density given some of the masks.
 """
 
 from typing import NamedTuple
@@ -9,18 +9,16 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from spexjax.processes.pairs import EVEN, ODD
-from spexjax.processes.process import (
+from spexjax.processes.covariance import Mean, covariance, some
+from spexjax.processes.likelihood import (
     LEARNED_FROM,
     LOG_NUGGETS,
     LOG_RATES,
     STEPS,
-    Mean,
-    covariance,
     likelihood,
     log_prior,
-    some,
 )
+from spexjax.processes.pairs import EVEN, ODD
 
 # Means and spreads of the logit of the odd share, and of the logarithm of the nugget.
 _LOGIT, _LOG_NUGGET = (0.0, 2.0), (-4.0, 3.0)

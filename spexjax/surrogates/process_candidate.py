@@ -14,8 +14,8 @@ from jaxtyping import Float, Int32
 
 from spexjax.codes import gf2
 from spexjax.masks.design import Design
-from spexjax.processes import process, reading, unpaired
-from spexjax.processes.process import Mean
+from spexjax.processes import reading, unpaired
+from spexjax.processes.covariance import Mean, predict
 from spexjax.spectra import subsets
 from spexjax.surrogates.folds import Data, Table, num_folds
 from spexjax.surrogates.normal import Residuals
@@ -70,7 +70,7 @@ def learned(
         left = np.zeros(count)
         out = np.flatnonzero(table.fold[:count] == lane)
         signs = np.where(table.masks[out, : design.n], 1.0, -1.0)
-        left[out] = np.asarray(table.values[output])[out] - process.predict(mean, signs)[:, 0]
+        left[out] = np.asarray(table.values[output])[out] - predict(mean, signs)[:, 0]
         residuals.append(residuals_of(data, left))
     return Smooth(own, np.stack(lanes), _read(found.whole, members[-1], n_pad), tuple(residuals))
 

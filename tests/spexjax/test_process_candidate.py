@@ -6,7 +6,8 @@ import pytest
 import spexjax as sx
 from spexjax.codes import gf2
 from spexjax.methods import auto
-from spexjax.processes import process, reading, unpaired
+from spexjax.processes import covariance as processes
+from spexjax.processes import reading, unpaired
 from spexjax.surrogates import folds, process_candidate
 from spexjax.surrogates.proposals import Wider
 
@@ -49,7 +50,7 @@ def test_the_mean_is_that_of_the_covariance(asked):
     every = np.where(np.arange(2**N)[:, None] >> np.arange(N) & 1, 1.0, -1.0)
 
     def covariance(one, other):
-        even, odd = process.covariance(one, other, settings.rates)
+        even, odd = processes.covariance(one, other, settings.rates)
         return (1 - settings.odd) * even + settings.odd * odd
 
     A = covariance(signs, signs) + settings.nugget * np.eye(len(signs))

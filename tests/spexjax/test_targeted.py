@@ -11,6 +11,8 @@ from spexjax.indices.mask_weights import mask_weights
 from spexjax.indices.quadrature import rule
 from spexjax.methods.targeted import TARGETS
 from spexjax.processes import pairs, process, reading
+from spexjax.processes.covariance import covariance
+from spexjax.processes.likelihood import likelihood
 from spexjax.spectra import subsets
 
 CASES = [
@@ -106,7 +108,7 @@ def test_residuals_without_a_pair_are_those_of_a_process_without_it(conditioned)
         # The level is a mean of all pairs, which the formula takes as given.
         centred = y - np.stack([whole.mean.level, 0 * whole.mean.level])[:, None]
         for part in (0, 1):
-            K = process.covariance(found.signs, found.signs, fixed.rates)[part]
+            K = covariance(found.signs, found.signs, fixed.rates)[part]
             nugget = np.exp(fixed.nuggets[part]) * np.eye(kept.sum())
             guess = K[left, kept] @ np.linalg.solve(
                 K[np.ix_(kept, kept)] + nugget, centred[part, kept]
@@ -118,11 +120,11 @@ def test_residuals_without_a_pair_are_those_of_a_process_without_it(conditioned)
 
 def test_the_gradient_of_the_likelihood_is_that_of_its_value(conditioned):
     found, y, settings, _ = conditioned
-    K = process.covariance(found.signs[:40], found.signs[:40], settings.rates)[1]
-    _, slope = process.likelihood(K, 0.01, y[1, :40])
+    K = covariance(found.signs[:40], found.signs[:40], settings.rates)[1]
+    _, slope = likelihood(K, 0.01, y[1, :40])
     change = np.random.default_rng(0).standard_normal((40, 40)) * 1e-6
     change = change + change.T
-    up, down = (process.likelihood(K + h * change, 0.01, y[1, :40])[0] for h in (1, -1))
+    up, down = (likelihood(K + h * change, 0.01, y[1, :40])[0] for h in (1, -1))
     assert (up - down) / 2 == pytest.approx((slope * change).sum(), rel=1e-4)
 
 

@@ -1,0 +1,58 @@
+"""What rates and nuggets are learned by: the marginal likelihood of some values, and a prior.
+
+The prior is log-normal: rates spread around a mean of their own (Rasmussen, Williams 2006,
+section 5.4.1).
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Float
+
+LEARNED_FROM = 300
+"""Masks, or pairs, that rates are learned from; with twice as many the errors were the same."""
+STEPS = 40
+LOG_RATES, LOG_NUGGETS = (-12.0, 2.0), (-25.0, 3.0)
+_SPREAD = 1.0  # of the logarithms of the rates around their mean,
+_SPREAD_OF_MEAN = 2.0  # and of that around 1/n
+
+
+def log_prior(
+    theta: Float[np.ndarray, "n+1+others"],
+    n: int,
+    others: Sequence[tuple[float, float]],
+    slope: Float[np.ndarray, "n+1+others"],
+) -> float:
+    """−log of the prior density, the gradient of which is added to ``slope``.
+
+    Args:
+      theta: logarithms of the rates, their mean, and other numbers.
+      n: number of rates.
+      others: mean and spread of each other number.
+      slope: a gradient.
+    """
+    centre = np.concatenate([np.full(n, theta[n]), [-np.log(n)], [at for at, _ in others]])
+    spread = np.concatenate(
+        [np.full(n, _SPREAD), [_SPREAD_OF_MEAN], [width for _, width in others]]
+    )
+    off = (theta - centre) / spread
+    slope += off / spread
+    slope[n] -= off[:n].sum() / _SPREAD
+    return 0.5 * float(off @ off)
+
+
+def likelihood(
+    K: Float[np.ndarray, "P P"], nugget: float, y: Float[np.ndarray, "P K"]
+) -> tuple[float, Float[np.ndarray, "P P"]] | None:
+    """−log of the marginal likelihood at the best scale of each output, and its gradient by K."""
+    from scipy.linalg import lapack
+
+    factor, failed = lapack.dpotrf(K + nugget * np.eye(len(K)), lower=1)
+    if failed:
+        return None
+    inverse, _ = lapack.dpotri(factor, lower=1)
+    inverse = np.tril(inverse) + np.tril(inverse, -1).T
+    weights = inverse @ y
+    scale = np.maximum((y * weights).mean(axis=0), 1e-300)
+    value = 0.5 * len(y) * np.log(scale).sum() + y.shape[1] * np.log(np.diag(factor)).sum()
+    return value, 0.5 * (y.shape[1] * inverse - (weights / scale) @ weights.T)
