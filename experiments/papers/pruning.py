@@ -192,7 +192,7 @@ def magnitudes(f: ComponentValue) -> Float[np.ndarray, "n"]:
         "heads": heads, "mlps": mlps[:, None], "neurons": np.linalg.norm(down, axis=-1),
         "layers": np.hypot(np.linalg.norm(heads, axis=1), mlps)[:, None],
     }  # fmt: skip
-    return np.array([sizes[x.kind][x.layer, x.index] for x in f.components])
+    return np.array([sizes[x.kind][x.layer, x.number] for x in f.components])
 
 
 def chosen(e: Explanation | None, n: int, r: int, seed: int) -> frozenset[int]:

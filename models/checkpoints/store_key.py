@@ -29,8 +29,10 @@ def text_store_key(model: Any, description: str, **parts: Any) -> str:
     """
     if model not in _hashes:
         read = getattr(model, "read", None)
-        same = read is not None and read.params is model.params and read.folder.is_dir()
-        _hashes[model] = read.hash() if same else weights_hash(model.params)
+        if read is not None and read.params is model.params and read.folder.is_dir():
+            _hashes[model] = read.hash()
+        else:
+            _hashes[model] = weights_hash(model.params)
     return fingerprint(
         description,
         weights=_hashes[model],

@@ -48,26 +48,26 @@ class Component(NamedTuple):
         "layers", with their heads; "states", the residual stream before a layer at one token; or
         "directions" of it.
       layer: from 0.
-      index: of the head, the neuron, the token of the prompt, or the direction; 0 otherwise.
+      number: of the head, the neuron, the token of the prompt, or the direction; 0 otherwise.
     """
 
     kind: Kind
     layer: int
-    index: int = 0
+    number: int = 0
 
     def __str__(self) -> str:
         if self.kind == "layers":
             return f"L{self.layer}"
         if self.kind == "mlps":
             return f"L{self.layer} MLP"
-        return f"L{self.layer} {_LETTER[self.kind]}{self.index}"
+        return f"L{self.layer} {_LETTER[self.kind]}{self.number}"
 
 
 class _Columns(NamedTuple):
-    """The components of one kind among the features, padded: layer, index, column of the mask."""
+    """The components of one kind among the features, padded: layer, number, column of the mask."""
 
     layer: Int[ArrayLike, "K"]
-    index: Int[ArrayLike, "K"]
+    number: Int[ArrayLike, "K"]
     column: Int[ArrayLike, "K"]
 
 
@@ -325,7 +325,7 @@ def _chosen(
         raise ValueError("components='states' needs prompts of the same number of tokens.")
     for one in found:
         count = counts.get(one.kind, len(directions[0]) if directions is not None else 0)
-        if not (0 <= one.layer < c.n_layers and 0 <= one.index < count):
+        if not (0 <= one.layer < c.n_layers and 0 <= one.number < count):
             raise ValueError(f"the model has no component {one}.")
     if not found or len(set(found)) < len(found):
         raise ValueError("components must be different ones, at least one.")
@@ -334,9 +334,9 @@ def _chosen(
 
 def _columns(components: Sequence[Component], n_layers: int) -> dict[str, _Columns]:
     """Where each kind's components stand in a mask; padding is in no layer."""
-    found = {}
+    found: dict[str, _Columns] = {}
     for kind in dict.fromkeys(c.kind for c in components):
-        of = [(c.layer, c.index, i) for i, c in enumerate(components) if c.kind == kind]
+        of = [(c.layer, c.number, i) for i, c in enumerate(components) if c.kind == kind]
         of += [(n_layers, 0, 0)] * (bucket(len(of), least=1) - len(of))
         found[kind] = _Columns(*np.array(of, np.int32).T)
     return found
@@ -358,16 +358,17 @@ def _edits(
         m = masks[:, at.column]
         if kind == "directions":
             assert vectors is not None
-            base = None if bases.get(kind) is None else bases[kind][at.index]
-            taken = Directions(at.layer, vectors[at.index], m, base)
+            base = None if bases.get(kind) is None else bases[kind][at.number]
+            taken = Directions(at.layer, vectors[at.number], m, base)
             edits = edits._replace(directions=taken)
             continue
         shape = (len(masks), config.n_layers, *([units[kind]] if kind in units else []))
-        place = (at.layer, at.index) if kind in units else (at.layer,)
+        place = (at.layer, at.number) if kind in units else (at.layer,)
         keep = jnp.ones(shape).at[(slice(None), *place)].set(m, mode="drop")
         if kind == "heads" and rescale:
             keep = head_factors(keep > 0.5)
-        edits = edits._replace(**{kind: Site(jnp.moveaxis(keep, 1, 0), bases.get(kind))})
+        site: Any = Site(jnp.moveaxis(keep, 1, 0), bases.get(kind))
+        edits = edits._replace(**{kind: site})
     return edits
 
 
