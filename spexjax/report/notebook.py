@@ -40,7 +40,7 @@ def _one(e: Explained) -> str:
     ix = e.interactions()
     alone, shown = ix.to_array(), terms.alone(ix, facts.FDR)
     positions = facts.most_telling(ix, MOST_NAMES)
-    names, largest = terms.labels(ix.features, 48), float(np.abs(shown).max())
+    names, largest = terms.labels(ix.shown, 48), float(np.abs(shown).max())
     words = " ".join(_word(names[i], float(alone[i]), float(shown[i]), largest) for i in positions)
     left_out = ""
     if len(positions) < ix.n:
