@@ -1,8 +1,8 @@
 """All families of text classifiers behind the same few functions, by their configuration."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
-from typing import Any, get_args
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -19,8 +19,14 @@ AnyConfig = Config | ModernBertConfig | DebertaConfig
 
 # By the class of the configuration: modules with from_dict, to_dict, rows and Classifier.
 _OTHERS: dict[type, Any] = {ModernBertConfig: modernbert, DebertaConfig: deberta}
-_READERS = {"modernbert": modernbert.from_dict, "deberta-v2": deberta.from_dict}
-_FAMILIES = (*get_args(config.Family), *_READERS)
+_READERS: dict[str, Callable[[Mapping[str, Any]], AnyConfig]] = {
+    "distilbert": config.config_from_dict,
+    "bert": config.config_from_dict,
+    "roberta": config.config_from_dict,
+    "xlm-roberta": config.config_from_dict,
+    "modernbert": modernbert.from_dict,
+    "deberta-v2": deberta.from_dict,
+}
 
 
 def from_dict(raw: Mapping[str, Any]) -> AnyConfig:
@@ -30,9 +36,9 @@ def from_dict(raw: Mapping[str, Any]) -> AnyConfig:
       ValueError: for another family of models, or a setting that is not supported.
     """
     family = raw.get("model_type")
-    if family not in _FAMILIES:
-        raise ValueError(f"model_type must be one of {', '.join(_FAMILIES)}, got {family!r}.")
-    return _READERS.get(str(family), config.config_from_dict)(raw)
+    if family not in _READERS:
+        raise ValueError(f"model_type must be one of {', '.join(_READERS)}, got {family!r}.")
+    return _READERS[family](raw)
 
 
 def to_dict(c: AnyConfig) -> dict[str, Any]:

@@ -26,7 +26,8 @@ import tyro
 from spexjax.models.bert import weights
 from spexjax.models.bert.classifier import load_classifier
 from spexjax.models.bert.config import Config
-from spexjax.models.bert.model import apply, init_params
+from spexjax.models.bert.families import AnyConfig, apply
+from spexjax.models.bert.model import init_params
 from spexjax.models.mini.sentiment import data
 from spexjax.models.mini.sentiment.batches import (
     Rows,
@@ -93,7 +94,7 @@ def fit(config: Config, s: Settings, unk: int, phrases: list[Rows], reviews: tup
     return best, history
 
 
-def score(config: Config, params: Any, groups: list[Rows]) -> dict[str, float]:
+def score(config: AnyConfig, params: Any, groups: list[Rows]) -> dict[str, float]:
     """Accuracy and mean cross-entropy over padded rows."""
     right, cost, count = 0.0, 0.0, 0
     for ids, labels in groups:
@@ -107,7 +108,7 @@ def score(config: Config, params: Any, groups: list[Rows]) -> dict[str, float]:
 
 
 @partial(jax.jit, static_argnums=0)
-def _forward(config: Config, params: Any, ids: Array) -> Array:
+def _forward(config: AnyConfig, params: Any, ids: Array) -> Array:
     return apply(config, params, ids, ids != config.pad_token_id)
 
 
