@@ -77,18 +77,6 @@ def test_what_captum_becomes(capsys):
     np.testing.assert_allclose(names["e"].interactions("SV").to_array(), sampled, atol=0.2)
 
 
-@pytest.mark.slow
-def test_what_spectral_explain_becomes(capsys):
-    pytest.importorskip("spectralexplain")
-    names = {"f": lambda masks: 2.0 * masks[:, 3] * masks[:, 7] - masks[:, 5]}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        exec(in_a_tab("coming-from.md", "spectralexplain.Explainer"), names)
-    exec(in_a_tab("coming-from.md", 'method="proxyspex", seed=0'), names)
-    found = names["e"].interactions("FBII")
-    assert found[3, 7] == pytest.approx(2.0, abs=0.01) and found[5] == pytest.approx(-1, abs=0.01)
-
-
 def test_all_blocks_are_tested():
     # The commands about images, which need models, are run in tests/models/test_cli_image.py.
     assert len(BLOCKS) == 15 and len(SHELL) == 8
