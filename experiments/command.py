@@ -1,7 +1,5 @@
 """The command ``python -m spexjax.experiments``: options are the fields of configurations."""
 
-import dataclasses
-import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,12 +8,11 @@ from typing import Any
 import tyro
 
 from spexjax.experiments.bench.registry import BENCHES
+from spexjax.experiments.data.folder import with_data
 from spexjax.experiments.papers import report
 from spexjax.experiments.papers.experiment import Experiment
 from spexjax.experiments.papers.registry import PAPERS
 from spexjax.experiments.tasks.item import known
-
-DATA = "SPEXJAX_DATA"
 
 
 @dataclass(frozen=True)
@@ -60,18 +57,6 @@ def parsed(name: str, module: Any, default: Any, argv: list[str]) -> Any:
         description=module.__doc__,
         config=(tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff),
     )
-
-
-def with_data(config: Any) -> Any:
-    """The configuration with ``$SPEXJAX_DATA`` wherever it has a folder of data that is not set."""
-    changed = {}
-    for field in dataclasses.fields(config):
-        value = getattr(config, field.name)
-        if dataclasses.is_dataclass(value):
-            changed[field.name] = with_data(value)
-        elif field.name == "data" and value is None:
-            changed[field.name] = os.environ.get(DATA)
-    return dataclasses.replace(config, **changed)
 
 
 def _paper(experiment: Experiment, config: Any) -> None:

@@ -19,9 +19,9 @@ import optax
 import tyro
 from jaxtyping import Float, Int, UInt8
 
-from spexjax.experiments.command import DATA, with_data
 from spexjax.experiments.data import datasets
 from spexjax.experiments.data.cifar10 import CLASSES
+from spexjax.experiments.data.folder import DATA, with_data
 from spexjax.models.vit.config import VitConfig
 from spexjax.models.vit.model import Vit, init_params
 from spexjax.models.vit.weights import save_classifier

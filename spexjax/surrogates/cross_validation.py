@@ -27,7 +27,7 @@ from spexjax.surrogates.problem import Rows
 from spexjax.surrogates.proposals import Wider
 from spexjax.surrogates.searching import Sets
 from spexjax.surrogates.stacking import Stack
-from spexjax.typing import ArrayLike, Key
+from spexjax.typing import Array, ArrayLike, Key
 
 # Candidates that err more than so many times the best in the first fold are not tried in others.
 _HOPELESS = 2.0
@@ -157,7 +157,7 @@ class _Output(NamedTuple):
         equations: Normal,
         parts: Float[np.ndarray, "M T_plus"],
         places: Int[np.ndarray, "M"],
-        reference: Float[ArrayLike, "T"],
+        reference: Float[Array, "T"],
     ) -> Float[np.ndarray, "M T_plus"]:
         """Candidates, their supports kept, fitted to all masks."""
         specs = [self.specs[p] for p in places]

@@ -89,9 +89,9 @@ def coded_part(
     )
 
 
-def held_bins(values: Float[Array, "C D B"]) -> Float[Array, "C B D"]:
+def held_bins(values: Float[ArrayLike, "C D B"]) -> Float[Array, "C B D"]:
     """The orthonormal transform along ℓ."""
-    held = transforms.fwht(values, axis=2) / jnp.sqrt(jnp.float32(values.shape[2]))
+    held = transforms.fwht(jnp.asarray(values), axis=2) / jnp.sqrt(jnp.float32(values.shape[2]))
     return held.transpose(0, 2, 1)
 
 

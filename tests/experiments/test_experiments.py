@@ -13,6 +13,7 @@ from matplotlib import image
 
 from spexjax.experiments import command
 from spexjax.experiments.bench.registry import BENCHES
+from spexjax.experiments.data.folder import with_data
 from spexjax.experiments.harness import protocol, results, runner, timing
 from spexjax.experiments.harness.case import FEWEST_FRESH, Case, Subject
 from spexjax.experiments.harness.journal import plain
@@ -307,7 +308,7 @@ def test_options_reach_the_configuration(monkeypatch):
     assert command.config_of("recovery", []).protocol.task.data == "here"
     assert command.config_of("recovery", ["--data", "there"]).protocol.task.data == "there"
     for name in PAPERS:
-        assert command.config_of(name, []) == command.with_data(PAPERS[name].Config())
+        assert command.config_of(name, []) == with_data(PAPERS[name].Config())
     assert command.config_of("pruning", ["--layers", "0", "1"]).layers == (0, 1)
     with pytest.raises(SystemExit):
         command.config_of("pruning", ["--methods", "guess"])
