@@ -60,6 +60,7 @@ def on_pre_build(config):
     """Blocks write their files elsewhere, and find what an earlier build compiled."""
     _before.append(os.getcwd())
     os.chdir(_folder())
+    sys.path.insert(0, str(Path(__file__).parent))  # mkdocs takes back what a hook does on import
     cache = os.environ.get("JAX_COMPILATION_CACHE_DIR", str(ROOT / ".cache" / "docs"))
     jax.config.update("jax_compilation_cache_dir", cache)
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
