@@ -51,4 +51,4 @@ def test_without_sets():
     e = explanation(4, sets=0, features=NAMES[:4])
     assert any("no set" in t for t in texts(plot.components(e)))
     with pytest.raises(ValueError, match="no component"):
-        plot.components(explanation(4))
+        plot.components(explanation(4, sets=4))
