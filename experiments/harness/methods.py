@@ -64,8 +64,8 @@ METHODS = {
     "faith-shapley-3": Method(FaithShapley(3), "#d49bbd", "p", 3),
     "shapley-taylor-2": Method(ShapleyTaylor(2), "#4d7c0f", "d", 2),
     "shapley-taylor-3": Method(ShapleyTaylor(3), "#8fb35a", "d", 3),
-    "atp": Method(None, "#d9a300", "^"),
-    "magnitude": Method(None, "#6a737d", "h"),
+    "atp": Method(None, "#d9a300", "p"),
+    "magnitude": Method(None, "#6a737d", "^"),
     "random": Method(None, style.MUTED, "."),
     "proxyspex-paper": Method(
         ProxySpex(recipe="paper", proxy="lightgbm"), "#5fa8a0", "D", needs=("lightgbm",)

@@ -129,7 +129,7 @@ def test_a_text_that_is_too_long_is_reported(capsys, folder):
         (["--file", "absent.txt"], 2, "cannot read 'absent.txt'"),
         (["x", "--model", "./absent"], 1, "No model folder './absent'"),
         (["x", "--html", "absent/e.html"], 2, "no folder to write"),
-        (["x", "--per-line"], 2, "--per-line needs"),
+        (["x", "--per-line"], 2, "--per-line and --column need --file"),
         (["x", "--json", "absent/e.json"], 2, "no folder to write"),
         (["\u200b"], 1, "nothing to explain"),
         (["x", "--label", "angry"], 2, "--label must be one of NEGATIVE, POSITIVE"),

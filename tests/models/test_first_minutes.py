@@ -41,7 +41,7 @@ def test_a_second_page_does_not_replace_the_first(capsys, tmp_path):
 
 
 def test_what_not_to_believe_is_the_last_line(capsys):
-    code, printed, _ = run(capsys, TEXT, "--budget", 20, "--method", "linear")
+    code, printed, _ = run(capsys, TEXT, "--budget", 5, "--method", "linear")
     assert code == 0 and "nan" not in printed
     assert printed.splitlines()[-1].startswith("caution       believe none of this: ")
 

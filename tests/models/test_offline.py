@@ -1,6 +1,7 @@
 """Design here, values there, fit here: arrays, stores of shards, and answers of a batch service."""
 
 import json
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -62,6 +63,7 @@ def test_shards_of_a_text_make_what_explain_makes(capsys):
     code, _, errors = run(capsys, "fit", "d.npz", "1.db", "3.db")
     assert code == 2 and "21 of 64 masks have no value; run the missing shards" in errors
     table = done(capsys, "fit", "d.npz", "1.db", "2.db", "3.db", "--json", "fit.json", "--top", 9)
+    Path("explanation.html").unlink()
     want = done(capsys, "explain", TEXT, "--json", "e.json", "--top", 9)
     assert table == want
     assert Explanation.load("fit.json").spectrum.to_dict() == pytest.approx(

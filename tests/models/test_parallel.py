@@ -202,7 +202,7 @@ def test_memory_is_looked_at_when_the_weights_are_there(classifier, monkeypatch)
 
     fresh, seen = replace(classifier), []
     monkeypatch.setattr(
-        devices, "default_rows", lambda *_: seen.append("placed" in fresh.__dict__) or 8
+        devices, "default_rows", lambda *_: seen.append(bool(fresh.__dict__.get("_rounded"))) or 8
     )
     value_function(fresh, TEXT)
     assert seen == [True]

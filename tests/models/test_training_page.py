@@ -102,7 +102,7 @@ def test_the_command_explains_training_digits(tmp_path, monkeypatch, capsys):
         (["--budget", "150"], "cannot see 100 points"),
         (["a text"], "does not take a text"),
         (["--model", "m"], "does not take --model"),
-        (["--per-line"], "does not take --per-line"),
+        (["--per-line"], "does not take a file of many texts"),
     ],
 )
 def test_wrong_options_are_named(options, words, capsys):

@@ -112,8 +112,14 @@ def test_the_command(capsys, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--task", "qa", "--question", "Where?"], "needs --context F and --question Q"),
-        (["--task", "qa", "--context", "F"], "needs --context F and --question Q"),
+        (
+            ["--task", "qa", "--question", "Where?"],
+            "needs --context F (or --reasoning F) and --question Q",
+        ),
+        (
+            ["--task", "qa", "--context", "F"],
+            "needs --context F (or --reasoning F) and --question Q",
+        ),
         (["--task", "qa", "--context", "F", "--question", " "], "the question is empty"),
         (["--task", "qa", "--context", "F", "--question", "x", "--answer", ""], "answer is empty"),
         (["text", "--task", "qa", "--context", "F", "--question", "x"], "does not take a text"),

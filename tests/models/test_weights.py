@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from spexjax.models.bert import weights
+from spexjax.models.bert import families, weights
 from spexjax.models.bert.model import Config, init_params
 from spexjax.models.checkpoints import folders
 
@@ -35,7 +35,7 @@ def test_round_trip(family, tmp_path):
     weights.save(tmp_path, config, params)
     again_config, again = weights.load(tmp_path)
     jax.tree.map(np.testing.assert_array_equal, again, params)
-    assert weights.config_to_dict(again_config) == weights.config_to_dict(config)
+    assert families.to_dict(again_config) == families.to_dict(config)
     stored, want = weights.read_tensors(tmp_path), load_file(GOLDEN / family / "model.safetensors")
     assert stored.keys() == want.keys()
     for name, value in want.items():

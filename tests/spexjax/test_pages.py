@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import socket
 import subprocess
 import sys
@@ -20,7 +21,10 @@ import pytest
 from fake_endpoint import WEIGHTS, FakeEndpoint, default_reply
 
 from spexjax.explanation import Explanation
+from spexjax.models.api import Endpoint, api_value
 from spexjax.models.cli.main import main
+from spexjax.models.llama import load_language_model
+from spexjax.models.values import language_value
 from spexjax.store import Store
 
 ROOT = Path(__file__).parents[2]
@@ -79,7 +83,7 @@ def test_what_captum_becomes(capsys):
 
 def test_all_blocks_are_tested():
     # The commands about images, which need models, are run in tests/models/test_cli_image.py.
-    assert len(BLOCKS) == 15 and len(SHELL) == 8
+    assert len(BLOCKS) == 17 and len(SHELL) == 8
 
 
 def test_which_numbers_can_be_believed(capsys):
@@ -161,10 +165,25 @@ def test_a_jax_function():
 def test_a_model_behind_an_api(capsys):
     pytest.importorskip("openai")
     with FakeEndpoint() as server:
-        names = run("api_value", URL=server.url)
+        names = run("max_calls=3000", URL=server.url)
         found = is_exact(names, 4)
     assert found[(3,)] == pytest.approx(-WEIGHTS["w3"] / 2, abs=1e-4)
     assert "16 calls" in capsys.readouterr().out and Path("calls.sqlite").is_file()
+
+
+def test_an_answer_of_several_tokens(tmp_path):
+    pytest.importorskip("openai")
+    shutil.copytree(ROOT / "models" / "mini" / "two_hop", tmp_path / "FOLDER_OR_ID")
+    names = run("ServedLogprob", endpoint=Endpoint("http://127.0.0.1:9", "m"), api_value=api_value)
+    assert names["f"].n == 4
+
+
+def test_steps_of_a_thought():
+    names = {"language_value": language_value, "model": load_language_model(None)}
+    question = "Where does the town where the violinist lives lie?"
+    with jax.numpy_dtype_promotion("standard"):  # models are no part of the core
+        names = run('template="reasoning"', question=question, **names)
+    assert names["f"].n == 3
 
 
 def test_paying_once():
