@@ -178,11 +178,11 @@ def test_an_answer_of_several_tokens(tmp_path):
     assert names["f"].n == 4
 
 
+@pytest.mark.loose_promotion
 def test_steps_of_a_thought():
     names = {"language_value": language_value, "model": load_language_model(None)}
     question = "Where does the town where the violinist lives lie?"
-    with jax.numpy_dtype_promotion("standard"):  # models are no part of the core
-        names = run('template="reasoning"', question=question, **names)
+    names = run('template="reasoning"', question=question, **names)
     assert names["f"].n == 3
 
 
