@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from spexjax.processes.covariance import Mean, covariance, some
+from spexjax.processes.covariance import Mean, covariance, mixture, some
 from spexjax.processes.likelihood import (
     LEARNED_FROM,
     LOG_NUGGETS,
@@ -18,7 +18,6 @@ from spexjax.processes.likelihood import (
     likelihood,
     log_prior,
 )
-from spexjax.processes.pairs import EVEN, ODD
 
 # Means and spreads of the logit of the odd share, and of the logarithm of the nugget.
 _LOGIT, _LOG_NUGGET = (0.0, 2.0), (-4.0, 3.0)
@@ -111,9 +110,7 @@ def mean(
     """The posterior mean, with as much of a nugget as makes the covariance positive definite."""
     from scipy.linalg import lapack
 
-    shares = np.array([1 - settings.odd, settings.odd])
-    both = covariance(signs, signs, settings.rates)
-    K = shares[EVEN] * both[EVEN] + shares[ODD] * both[ODD]
+    K = mixture(signs, signs, settings.rates, settings.odd)
     nugget, failed, diagonal = settings.nugget, True, np.diag_indices(len(K))
     while failed:
         A = K.copy(order="F")
@@ -121,5 +118,5 @@ def mean(
         factor, failed = lapack.dpotrf(A, lower=1, overwrite_a=1)
         nugget *= np.e
     weights, _ = lapack.dpotrs(factor, values, lower=1)
-    level = np.zeros(values.shape[1])
+    shares, level = np.array([1 - settings.odd, settings.odd]), np.zeros(values.shape[1])
     return Mean(settings.rates, signs, shares[:, None, None] * weights, level)

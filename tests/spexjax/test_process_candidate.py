@@ -62,6 +62,15 @@ def test_the_mean_is_that_of_the_covariance(asked):
     np.testing.assert_allclose(parity @ F, right, atol=1e-6)
 
 
+@pytest.mark.parametrize("rate", [0.03, 40.0])
+def test_a_mixture_is_of_both_parts(asked, rate):
+    signs, _ = asked
+    rates = np.full(N, rate)
+    even, odd = processes.covariance(signs, signs[:20], rates)
+    found = processes.mixture(signs, signs[:20], rates, 0.3)
+    np.testing.assert_allclose(found, 0.7 * even + 0.3 * odd, rtol=1e-9, atol=1e-12)
+
+
 def test_a_mask_asked_twice_is_no_obstacle(asked):
     signs, y = (np.concatenate([x, x]) for x in asked)
     theta = np.append(np.full(N + 2, -2.0), -25.0)
