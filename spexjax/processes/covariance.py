@@ -22,7 +22,7 @@ _STREAM = 0
 
 
 class Mean(NamedTuple):
-    """The posterior mean of K functions, or of one that knows K choices of the masks.
+    """The posterior mean of K functions.
 
     Attributes:
       rates: float64 (n,), b.
@@ -77,7 +77,7 @@ def predict(mean: Mean, signs: Float[np.ndarray, "A n"]) -> Float[np.ndarray, "A
 
 
 def some(count: int, most: int) -> Int[np.ndarray, "chosen"]:
-    """The first pair, which is that of the ends, and others at random."""
+    """The first place, where the ends are if there are pairs, and others at random."""
     if count <= most:
         return np.arange(count)
     others = np.random.default_rng(_STREAM).permutation(count - 1)[: most - 1] + 1

@@ -224,7 +224,7 @@ def _stacked(output: _Output) -> tuple[Stack, list[Spectrum]]:
     tried = np.flatnonzero(
         np.concatenate([[True], wanted[block_of], [True] * (smooth is not None)])
     )
-    count = float(data.training.sum()) + (0 if data.coded is None else data.coded.shape[1])
+    count = float(data.training.sum()) + data.num_coded
     total = np.sum(products, axis=0)
 
     def best(of: np.ndarray, count: float) -> Stack:

@@ -53,6 +53,16 @@ class Data(NamedTuple):
     coded: Float[ArrayLike, "K N"] | None
     inside: Float[np.ndarray, "lanes C D"] | None
 
+    @property
+    def num_coded(self) -> int:
+        """How many masks are coded."""
+        return 0 if self.coded is None else self.coded.shape[1]
+
+    @property
+    def num_masks(self) -> int:
+        """How many masks there are: so many rows of :func:`table_of`."""
+        return self.num_coded + int(self.real.sum())
+
     def rows_of(self, lane: int) -> Float[np.ndarray, "rows"]:
         """The weights of the rows that a lane trains on."""
         return np.where(self.fold == lane, np.float32(0.0), self.training)

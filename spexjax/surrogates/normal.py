@@ -19,6 +19,7 @@ from spexjax.masks.coded import CodedDesign
 from spexjax.regression import lasso_solve, lipschitz, ridge_solve
 from spexjax.surrogates.problem import (
     Problem,
+    Residuals,
     Rows,
     correlations,
     formed,
@@ -52,18 +53,6 @@ class Normal(NamedTuple):
     def product(self) -> Callable[[Array], Array]:
         """w ↦ G w."""
         return operator(self.problem, self.gram)
-
-
-class Residuals(NamedTuple):
-    """What a fit that is not of the columns leaves at the masks.
-
-    Attributes:
-      rows: float32 (rows,).
-      coded: float32 (N,), at the coded masks.
-    """
-
-    rows: Float[ArrayLike, "rows"]
-    coded: Float[ArrayLike, "N"] | None
 
 
 class Lanes(NamedTuple):
@@ -193,8 +182,7 @@ def held_out(
     if p.coded is not None and coded_weights is not None:
         p = p._replace(coded=p.coded._replace(weights=coded_weights))
     mean = jnp.zeros_like(equations.correlations).at[0].set(equations.correlations[0])
-    given = None if other is None else (other.rows, other.coded)
-    return residual_products(p, jnp.concatenate([mean[None], *blocks]), given)
+    return residual_products(p, jnp.concatenate([mean[None], *blocks]), other)
 
 
 def filled(rows: Float[ArrayLike, "M T"]) -> Float[np.ndarray, "LANES T"]:

@@ -53,6 +53,18 @@ class Problem(NamedTuple):
     allowed: Bool[ArrayLike, "T"]
 
 
+class Residuals(NamedTuple):
+    """What a fit that is not of the columns leaves at the masks.
+
+    Attributes:
+      rows: float32 (rows,).
+      coded: float32 (N,), at the coded masks.
+    """
+
+    rows: Float[ArrayLike, "rows"]
+    coded: Float[ArrayLike, "N"] | None
+
+
 def columns(bits: Bool[ArrayLike, "rows n_pad"], features: Int32[ArrayLike, "S t"]) -> Array:
     """(−1)^⟨x,k⟩ for the columns of a problem, float32 (rows, 1 + n_pad + S)."""
     single = 1.0 - 2.0 * bits.astype(jnp.float32)
@@ -203,27 +215,25 @@ def _adjoint(c: Coded, bins: Float[Array, "C B D L"]) -> Float[Array, "T L"]:
 
 
 def residual_products(
-    p: Problem,
-    w: Float[Array, "L T"],
-    other: tuple[Float[ArrayLike, "rows"], Float[ArrayLike, "N"] | None] | None = None,
+    p: Problem, w: Float[Array, "L T"], other: Residuals | None = None
 ) -> Float[Array, "L L"]:
     """Σ r_a r_b over the masks that count, r_a the residuals of the coefficient vector a.
 
     Args:
       p: the problem.
       w: coefficients.
-      other: residuals at its rows and coded masks, to be the last.
+      other: residuals of another fit, to be the last.
     """
     r = p.rows.values - matmul(w, p.columns.T)
     if other is not None:
-        r = jnp.concatenate([r, other[0][None]])
+        r = jnp.concatenate([r, jnp.asarray(other.rows)[None]])
     out = matmul(r * p.rows.weights, r.T)
     if p.coded is None:
         return out
     r = jax.lax.map(functools.partial(_coded_residual, p.coded), w)
-    if other is not None and other[1] is not None:
+    if other is not None and other.coded is not None:
         C, B, D = p.coded.values.shape
-        r = jnp.concatenate([r, held_bins(other[1].reshape(C, D, B))[None]])
+        r = jnp.concatenate([r, held_bins(other.coded.reshape(C, D, B))[None]])
     weighted = r * p.coded.weights[:, None]
     return out + matmul(weighted.reshape(len(r), -1), r.reshape(len(r), -1).T)
 

@@ -18,7 +18,7 @@ from spexjax.processes import reading, unpaired
 from spexjax.processes.covariance import Mean, predict
 from spexjax.spectra import subsets
 from spexjax.surrogates.folds import Data, Table, num_folds
-from spexjax.surrogates.normal import Residuals
+from spexjax.surrogates.problem import Residuals
 
 _SETS = 256
 # Of a fold's rates, from those of all: they are near.
@@ -60,7 +60,7 @@ def learned(
       output: which.
       columns: the sets that the other fits have in every lane, padded with −1.
     """
-    count = size(data)
+    count = data.num_masks
     found = means(design, table, output, count)
     own = strongest(found, columns, design.max_order)
     members, n_pad = np.concatenate([columns, own], axis=1), table.masks.shape[1]
@@ -77,17 +77,9 @@ def learned(
 
 def residuals_of(data: Data, left: Float[np.ndarray, "N"]) -> Residuals:
     """Residuals in the order of a table, coded masks first, as the fits have their values."""
-    coded = None if data.coded is None else data.coded.shape[1]
-    rows = left[coded or 0 :]
-    return Residuals(
-        np.pad(rows, (0, len(data.real) - len(rows))).astype(np.float32),
-        None if coded is None else left[:coded].astype(np.float32),
-    )
-
-
-def size(data: Data) -> int:
-    """How many rows of a table are masks."""
-    return int(data.real.sum()) + (0 if data.coded is None else data.coded.shape[1])
+    coded, rows = np.split(left.astype(np.float32), [data.num_coded])
+    padded = np.pad(rows, (0, len(data.real) - len(rows)))
+    return Residuals(padded, None if data.coded is None else coded)
 
 
 def means(design: Design, table: Table, output: int, count: int) -> Means:

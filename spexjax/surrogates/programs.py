@@ -51,7 +51,7 @@ def programs(
         if wider.boosts and design.n <= wider.most_features:
             yield ensemble.program(masks, y, table.fold, lanes - 1, wider.boosts, order, key)
         if searching.smoothed(design, wider):
-            smooth = process_candidate.residuals_of(data, np.zeros(process_candidate.size(data)))
+            smooth = process_candidate.residuals_of(data, np.zeros(data.num_masks))
     T = 1 + n_pad + sets
     equations = (
         coded,
