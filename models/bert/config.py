@@ -131,6 +131,14 @@ def labels_to(config: Labelled) -> dict[str, Any]:
     }
 
 
+def check_length(length: int, most: int) -> None:
+    """Raises ``ValueError`` where rows have more tokens than the model has positions."""
+    if length > most:
+        raise ValueError(
+            f"length = {length} tokens exceed max_position_embeddings = {most}; shorten the text."
+        )
+
+
 def only(raw: Mapping[str, Any], **wanted: Any) -> None:
     """Raises ``ValueError`` where a setting is given, and is not the one that is supported."""
     for name, want in wanted.items():

@@ -16,7 +16,7 @@ import numpy as np
 from flax import linen as nn
 from jaxtyping import Bool, Float, Int
 
-from spexjax.models.bert.config import labels_from, labels_to, only
+from spexjax.models.bert.config import check_length, labels_from, labels_to, only
 from spexjax.models.checkpoints.folders import Row
 from spexjax.models.nn.precision import precision_of
 from spexjax.typing import Array, ArrayLike
@@ -141,12 +141,7 @@ class Encoder(nn.Module):
     @nn.compact
     def __call__(self, ids: Array, keep: Array) -> Array:
         c, keep = self.config, jnp.asarray(keep, bool)
-        length = jnp.shape(ids)[-1]
-        if length > c.max_position_embeddings:
-            raise ValueError(
-                f"length = {length} tokens exceed max_position_embeddings = "
-                f"{c.max_position_embeddings}; shorten the text."
-            )
+        check_length(jnp.shape(ids)[-1], c.max_position_embeddings)
         x = nn.Embed(c.vocab_size, c.dim, dtype=self.dtype, name="word")(jnp.asarray(ids))
         if c.type_vocab_size:
             types = nn.Embed(c.type_vocab_size, c.dim, dtype=self.dtype, name="token_type")

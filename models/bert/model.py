@@ -18,7 +18,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Bool, Float, Int
 
-from spexjax.models.bert.config import Config
+from spexjax.models.bert.config import Config, check_length
 from spexjax.models.nn.attention import attend
 from spexjax.models.nn.precision import precision_of
 from spexjax.typing import Array, ArrayLike
@@ -98,12 +98,7 @@ class Encoder(nn.Module):
           ValueError: if the rows are longer than the model's positions.
         """
         c = self.config
-        length = jnp.shape(ids)[-1]
-        if length > c.max_position_embeddings:
-            raise ValueError(
-                f"length = {length} tokens exceed max_position_embeddings = "
-                f"{c.max_position_embeddings}; shorten the text."
-            )
+        check_length(jnp.shape(ids)[-1], c.max_position_embeddings)
         keep = jnp.asarray(keep, bool)
 
         def embed(size: int, name: str, index: ArrayLike) -> Array:

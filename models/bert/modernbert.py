@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Bool, Float, Int
 
-from spexjax.models.bert.config import labels_from, labels_to, only
+from spexjax.models.bert.config import check_length, labels_from, labels_to, only
 from spexjax.models.checkpoints.folders import Row
 from spexjax.models.nn.attention import scaled_scores
 from spexjax.models.nn.precision import precision_of
@@ -118,12 +118,7 @@ class Encoder(nn.Module):
     @nn.compact
     def __call__(self, ids: Array, keep: Array, final: bool = True) -> Array:
         c = self.config
-        length = jnp.shape(ids)[-1]
-        if length > c.max_position_embeddings:
-            raise ValueError(
-                f"length = {length} tokens exceed max_position_embeddings = "
-                f"{c.max_position_embeddings}; shorten the text."
-            )
+        check_length(jnp.shape(ids)[-1], c.max_position_embeddings)
         x = nn.Embed(c.vocab_size, c.dim, dtype=self.dtype, name="word")(jnp.asarray(ids))
         x = _norm(c, self.dtype, "norm")(x)
         for i in range(c.n_layers):

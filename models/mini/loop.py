@@ -6,14 +6,16 @@ A state is the weights, the optimizer's memory, steps done and seconds spent.
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import tyro
 
 _LINE_EVERY = 25
+Run = TypeVar("Run")
 
 
 class Rates(Protocol):
@@ -118,3 +120,15 @@ def train(
             save(state[0])
     log(f"{float(state[3]):.0f} s of training in all")
     return state[0]
+
+
+def asked(default: Run, name: str, about: str, arguments: list[str] | None) -> Run:
+    """What the command line of a trainer asks for; what is not given stays as in ``default``."""
+    return tyro.cli(
+        type(default),
+        default=default,
+        args=arguments,
+        prog=f"python -m spexjax.models.mini.{name}.train",
+        description=about.split("\n")[0],
+        config=(tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff),
+    )

@@ -21,13 +21,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-import tyro
 
 from spexjax.models.bert import weights
 from spexjax.models.bert.classifier import load_classifier
 from spexjax.models.bert.config import Config
 from spexjax.models.bert.families import AnyConfig, apply
 from spexjax.models.bert.model import init_params
+from spexjax.models.mini.loop import asked
 from spexjax.models.mini.sentiment import data
 from spexjax.models.mini.sentiment.batches import (
     Rows,
@@ -185,13 +185,8 @@ class Run:
 
 def main(arguments: list[str] | None = None) -> None:
     """Reads the command line, trains, prints the figures."""
-    given = tyro.cli(
-        Run,
-        default=Run(Settings(), os.environ.get("SPEXJAX_DATA")),
-        args=arguments,
-        prog="python -m spexjax.models.mini.sentiment.train",
-        description=__doc__.split("\n")[0],
-        config=(tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff),
+    given = asked(
+        Run(Settings(), os.environ.get("SPEXJAX_DATA")), "sentiment", __doc__ or "", arguments
     )
     if given.data is None:
         print("--data DIR is needed (or the variable SPEXJAX_DATA)", file=sys.stderr)

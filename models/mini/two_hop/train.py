@@ -30,11 +30,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-import tyro
 
 from spexjax.models.llama.config import LlamaConfig
 from spexjax.models.llama.weights import save_llama
-from spexjax.models.mini.loop import optimizer, train
+from spexjax.models.mini.loop import asked, optimizer, train
 from spexjax.models.mini.two_hop.batches import Batch, context_length, draw_batch
 from spexjax.models.mini.two_hop.evaluate import accuracy
 from spexjax.models.mini.two_hop.grammar import IDS
@@ -139,14 +138,7 @@ class Run:
 
 def main(arguments: list[str] | None = None) -> None:
     """Reads the command line, trains, prints the figures."""
-    given = tyro.cli(
-        Run,
-        default=Run(Settings()),
-        args=arguments,
-        prog="python -m spexjax.models.mini.two_hop.train",
-        description=__doc__.split("\n")[0],
-        config=(tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff),
-    )
+    given = asked(Run(Settings()), "two_hop", __doc__ or "", arguments)
     s = given.settings
     config = geometry(s)
 

@@ -31,9 +31,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-import tyro
 
-from spexjax.models.mini.loop import optimizer, train
+from spexjax.models.mini.loop import asked, optimizer, train
 from spexjax.models.mini.vqa import grammar as g
 from spexjax.models.mini.vqa.batches import Batch, draw_batch
 from spexjax.models.mini.vqa.evaluate import accuracy
@@ -136,14 +135,7 @@ class Run:
 
 def main(arguments: list[str] | None = None) -> None:
     """Reads the command line, trains, prints the figures."""
-    given = tyro.cli(
-        Run,
-        default=Run(Settings()),
-        args=arguments,
-        prog="python -m spexjax.models.mini.vqa.train",
-        description=__doc__.split("\n")[0],
-        config=(tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff),
-    )
+    given = asked(Run(Settings()), "vqa", __doc__ or "", arguments)
     s = given.settings
     config = geometry(s)
     log = partial(print, flush=True)
