@@ -232,7 +232,8 @@ class Explanation:
         Args:
           path: the file.
           text: the text that was explained, to show it with its punctuation; ``passage``'s if
-            None. Where there is neither, the features' names are listed.
+            None. Where there is neither, the features' names are listed; components of a
+            transformer (:func:`spexjax.plot.components`) stand in their layers.
           spans: the characters [start, end) of each feature in ``text``.
           model: what was explained, such as "my classifier, logit of POSITIVE"; ``passage``'s if
             None.

@@ -54,8 +54,8 @@ def components(
     """
     values = terms.of_one_output(e, index, max_order)
     spots, columns = places(values.features)
-    ax = style.axes(ax, min(3.0 + 0.42 * len(columns), 14.0), min(1.6 + 0.55 * _rows(spots), 14.0))
-    _draw(values, spots, columns, ax, top, fdr)
+    ax = style.axes(ax, *size(spots, columns))
+    draw(values, spots, columns, ax, top, fdr)
     return style.finished(ax, show)
 
 
@@ -91,12 +91,14 @@ def _order(kind: str) -> tuple[int, str, int]:
     return 0, kind[0], int(kind[1:])
 
 
-def _rows(spots: Sequence[tuple[int, int]]) -> int:
+def size(spots: Sequence[tuple[int, int]], columns: Sequence[str]) -> tuple[float, float]:
+    """Width and height of the picture, in inches."""
     layers = [layer for _, layer in spots]
-    return max(layers) - min(layers) + 1
+    rows = max(layers) - min(layers) + 1
+    return min(3.0 + 0.42 * len(columns), 14.0), min(1.6 + 0.55 * rows, 14.0)
 
 
-def _draw(
+def draw(
     values: Interactions,
     spots: Sequence[tuple[int, int]],
     columns: Sequence[str],
@@ -104,6 +106,7 @@ def _draw(
     top: int,
     fdr: float,
 ) -> None:
+    """The grid of :func:`components` and the ``top`` strongest sets on axes."""
     from matplotlib.patches import PathPatch, Rectangle
     from matplotlib.path import Path
 

@@ -4,7 +4,7 @@ import contextlib
 import io
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from spexjax.indices.interaction_values import Interactions
@@ -13,6 +13,9 @@ from spexjax.plot import style, terms
 # The functions of these names hide the modules as attributes of the package.
 from spexjax.plot.bar import draw as draw_bar
 from spexjax.plot.bar import size as bar_size
+from spexjax.plot.components import draw as draw_components
+from spexjax.plot.components import places
+from spexjax.plot.components import size as components_size
 from spexjax.plot.network import draw as draw_network
 from spexjax.plot.upset import draw as draw_upset
 from spexjax.plot.upset import size as upset_size
@@ -20,7 +23,8 @@ from spexjax.plot.upset import size as upset_size
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_BARS, _PAIRS, _COLUMNS = 15, 20, 10
+_BARS, _PAIRS, _ARCS, _COLUMNS = 15, 20, 15, 10
+_READABLE = 16  # columns of a grid on a phone
 _THEME = {
     style.POSITIVE: "positive",
     style.NEGATIVE: "negative",
@@ -33,12 +37,26 @@ _THEME = {
 def figures(values: Interactions, fdr: float) -> str:
     """The bars, the network and the UpSet picture of interactions, each in a ``figure`` element.
 
-    What would be empty is left out.
+    What would be empty is left out. Components of a transformer stand in their layers instead of a
+    network, if there is room for them.
     """
     # Narrower than alone on a page, so that their letters can be read on a phone.
     (wide, high), columns = bar_size(values, _BARS), upset_size(values, _COLUMNS)
-    wanted = [("The strongest sets as bars", draw_bar, _BARS, (wide - 0.9, high))]
-    if len(values.order(2)):
+    wanted: list[tuple[str, Callable[..., None], int, tuple[float, float]]] = [
+        ("The strongest sets as bars", draw_bar, _BARS, (wide - 0.9, high))
+    ]
+    try:
+        spots, names = places(values.features)
+    except ValueError:
+        spots, names = [], []
+    if 0 < len(names) <= _READABLE:
+
+        def draw_grid(values: Interactions, axes: "Axes", top: int, fdr: float) -> None:
+            draw_components(values, spots, names, axes, top, fdr)
+
+        size = components_size(spots, names)
+        wanted.append(("Components by layer", draw_grid, _ARCS, (max(size[0] - 0.6, 4.0), size[1])))
+    elif not spots and len(values.order(2)):
         wanted.append(("Pairs as a network", draw_network, _PAIRS, (4.6, 4.6)))
     if len(terms.several(values, 1)):
         wanted.append(("Sets of two or more", draw_upset, _COLUMNS, (5.0, columns[1])))

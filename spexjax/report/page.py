@@ -19,16 +19,20 @@ import numpy as np
 
 from spexjax.indices.interaction_values import Interactions
 from spexjax.plot import svg, terms
-from spexjax.report import facts, in_words, passage
+from spexjax.report import facts, in_words
+from spexjax.report.features import MOST_SETS, shown
 from spexjax.report.passage import Passage, Span
-from spexjax.report.picture import Picture, checked, drawn
+from spexjax.report.picture import Picture
 from spexjax.typing import Explained
 
 Sets = Iterable[tuple[tuple[int, ...], float]]
 
-MOST_TERMS, MOST_SETS, MOST_NAMES = 20_000, 5_000, 2_000
+MOST_TERMS = 20_000
+_WHOLES = {
+    "features": "for all features kept", "components": "for the whole model",
+    "cells": "for the image", "cells and words": "for image and caption",
+}  # fmt: skip
 _ONE = {"pieces of text": "piece", "cells and words": "cell or word"}
-_HEADINGS = {"picture": "The image", "running": "The text", "names": "The features"}
 _BEYOND_PARTS = ("FBII", "FSII", "STII", "SII", "BII", "k-SII", "Moebius")
 
 _INTERVALS = (
@@ -58,7 +62,8 @@ def render(
 
     Args:
       e: an explanation of one output.
-      text: the text that was explained; its features' names are listed if None.
+      text: the text that was explained; if None, its features' names are listed, or stand in their
+        layers where they are components of a transformer.
       spans: the characters [start, end) of each feature in it, in order, not overlapping.
       model: what was explained, such as "my classifier, logit of POSITIVE".
       index: the interaction index.
@@ -75,16 +80,9 @@ def render(
     if (text is None) != (spans is None):
         raise ValueError("text and spans go together: give both or neither.")
     alone, names = terms.alone(values, fdr), terms.labels(values.shown, 48)
-    left_out, unit = "", facts.unit(values.features, text is not None)
-    if picture is not None:
-        if text is not None:
-            raise ValueError("a page shows a text or a picture, not both.")
-        words, unit = _pictured(checked(picture, e.n), alone, names)
-    elif text is None or spans is None:
-        words, left_out = _listed(values, alone, names)
-    else:
-        words = _running(passage.checked(Passage(text, tuple(spans)), e.n), alone)
-    shape = "picture" if picture is not None else "names" if text is None else "running"
+    whole = None if text is None or spans is None else Passage(text, tuple(spans))
+    words = shown(values, alone, names, whole, picture)
+    unit = words.unit
     data, notes = _data(e, values, names, fdr)
     standing = facts.standing(e, values, fdr)
     script = _piece("page.js") + (_piece("cell.js") if in_cell else "")
@@ -93,21 +91,19 @@ def render(
     parts = {
         "digest": digest,
         "title": html.escape(title),
-        "style": _piece("page.css")
-        + (_piece("picture.css") if picture is not None else "")
-        + (_piece("cell.css") if in_cell else ""),
+        "style": "".join(map(_piece, ("page.css", *words.style, *["cell.css"] * in_cell))),
         "images": " img-src data:;" if picture is not None else "",
         "eyebrow": "Nothing stands" if standing.startswith("nothing") else "What moved the answer",
         "summary": _summary(e, unit, in_words.moving(e, values, fdr)),
         "doubts": _doubts(e, values, standing),
-        "shape": shape,
-        "words": words,
-        "heading": _HEADINGS[shape],
+        "shape": words.shape,
+        "words": words.words,
+        "heading": words.heading,
         "one": _one(unit),
         "index": html.escape(values.index),
         "meaning": _meaning(values),
         "scale": _scale(values, alone, unit, fdr),
-        "notes": "".join(f"<p class=note>{note}</p>" for note in (left_out, *notes) if note),
+        "notes": "".join(f"<p class=note>{note}</p>" for note in (words.note, *notes) if note),
         "pictures": "" if in_cell else svg.figures(values, fdr),
         "toggle": _toggle(values, fdr) if standing else "",
         "facts": _facts(e, values, model, unit, fdr),
@@ -119,48 +115,6 @@ def render(
 
 def _piece(name: str) -> str:
     return resources.files("spexjax.report").joinpath(name).read_text(encoding="utf-8")
-
-
-def _visible(text: str) -> str:
-    """The text with what a page should not hold replaced, one character for one."""
-    return "".join(" " if c.isspace() and c not in "\n\t" else terms.shown(c) for c in text)
-
-
-def _word(i: int, shown: str, value: float, largest: float) -> str:
-    strength = round(abs(value) / largest, 3) if largest > 0 else 0.0
-    sign = "p" if value >= 0 else "m"
-    return (
-        f'<span class="w {sign}" data-i={i} style="--a:{strength:g}" role=button tabindex=-1 '
-        f"aria-pressed=false>{html.escape(shown)}</span>"
-    )
-
-
-def _running(whole: Passage, alone: np.ndarray) -> str:
-    """The text with its punctuation, each feature in an element of its own."""
-    text, largest = _visible(whole.text), float(np.abs(alone).max())
-    out, at = [], 0
-    for i, (start, end) in enumerate(whole.spans):
-        out += [html.escape(text[at:start]), _word(i, text[start:end], alone[i], largest)]
-        at = end
-    return "".join([*out, html.escape(text[at:])])
-
-
-def _pictured(picture: Picture, alone: np.ndarray, names: list[str]) -> tuple[str, str]:
-    """The image with its cells, below it the features that are no cells; and what to call all."""
-    cells = int(picture.cells.max()) + 1
-    shown, largest = drawn(picture, alone, names), float(np.abs(alone).max())
-    rest = [_word(i, names[i], alone[i], largest) for i in range(cells, len(names))]
-    unit = "cells and words" if rest else "cells"
-    return (f"{shown}<p>{' '.join(rest)}</p>" if rest else shown), unit
-
-
-def _listed(values: Interactions, alone: np.ndarray, names: list[str]) -> tuple[str, str]:
-    """The features' names; of very many, those with the strongest values, and a note."""
-    note, shown = "", facts.most_telling(values, MOST_NAMES, MOST_SETS)
-    if values.n > MOST_NAMES:
-        note = f"Of {values.n:,} features, the {MOST_NAMES:,} with the strongest values are listed."
-    largest = float(np.abs(alone).max())
-    return " ".join(_word(i, names[i], alone[i], largest) for i in shown), note
 
 
 def _data(
@@ -243,8 +197,7 @@ def _embedded(data: dict[str, Any]) -> str:
 
 
 def _summary(e: Explained, unit: str, moving: str) -> str:
-    whole = "for all features kept" if unit == "features" else "for the text"
-    whole = {"cells": "for the image", "cells and words": "for image and caption"}.get(unit, whole)
+    whole = _WHOLES.get(unit, "for the text")
     said = facts.value(e, whole, f"with all {e.n:,} {unit} masked", "<b>{}</b>")
     found = f"What follows is a surrogate of the model: {facts.faithfulness(e)}."
     return f"{said}. {html.escape(moving)} {found}"

@@ -12,6 +12,7 @@ import uncertain
 
 import spexjax as sx
 from spexjax import report
+from spexjax.report import features as features_module
 from spexjax.report import notebook
 from spexjax.report import page as page_module
 
@@ -225,7 +226,8 @@ def test_one_output_is_needed():
 def test_what_is_left_out_is_said(monkeypatch):
     monkeypatch.setattr(page_module, "MOST_TERMS", 10)
     monkeypatch.setattr(page_module, "MOST_SETS", 12)
-    monkeypatch.setattr(page_module, "MOST_NAMES", 5)
+    monkeypatch.setattr(features_module, "MOST_SETS", 12)
+    monkeypatch.setattr(features_module, "MOST_NAMES", 5)
     e = explanation(some_terms(8, 30), 8)
     page = Page(report.render(e))
     terms = unflattened(page.data()["terms"])
