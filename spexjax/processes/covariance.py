@@ -37,16 +37,45 @@ class Mean(NamedTuple):
     level: Float[np.ndarray, "K"]
 
 
+class Halves(NamedTuple):
+    """exp(Σ b s t) and its inverse, each over exp(Σ b), of which both parts are sums.
+
+    Attributes:
+      up, down: float64 (A, B).
+      of_even, of_odd: (up + down) ``of_even`` and (up − down) ``of_odd`` are 1 at equal masks.
+    """
+
+    up: Float[np.ndarray, "A B"]
+    down: Float[np.ndarray, "A B"]
+    of_even: float
+    of_odd: float
+
+    def shares(self, even: float, odd: float) -> tuple[float, float]:
+        """What ``up`` and ``down`` are multiplied by in a sum of both parts."""
+        return even * self.of_even + odd * self.of_odd, even * self.of_even - odd * self.of_odd
+
+
+def halves(
+    one: Float[np.ndarray, "A n"], other: Float[np.ndarray, "B n"], rates: Float[np.ndarray, "n"]
+) -> Halves:
+    """What the covariance of the even and of the odd part are sums of."""
+    total = float(rates.sum())
+    up = (one * rates) @ other.T
+    # The quotient takes a tenth of another exponential's time.
+    down = None if total < _REPRESENTABLE else np.exp(-up - total)
+    up -= total
+    np.exp(up, out=up)
+    if down is None:
+        down = np.exp(-2 * total) / up
+    return Halves(up, down, 1 / (1 + np.exp(-2 * total)), -1 / np.expm1(-2 * total))
+
+
 def covariance(
     one: Float[np.ndarray, "A n"], other: Float[np.ndarray, "B n"], rates: Float[np.ndarray, "n"]
 ) -> tuple[Float[np.ndarray, "A B"], Float[np.ndarray, "A B"]]:
     """Of the even and of the odd part, 1 at equal masks."""
-    total = rates.sum()
-    inner = (one * rates) @ other.T
-    up = np.exp(inner - total)
-    # The quotient takes a fifth of another exponential's time.
-    down = np.exp(-2 * total) / up if total < _REPRESENTABLE else np.exp(-inner - total)
-    return (up + down) / (1 + np.exp(-2 * total)), (up - down) / -np.expm1(-2 * total)
+    up, down, of_even, of_odd = halves(one, other, rates)
+    return (up + down) * of_even, (up - down) * of_odd
 
 
 def mixture(
@@ -55,17 +84,12 @@ def mixture(
     rates: Float[np.ndarray, "n"],
     odd: float,
 ) -> Float[np.ndarray, "A B"]:
-    """(1 − odd) times the even part and odd times the odd one, in half the memory of both."""
-    total = rates.sum()
-    if total >= _REPRESENTABLE:
-        both = covariance(one, other, rates)
-        return (1 - odd) * both[EVEN] + odd * both[ODD]
-    of_even, of_odd = (1 - odd) / (1 + np.exp(-2 * total)), odd / -np.expm1(-2 * total)
-    up = (one * rates) @ other.T
-    up -= total
-    np.exp(up, out=up)
-    down = (of_even - of_odd) * np.exp(-2 * total) / up
-    up *= of_even + of_odd
+    """(1 − odd) times the even part and odd times the odd one, in the memory of two."""
+    both = halves(one, other, rates)
+    of_up, of_down = both.shares(1 - odd, odd)
+    up, down = both.up, both.down
+    up *= of_up
+    down *= of_down
     up += down
     return up
 

@@ -44,15 +44,25 @@ def log_prior(
 def likelihood(
     K: Float[np.ndarray, "P P"], nugget: float, y: Float[np.ndarray, "P K"]
 ) -> tuple[float, Float[np.ndarray, "P P"]] | None:
-    """−log of the marginal likelihood at the best scale of each output, and its gradient by K."""
+    """−log of the marginal likelihood at the best scale of each output, and its gradient by K.
+
+    The gradient is not symmetric: to be multiplied by symmetric changes of K and summed.
+    """
     from scipy.linalg import lapack
 
-    factor, failed = lapack.dpotrf(K + nugget * np.eye(len(K)), lower=1)
+    A = K.copy(order="F")
+    diagonal = np.arange(len(A))
+    A[diagonal, diagonal] += nugget
+    factor, failed = lapack.dpotrf(A, lower=1, overwrite_a=1)
     if failed:
         return None
-    inverse, _ = lapack.dpotri(factor, lower=1)
-    inverse = np.tril(inverse) + np.tril(inverse, -1).T
-    weights = inverse @ y
+    weights, _ = lapack.dpotrs(factor, y, lower=1)
     scale = np.maximum((y * weights).mean(axis=0), 1e-300)
-    value = 0.5 * len(y) * np.log(scale).sum() + y.shape[1] * np.log(np.diag(factor)).sum()
-    return value, 0.5 * (y.shape[1] * inverse - (weights / scale) @ weights.T)
+    value = 0.5 * len(y) * np.log(scale).sum()
+    value += y.shape[1] * np.log(factor[diagonal, diagonal]).sum()
+    # Of the inverse LAPACK returns the lower half: doubled, it stands for the other.
+    slope, _ = lapack.dpotri(factor, lower=1, overwrite_c=1)
+    slope *= y.shape[1]
+    slope[diagonal, diagonal] *= 0.5
+    slope -= (0.5 * weights / scale) @ weights.T
+    return value, slope.T  # in the order of the other matrices

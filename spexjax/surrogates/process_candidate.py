@@ -10,12 +10,14 @@ process does not keep elsewhere.
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Int32
+from jaxtyping import Bool, Float, Int32
 
 from spexjax.codes import gf2
 from spexjax.masks.design import Design
 from spexjax.processes import reading, unpaired
 from spexjax.processes.covariance import Mean, predict
+from spexjax.processes.likelihood import LEARNED_FROM
+from spexjax.processes.unpaired import Settings
 from spexjax.spectra import subsets
 from spexjax.surrogates.folds import Data, Table, num_folds
 from spexjax.surrogates.problem import Residuals
@@ -50,18 +52,23 @@ class Smooth(NamedTuple):
 
 
 def learned(
-    design: Design, data: Data, table: Table, output: int, columns: Int32[np.ndarray, "lanes S t"]
+    design: Design,
+    data: Data,
+    table: Table,
+    output: int,
+    columns: Int32[np.ndarray, "lanes S t"],
+    found: Means,
 ) -> Smooth:
-    """The process of an output.
+    """What the means of an output say.
 
     Args:
       design: the masks.
       data, table: the values, as they are fitted and as one table.
       output: which.
       columns: the sets that the other fits have in every lane, padded with −1.
+      found: the means.
     """
     count = data.num_masks
-    found = means(design, table, output, count)
     own = strongest(found, columns, design.max_order)
     members, n_pad = np.concatenate([columns, own], axis=1), table.masks.shape[1]
     lanes = [_read(*one, n_pad) for one in zip(found.lanes, members, strict=True)]
@@ -86,11 +93,23 @@ def means(design: Design, table: Table, output: int, count: int) -> Means:
     """Learns the process of an output from the first rows of a table, in every lane."""
     signs = np.where(table.masks[:count, : design.n], 1.0, -1.0)
     y, fold = np.asarray(table.values[output], float)[:count, None], table.fold[:count]
-    kept = [(fold >= 0) & (fold != lane) for lane in range(num_folds(design.coded) + 1)]
+    folds = np.arange(num_folds(design.coded))
+    kept = [(fold >= 0) & (fold != lane) for lane in [*folds, len(folds)]]
     settings = unpaired.learn(signs[kept[-1]], y[kept[-1]])
-    own = [unpaired.learn(signs[k], y[k], settings, _STEPS) for k in kept[:-1]]
+
+    def near(rows: Bool[np.ndarray, "N"]) -> Settings:
+        return unpaired.learn(signs[rows], y[rows], settings, _STEPS)
+
+    late = fold >= len(folds) // 2
+    halves = [kept[-1] & ~late, kept[-1] & late]
+    if min(half.sum() for half in halves) >= LEARNED_FROM:
+        # More is not learned from: what one half of the folds tells serves those of the other.
+        early_rates, late_rates = (near(half) for half in halves)
+        own = [late_rates if lane < len(folds) // 2 else early_rates for lane in folds]
+    else:
+        own = [near(rows) for rows in kept[:-1]]
+    final = near(np.ones(count, bool))
     lanes = zip(kept, [*own, settings], strict=True)
-    final = unpaired.learn(signs, y, settings, _STEPS)
     return Means(
         tuple(unpaired.mean(signs[k], y[k], one) for k, one in lanes),
         unpaired.mean(signs, y, final),

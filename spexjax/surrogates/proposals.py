@@ -17,6 +17,7 @@ from jaxtyping import Bool, Float, Int, Int32
 from spexjax.surrogates import screening
 from spexjax.trees import ensemble, fourier
 from spexjax.trees.boosting import BoostConfig, Trees
+from spexjax.trees.ensemble import Growing
 from spexjax.typing import ArrayLike, Key
 
 _FROM_TREES = 4096
@@ -71,40 +72,74 @@ class Proposal(NamedTuple):
     single: Float[np.ndarray, "L n_pad"]
 
 
-def propose(
+class Search(NamedTuple):
+    """What sets are proposed from; a device may not have finished it yet.
+
+    Attributes:
+      weights: float32 (lanes, n_pad), of a linear fit.
+      pairs: int32 (lanes, count, 2), those screened, the best first; −1 where there are no more.
+      growing: boosted trees, if there are any.
+    """
+
+    weights: Float[ArrayLike, "L n_pad"]
+    pairs: Int32[ArrayLike, "L count 2"]
+    growing: Growing | None
+
+
+def start(
     masks: Bool[ArrayLike, "N n_pad"],
     values: Float[ArrayLike, "N"],
     fold: Int[np.ndarray, "N"],
     folds: int,
-    given: Int32[np.ndarray, "lanes S t"],
     config: Wider,
     n: int,
     max_order: int,
     key: Key,
-) -> Proposal:
-    """Sets of 2 to ``max_order`` inputs for each of the folds + 1 lanes, those given first.
-
-    How many follows from the masks alone, unless more are given.
+) -> Search:
+    """Starts to look for sets in each of the folds + 1 lanes; the host may go on meanwhile.
 
     Args:
       masks: bool (N, n_pad), padded features False.
       values: float32 (N,).
       fold: int32 (N,): a row is used in all lanes but that one; −1 for rows that do not count.
       folds: F; lane F uses all rows.
-      given: int32 (F + 1, S, t), sets that are fitted anyway, padded with −1.
       config: settings.
       n: number of features.
       max_order: largest set.
       key: of the trees.
     """
+    count = screened(fold, config, max_order)
+    weights, pairs = screening.linear(masks, values, fold, np.int32(n), folds, count)
+    growing = None
+    if config.boosts:
+        growing = grow(masks, values, fold, folds, config, n, max_order, key, weights)
+    return Search(weights, pairs, growing)
+
+
+def propose(
+    search: Search,
+    fold: Int[np.ndarray, "N"],
+    given: Int32[np.ndarray, "lanes S t"],
+    config: Wider,
+    n: int,
+    max_order: int,
+) -> Proposal:
+    """Sets of 2 to ``max_order`` inputs for every lane, those given first.
+
+    How many follows from the masks alone, unless more are given.
+
+    Args:
+      search: see :func:`start`, whose arguments the others are.
+      fold: as there.
+      given: int32 (F + 1, S, t), sets that are fitted anyway, padded with −1.
+      config, n, max_order: as there.
+    """
     L, _, t = given.shape
     most = room(fold, config, int(np.any(given >= 0, axis=-1).sum(axis=-1).max()))
-    count = screened(fold, config, max_order)
-    found = screening.linear(masks, values, fold, np.int32(n), folds, count)
-    weights, found = (np.asarray(x) for x in found)
+    weights, found = np.asarray(search.weights), np.asarray(search.pairs)
     trees = None
-    if config.boosts:
-        trees = grow(masks, values, fold, folds, config, n, max_order, key, weights)
+    if search.growing is not None:
+        trees = search.growing.trees()
     members = np.full((L, most, t), -1, np.int32)
     strength, single = np.zeros((L, most), np.float32), np.abs(weights)
     fixed = np.zeros((L, most), bool)
@@ -141,24 +176,23 @@ def grow(
     n: int,
     max_order: int,
     key: Key,
-    weights: Float[np.ndarray, "L n_pad"] | None = None,
-) -> Trees:
-    """The boosted trees of every lane (:func:`spexjax.trees.ensemble.grow`).
+    weights: Float[ArrayLike, "L n_pad"] | None = None,
+) -> Growing:
+    """The boosted trees of every lane (:func:`spexjax.trees.ensemble.start`).
 
     With more than ``config.most_features`` inputs, on those of largest linear coefficient:
     ``weights``, fitted here if None.
     """
     if n <= config.most_features:
-        return ensemble.grow(masks, values, fold, folds, config.boosts, max_order, key)
+        return ensemble.start(masks, values, fold, folds, config.boosts, max_order, key)
     if weights is None:
         weights, _ = screening.linear(masks, values, fold, np.int32(n), folds, 0)
     rank = np.abs(np.asarray(weights))[:, :n].max(axis=0)
     chosen = np.sort(np.argsort(-rank, kind="stable")[: config.most_features])
-    trees = ensemble.grow(
+    growing = ensemble.start(
         np.asarray(masks)[:, chosen], values, fold, folds, config.boosts, max_order, key
     )
-    features = np.asarray(trees.features)
-    return Trees(np.where(features >= 0, chosen[features], -1), *trees[1:])
+    return growing._replace(features=chosen)
 
 
 def _from_trees(

@@ -57,13 +57,16 @@ def with_proposed(
     order = min(design.max_order, design.n)
     width = max(0, order - decoded.shape[2])
     decoded = np.pad(decoded, ((0, 0), (0, 0), (width, 0)), constant_values=-1)
-    found = proposals.propose(
-        table.masks, table.values[output], table.fold, folds.num_folds(design.coded), decoded,
+    search = proposals.start(
+        table.masks, table.values[output], table.fold, folds.num_folds(design.coded),
         wider, design.n, order, key,
     )  # fmt: skip
-    smooth = None
-    if smoothed(design, wider):
-        smooth = process_candidate.learned(design, data, table, output, found.members)
+    means = smooth = None
+    if smoothed(design, wider):  # on the host, while the device grows trees
+        means = process_candidate.means(design, table, output, data.num_masks)
+    found = proposals.propose(search, table.fold, decoded, wider, design.n, order)
+    if means is not None:
+        smooth = process_candidate.learned(design, data, table, output, found.members, means)
     return Sets(found.members, found.given, penalties.penalties(found), smooth)
 
 

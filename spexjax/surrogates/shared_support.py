@@ -137,12 +137,14 @@ def propose(
     if not config.boosts or order < 2:
         return members
     # Directions are in proportion to the outputs' energy, so that squares of coefficients add up.
+    growing = [
+        proposals.grow(table.masks, values, table.fold, num_folds, config, n, order, key)
+        for values in table.values
+    ]
     grown = []
-    for place, values in enumerate(table.values):
+    for place, one in enumerate(growing):
         with phases.part(0.1 + 0.6 * place / len(table.values), 0.7):
-            grown.append(
-                proposals.grow(table.masks, values, table.fold, num_folds, config, n, order, key)
-            )
+            grown.append(one.trees())
     pad, no_pairs = ((0, 0), (t - given.shape[2], 0)), np.zeros((0, 2), np.int32)
     for lane in range(num_folds + 1):
         sets = _strongest([Trees(*(x[lane] for x in trees)) for trees in grown], n, t)

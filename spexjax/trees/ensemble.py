@@ -6,7 +6,7 @@ of those that matter (bagging: Breiman 1996), and its Fourier transform is as ex
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -25,7 +25,33 @@ from spexjax.typing import Array, ArrayLike, Key
 MANY_ROWS, WINDOW = 8192, 4096
 
 
-def grow(
+class Growing(NamedTuple):
+    """Ensembles that a device may not have finished yet.
+
+    Attributes:
+      found: of each configuration, leading axes of lanes.
+      configs: the configurations.
+      features: int (columns,), the inputs that the masks' columns are of; None if they are all.
+    """
+
+    found: list[Trees]
+    configs: list[BoostConfig]
+    features: Int[np.ndarray, "columns"] | None = None
+
+    def trees(self) -> Trees:
+        """Their mean, which is waited for."""
+        grown = []
+        for place, (found, config) in enumerate(zip(self.found, self.configs, strict=True)):
+            phases.tell("growing trees", place / len(self.configs))
+            grown.append(_shallow(Trees(*jax.device_get(found)), config.depth))
+        found = mean(grown)
+        if self.features is None:
+            return found
+        split = np.asarray(found.features)
+        return found._replace(features=np.where(split >= 0, self.features[split], -1))
+
+
+def start(
     masks: Bool[ArrayLike, "N n"],
     values: Float[ArrayLike, "N"],
     fold: Int[ArrayLike, "N"],
@@ -33,7 +59,7 @@ def grow(
     configs: Sequence[BoostConfig],
     max_depth: int,
     key: Key,
-) -> Trees:
+) -> Growing:
     """The mean of an ensemble for each configuration, each at its best rate, in every lane.
 
     No tree is deeper than there are masks for: 2^depth times ``min_child`` is at most N. Neither
@@ -47,19 +73,27 @@ def grow(
       max_depth: deeper trees are cut to that depth. Settings that are then equal are used once.
 
     Returns:
-      Trees with one leading axis of folds + 1 lanes, on the host.
+      The ensembles; :meth:`Growing.trees` has one leading axis of folds + 1 lanes, on the host.
 
     Raises:
       ValueError: if the shapes do not fit together, without configurations, or if ``max_depth``
         is less than 1.
     """
     cut, settings, args = _arguments(masks, values, fold, folds, configs, max_depth, key)
-    grown = []
-    for place, (config, setting) in enumerate(zip(cut, settings, strict=True)):
-        phases.tell("growing trees", place / len(cut))
-        found = jax.device_get(_grow(setting, *args))
-        grown.append(_shallow(Trees(*found), config.depth))
-    return mean(grown)
+    return Growing([_grow(setting, *args) for setting in settings], cut)
+
+
+def grow(
+    masks: Bool[ArrayLike, "N n"],
+    values: Float[ArrayLike, "N"],
+    fold: Int[ArrayLike, "N"],
+    folds: int,
+    configs: Sequence[BoostConfig],
+    max_depth: int,
+    key: Key,
+) -> Trees:
+    """The trees of :func:`start`, waited for."""
+    return start(masks, values, fold, folds, configs, max_depth, key).trees()
 
 
 def program(

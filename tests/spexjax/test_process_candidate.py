@@ -115,7 +115,8 @@ def test_what_is_said_of_the_columns(budget):
     members = np.full((lanes, 5, 3), -1, np.int32)
     members[:, 0, 1:] = 0, 1
     members[:, 1, 1:] = 22, 23
-    found = process_candidate.learned(design, data, table, 0, members)
+    means = process_candidate.means(design, table, 0, budget)
+    found = process_candidate.learned(design, data, table, 0, members, means)
     for own in found.members:
         sets = [tuple(s[s >= 0]) for s in own]
         assert len(set(sets)) == len(sets)
