@@ -13,8 +13,9 @@ from spexjax.ahead import compiling
 from spexjax.codes import gf2
 from spexjax.evaluate import ask
 from spexjax.explanation import Explanation
+from spexjax.integrated import by_gradients
 from spexjax.masks.design import Design
-from spexjax.methods import registry
+from spexjax.methods import integrated_gradients, registry
 from spexjax.steps import check_features, default_budget, design, fit
 from spexjax.store import Journal, Store, opened
 from spexjax.typing import ArrayLike, ValueFunction
@@ -56,7 +57,8 @@ def explain(
       method: a name in any case: "exact" (all 2^n masks), "spex" (Kang et al. 2025, with a
         refit), "proxyspex" (Butler et al. 2025), "linear" (ridge on uniform masks), a baseline
         ("lasso", "lime", "kernelshap", "banzhaf", "faith-banzhaf", "faith-shapley",
-        "shapley-taylor"), or "auto" (exact where 2^n ≤ budget, else decoded sets, trees' supports
+        "shapley-taylor"; "integrated-gradients", Sundararajan et al. 2017, for functions that know
+        their derivatives), or "auto" (exact where 2^n ≤ budget, else decoded sets, trees' supports
         and pairs, as far as the budget goes and cross-validation prefers); or a configuration
         such as ``spexjax.Spex``.
       target: an index that is wanted most, "SV", "SII", "k-SII", "STII", "FSII", "BV", "BII" or
@@ -64,7 +66,8 @@ def explain(
         best for it (:mod:`spexjax.methods.targeted`), and ``interactions`` of it gives values far
         closer than any other method's, with their errors. In place of ``method``.
       max_order: the largest set that may be fitted; also the degree that the code of SPEX
-        corrects, so a smaller one makes masks cheaper. Ignored by "exact".
+        corrects, so a smaller one makes masks cheaper. Ignored by "exact", and by
+        "integrated-gradients", whose surrogate has single inputs alone.
       seed: an int or a JAX key; the same seed gives the same masks and the same answer.
       features: n labels; ``f.words`` or ``f.features`` if None and f has them.
       chunk_size: masks per call of f at most; f's own ``chunk_size``, or else 512, if None.
@@ -95,6 +98,12 @@ def explain(
     if budget is None:
         budget = default_budget(n)
         _LOG.warning("no budget given: up to %s calls for %s inputs.", f"{budget:,}", f"{n:,}")
+    config = integrated_gradients.wanted(method)
+    if config is not None and target is None:
+        return by_gradients(
+            f, n, config, budget=budget, seed=seed, features=features, chunk_size=chunk_size,
+            progress=progress, store=store, store_key=store_key,
+        )  # fmt: skip
     asked = design(n, budget=budget, method=method, target=target, max_order=max_order, seed=seed)
     check_features(features, asked.n)
     return answered(asked, f, features, chunk_size, progress, store, store_key, store_join)

@@ -5,7 +5,9 @@ from typing import Any, NamedTuple
 
 import jax
 
+from spexjax import integrated
 from spexjax.codes import gf2
+from spexjax.methods import integrated_gradients
 from spexjax.steps import design
 from spexjax.store import Store, key_of
 from spexjax.values.calling import chunk_size_of
@@ -24,6 +26,8 @@ class Cost(NamedTuple):
     chunk_size: int
     memory: int
     """Bytes on the host for masks, values of one output and the matrix that is fitted."""
+    gradients: int = 0
+    """Points at which the function is asked for its derivatives."""
 
     @property
     def calls(self) -> int:
@@ -37,9 +41,10 @@ class Cost(NamedTuple):
 
     def __str__(self) -> str:
         stored = f"; {self.stored:,} more are in the store" if self.stored else ""
+        beside = f" and {self.gradients:,} gradients" if self.gradients else ""
         return (
-            f"{self.calls:,} model calls for {self.n:,} features, up to {self.chunk_size:,} at once"
-            f"{stored}; about {_readable(self.memory)} of memory beside "
+            f"{self.calls:,} model calls{beside} for {self.n:,} features, up to "
+            f"{self.chunk_size:,} at once{stored}; about {_readable(self.memory)} of memory beside "
             "the model"
         )
 
@@ -68,9 +73,14 @@ def preview(
       ValueError: as ``explain``.
     """
     chunk_size = chunk_size_of(f, chunk_size)
-    packed = design(
-        n, budget=budget, method=method, target=target, max_order=max_order, seed=seed
-    ).packed
+    config, gradients = integrated_gradients.wanted(method), 0
+    if config is not None and target is None:
+        made, gradients = integrated.design(config, n, budget, seed)
+    else:
+        made = design(
+            n, budget=budget, method=method, target=target, max_order=max_order, seed=seed
+        )
+    packed = made.packed
     stored = 0
     if store is not None:
         name = key_of(f, store_key)
@@ -81,7 +91,7 @@ def preview(
     rows, words = packed.shape
     matrix = rows * gf2.WORD * words * (1 + _VALUE_BYTES)
     memory = packed.nbytes + rows * _VALUE_BYTES + min(chunk_size, rows) * n + matrix
-    return Cost(n, rows, stored, chunk_size, memory)
+    return Cost(n, rows, stored, chunk_size, memory, gradients)
 
 
 def _readable(size: int) -> str:

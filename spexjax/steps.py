@@ -47,14 +47,11 @@ def design(
     Raises:
       ValueError: as :func:`explain`.
     """
-    n, budget, max_order = _whole("n", n), _whole("budget", budget), _whole("max_order", max_order)
+    n, budget, max_order = whole("n", n), whole("budget", budget), whole("max_order", max_order)
     name, config = registry.resolve(registry.aim(method, target))
     key = seed_key(seed)
     chosen = registry.METHODS[name].design(config, n, budget, max_order, key)
-    words = None if isinstance(seed, numbers.Integral) else np.asarray(jax.random.key_data(key))
-    return chosen.named(
-        name, registry.to_json(config), int(seed) if words is None else tuple(words.tolist())
-    )
+    return chosen.named(name, registry.to_json(config), seed_words(seed))
 
 
 def default_budget(n: int) -> int:
@@ -90,9 +87,20 @@ def fit(
     values = _check_values(values, len(design))
     scaled = standardise(values, ~design.held_out)
     config = registry.from_json(design.method, design.settings)
-    key = seed_key(design.seed)
-    found = registry.METHODS[design.method].fit(config, design, scaled, key)
-    evidence, r2, interval = _inferred(design, scaled, found, key)
+    found = registry.METHODS[design.method].fit(config, design, scaled, seed_key(design.seed))
+    return explained(design, values, scaled, found, features, source)
+
+
+def explained(
+    design: Design,
+    values: Float[ArrayLike, "N *K"],
+    scaled: Standardised,
+    found: Fit,
+    features: Sequence[str] | None,
+    source: Any,
+) -> Explanation:
+    """The explanation that a fit to standardised values is; arguments as of :func:`fit`."""
+    evidence, r2, interval = _inferred(design, scaled, found, seed_key(design.seed))
     target = None if found.target is None else found.target.moved(scaled.level, scaled.spread)
     surrogate, level = _in_units_of_f(found.surrogate, scaled)
     if scaled.scalar:
@@ -232,7 +240,12 @@ def check_features(features: Sequence[str] | None, n: int) -> None:
         raise ValueError(f"features must have n = {n} labels, got {len(features)}.")
 
 
-def _whole(name: str, value: Any) -> int:
+def whole(name: str, value: Any) -> int:
+    """An argument that must be a whole number from 1.
+
+    Raises:
+      ValueError: if it is not.
+    """
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
         raise ValueError(f"{name} must be an int, got {value!r}.")
     if value < 1:
@@ -251,3 +264,10 @@ def seed_key(seed: int | tuple[int, ...] | jax.Array) -> Key:
     if isinstance(seed, bool) or not isinstance(seed, numbers.Integral):
         raise ValueError(f"seed must be an int or a typed JAX key, got {seed!r}.")
     return jax.random.key(int(seed), impl="threefry2x32")
+
+
+def seed_words(seed: int | jax.Array) -> int | tuple[int, ...]:
+    """A seed as a design keeps it: an int, or the words of a key."""
+    if isinstance(seed, numbers.Integral):
+        return int(seed)
+    return tuple(np.asarray(jax.random.key_data(seed_key(seed))).tolist())

@@ -47,6 +47,22 @@ class Streaming(Protocol):
         ...
 
 
+@runtime_checkable
+class Differentiable(Protocol):
+    """A value function that is known between masks, and its derivatives: see
+    :mod:`spexjax.methods.integrated_gradients`."""
+
+    def value_and_gradient(
+        self, shares: Float[np.ndarray, "N n"], /
+    ) -> tuple[Float[np.ndarray, "N *K"], Float[np.ndarray, "N n *K"]]:
+        """Values where so much of each feature is there, and what they change by with each share.
+
+        Args:
+          shares: float32, from 0 to 1.
+        """
+        ...
+
+
 class Errors(Protocol):
     """What knows the errors of an interaction index: see ``spexjax.inference``."""
 

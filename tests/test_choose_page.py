@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from spexjax import indices, metrics
-from spexjax.methods import baselines
+from spexjax.methods import baselines, integrated_gradients
 from spexjax.methods.registry import METHODS
 
 PAGE = (Path(__file__).parents[1] / "docs" / "choose.md").read_text(encoding="utf-8")
@@ -19,10 +19,12 @@ def rows(heading):
 
 def test_methods():
     cells = rows("Methods")
-    assert sorted(re.findall(r'"([^"]*)"', " ".join(cells))) == sorted(METHODS)
+    configs = {name: method.config for name, method in METHODS.items()}
+    configs[integrated_gradients.NAME] = integrated_gradients.IntegratedGradients
+    assert sorted(re.findall(r'"([^"]*)"', " ".join(cells))) == sorted(configs)
     for cell in cells:
         for name in re.findall(r"`([A-Z]\w+)\(", cell):
-            assert METHODS[cell.split('"')[1]][0] is getattr(baselines, name)
+            assert configs[cell.split('"')[1]] is getattr(baselines, name)
 
 
 def test_indices():

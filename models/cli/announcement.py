@@ -8,6 +8,7 @@ import numpy as np
 from spexjax.models.cli.options import MaskOptions
 
 _LONG = 300  # features from which a run is timed before it starts
+_PER_GRADIENT = 3  # calls that one takes as long as: back is twice the way there
 
 
 def announce(
@@ -43,9 +44,9 @@ def announce(
     _say(str(cost))
     if not cost.calls or not (dry_run or (f.n >= _LONG and not isinstance(f, ApiValue))):
         return
-    asked = design(
-        f.n, budget=masks.budget, method=masks.method, target=masks.target, seed=masks.seed
-    )
+    # Of a method that asks for derivatives, too, masks are timed.
+    method = "linear" if cost.gradients else masks.method
+    asked = design(f.n, budget=masks.budget, method=method, target=masks.target, seed=masks.seed)
     some = np.random.default_rng(0).permutation(len(asked))[:_MOST]
     rows = gf2.unpack_numpy(asked.packed[some], f.n)
     if isinstance(f, ApiValue):
@@ -53,7 +54,8 @@ def announce(
         return
     each = seconds_per_call(f, rows)
     hint = _sentences(f) if f.n >= _LONG else ""
-    _say(f"about {duration(each * cost.calls)} at {1000 * each:.3g} ms a call, and the fit{hint}")
+    calls = cost.calls + _PER_GRADIENT * cost.gradients
+    _say(f"about {duration(each * calls)} at {1000 * each:.3g} ms a call, and the fit{hint}")
 
 
 _MOST = 256

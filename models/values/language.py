@@ -39,6 +39,7 @@ from spexjax.models.values.answers import chosen_answer, padded_answer
 from spexjax.models.values.batching import MaskedText
 from spexjax.models.values.contexts import context_source, fitting, mask_token, masked_template
 from spexjax.models.values.devices import rows_for
+from spexjax.models.values.relaxed import derivatives, language_program
 from spexjax.models.values.scores import Attention, Hidden
 from spexjax.typing import Array
 
@@ -118,6 +119,13 @@ class LanguageValue(MaskedText):
             template,
             answer,
         )
+
+    def value_and_gradient(
+        self, shares: Float[np.ndarray, "N n"], /
+    ) -> tuple[Float[np.ndarray, "N *K"], Float[np.ndarray, "N n *K"]]:
+        """See :mod:`~spexjax.models.values.relaxed`."""
+        program = language_program(self.model.config, self.dtype, self.kind, self.devices)
+        return derivatives(self, program, shares)
 
     def trimmed(self, values: Float[np.ndarray, "rows *K"]) -> Float[np.ndarray, "rows *K"]:
         """Values without what stands for padding."""

@@ -31,6 +31,7 @@ from spexjax.models.text.masking import (
 from spexjax.models.text.spans import Span
 from spexjax.models.values.batching import MaskedText
 from spexjax.models.values.devices import rows_for
+from spexjax.models.values.relaxed import derivatives, text_program
 from spexjax.models.values.scores import Attention, Hidden, Score, outputs
 from spexjax.typing import Array
 
@@ -85,6 +86,13 @@ class TextValue(MaskedText):
     def shared(self) -> tuple:
         """What the program needs beside masks, on the devices."""
         return self.model.placed, *self.devices.put((self.template, np.int32(self.label)))
+
+    def value_and_gradient(
+        self, shares: Float[np.ndarray, "N n"], /
+    ) -> tuple[Float[np.ndarray, "N *K"], Float[np.ndarray, "N n *K"]]:
+        """See :mod:`~spexjax.models.values.relaxed`."""
+        program = text_program(self.model.config, self.dtype, self.kind, self.devices)
+        return derivatives(self, program, shares)
 
     def trimmed(self, values: Float[np.ndarray, "rows *K"]) -> Float[np.ndarray, "rows *K"]:
         """Values without what stands for padding."""

@@ -13,6 +13,9 @@ faith-shapley      the same of order k: FSII (Tsai et al. 2023)                 
 shapley-taylor     Σ_{S⊆m} STII(S) of order k (Sundararajan et al. 2020)               permutations
 =================  ==================================================================  ============
 
+``integrated-gradients`` (Sundararajan et al. 2017) is none of them: it asks for derivatives, see
+:mod:`spexjax.methods.integrated_gradients`.
+
 Where the budget buys all 2^n masks the values are exact. Otherwise uniform masks are set aside, as
 for every method: the faithfulness reported is that of a fit without them, and then least squares
 and the lasso are fitted once more with them. An explanation holds the surrogate's spectrum, so its
@@ -22,6 +25,7 @@ and the lasso are fitted once more with them. An explanation holds the surrogate
 from spexjax.methods.banzhaf import Banzhaf
 from spexjax.methods.faith_banzhaf import FaithBanzhaf
 from spexjax.methods.faith_shapley import FaithShapley
+from spexjax.methods.integrated_gradients import IntegratedGradients
 from spexjax.methods.kernelshap import KernelShap
 from spexjax.methods.lasso import Lasso
 from spexjax.methods.lime import Lime
@@ -32,6 +36,7 @@ __all__ = [
     "Banzhaf",
     "FaithBanzhaf",
     "FaithShapley",
+    "IntegratedGradients",
     "KernelShap",
     "Lasso",
     "Lime",
@@ -47,4 +52,4 @@ BASELINES = (
     "faith-shapley",
     "shapley-taylor",
 )
-"""Their names."""
+"""The names of those that are fitted to masks."""

@@ -16,6 +16,7 @@ from spexjax.methods import (
     exact,
     faith_banzhaf,
     faith_shapley,
+    integrated_gradients,
     kernelshap,
     lasso,
     lime,
@@ -59,7 +60,8 @@ def register(name: str, method: Method) -> None:
     Raises:
       ValueError: if there is one of this name or configuration.
     """
-    if name.lower() in METHODS or method.config in [m.config for m in METHODS.values()]:
+    taken = (*METHODS, integrated_gradients.NAME)
+    if name.lower() in taken or method.config in [m.config for m in METHODS.values()]:
         raise ValueError(f"method {name!r}, or its configuration, is registered already.")
     METHODS[name.lower()] = method
 
@@ -101,8 +103,13 @@ def resolve(method: Any) -> tuple[str, Any]:
     """The name and configuration of a method given by name, in any case, or by configuration.
 
     Raises:
-      ValueError: if it is unknown; the nearest name is suggested.
+      ValueError: if it is unknown; the nearest name is suggested. Or if it does without a design.
     """
+    if integrated_gradients.wanted(method) is not None:
+        raise ValueError(
+            f"{integrated_gradients.NAME} asks a function for its derivatives, not for masks "
+            "alone: only explain(f, …) and `spexjax explain` can."
+        )
     if not isinstance(method, str):
         for name, known in METHODS.items():
             if type(method) is known.config:
@@ -110,10 +117,10 @@ def resolve(method: Any) -> tuple[str, Any]:
         raise ValueError(f"method must be a name or a configuration, got {method!r}.")
     name = method.lower()
     if name not in METHODS:
-        near = difflib.get_close_matches(name, METHODS, 1, 0.0)
+        there = [*METHODS, integrated_gradients.NAME]
+        near = difflib.get_close_matches(name, there, 1, 0.0)
         raise ValueError(
-            f"method {method!r} is unknown; did you mean {near[0]!r}? "
-            f"There are {', '.join(METHODS)}."
+            f"method {method!r} is unknown; did you mean {near[0]!r}? There are {', '.join(there)}."
         )
     return name, METHODS[name].config()
 

@@ -2,6 +2,7 @@
 
 from spexjax.values.calling import OnDevice, evaluate, on_device
 from spexjax.values.errors import Interrupted, PartialValues, ValueFunctionError
+from spexjax.values.gradients import differentiable
 from spexjax.values.images import image_cells, image_grid
 from spexjax.values.tables import tabular, tabular_rows
 
@@ -10,6 +11,7 @@ __all__ = [
     "OnDevice",
     "PartialValues",
     "ValueFunctionError",
+    "differentiable",
     "evaluate",
     "image_cells",
     "image_grid",

@@ -19,7 +19,7 @@ ORDER = (
     ("bridges",),
     ("preview", "approximator", "many"),
     ("explain",),
-    ("ahead",),
+    ("ahead", "integrated"),
     ("steps",),
     ("explanation",),
     ("explanation_json",),
