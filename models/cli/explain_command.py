@@ -55,7 +55,8 @@ def read(given: argparse.Namespace) -> Explain | ExplainData | ExplainPicture:
         raise CommandError("many texts need --json OUT, which gets a line for each")
     if many is not None and (text.api is not None or given.dry_run):
         raise CommandError("many texts take neither --api-base nor --dry-run")
-    masks = text_arguments.read_masks(given)
+    each = text_arguments.BUDGET if many is None else text_arguments.BUDGET_OF_MANY
+    masks = text_arguments.read_masks(given, each)
     return Explain(text, masks, show, given.store, given.dry_run, many)
 
 

@@ -4,7 +4,8 @@ It makes the most of few masks where many sets matter a little, as in models of 
 (``python -m spexjax.experiments budget``). Its coefficients are read off, not fitted
 (:mod:`spexjax.processes.reading`): what lies on other sets is not put into these. Every fold has
 rates of its own, learned without it: so many numbers, learned with the fold, promise what the
-process does not keep elsewhere.
+process does not keep elsewhere. Where half of the folds hold as many masks as rates are learned
+from, those learned from one half serve the folds of the other.
 """
 
 from typing import NamedTuple
