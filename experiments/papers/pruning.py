@@ -72,8 +72,11 @@ class Config:
     budget: int = 1000
     """Masks of components for each method."""
     methods: tuple[
-        Literal["spex", "proxyspex", "auto", "lasso", "linear", "atp", "magnitude", "random"], ...
-    ] = ("spex", "proxyspex", "lasso", "atp", "magnitude", "random")
+        Literal[
+            "spex", "proxyspex", "auto", "lasso", "lasso-1", "linear", "atp", "magnitude", "random"
+        ],
+        ...,
+    ] = ("spex", "proxyspex", "lasso", "atp", "magnitude", "random")  # fmt: skip
     """Who chooses; "random" draws, "atp" takes those that cost least to first order, "magnitude"
     those of the smallest weights."""
     seeds: int = 20

@@ -11,7 +11,7 @@ from spexjax.models.llama.config import LlamaConfig
 from spexjax.models.llama.edits import NOTHING, Edits, edited
 from spexjax.models.llama.rotary import rotate
 from spexjax.models.nn.grouped import Part, dense, fused, in_blocks
-from spexjax.models.nn.precision import precision_of
+from spexjax.models.nn.precision import precision_of, sums
 from spexjax.typing import Array, ArrayLike
 
 Look = Literal["heads", "neurons", "mlps", "layers", "states", "attention", "weights"]
@@ -40,18 +40,23 @@ class Cache(NamedTuple):
 
 
 class Dense(nn.Module):
-    """x W (+ b); the kernel may be an array or know itself how to multiply (see quantize.py)."""
+    """x W (+ b); the kernel may be an array or know itself how to multiply (see quantize.py).
+
+    Where ``exact``, sums are not rounded to ``dtype``.
+    """
 
     features: int
     bias: bool
     dtype: Any
+    exact: bool = False
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
         shape = (x.shape[-1], self.features)
-        y = product(x, parameter(self, "kernel", nn.initializers.lecun_normal(), shape), self.dtype)
+        kernel = parameter(self, "kernel", nn.initializers.lecun_normal(), shape)
+        y = product(x, kernel, self.dtype, self.exact)
         if self.bias:
-            y = y + self.param("bias", nn.initializers.zeros, (self.features,)).astype(self.dtype)
+            y = y + self.param("bias", nn.initializers.zeros, (self.features,)).astype(y.dtype)
         return y
 
 
@@ -66,7 +71,7 @@ class RMSNorm(nn.Module):
         scale = self.param("scale", nn.initializers.ones, (x.shape[-1],))
         y = x.astype(jnp.float32)
         y = y * jax.lax.rsqrt(jnp.mean(y * y, axis=-1, keepdims=True) + self.eps)
-        return y.astype(self.dtype) * scale.astype(self.dtype)
+        return (y * scale.astype(jnp.float32)).astype(self.dtype)
 
 
 class Looks(NamedTuple):
@@ -106,15 +111,15 @@ class Attention(nn.Module):
     ) -> tuple[Array, tuple[Array, Array], dict[str, Array]]:
         c = self.config
         B, L = x.shape[:2]
-        precision = precision_of(self.dtype)
 
         def project(name: str, count: int) -> Array:
-            y = Dense(count * c.head_dim, c.attention_bias, self.dtype, name=name)(x)
+            turned = name != "value"
+            y = Dense(count * c.head_dim, c.attention_bias, self.dtype, turned, name=name)(x)
             y = y.reshape(B, L, count, c.head_dim)
-            if c.qk_norm and name != "value":
-                y = RMSNorm(c.norm_eps, self.dtype, name=f"{name}_norm")(y)
+            if c.qk_norm and turned:
+                y = RMSNorm(c.norm_eps, y.dtype, name=f"{name}_norm")(y)
             y = jnp.swapaxes(y, 1, 2)
-            return y if name == "value" else rotate(y, *looks.waves)
+            return rotate(y, *looks.waves).astype(self.dtype) if turned else y
 
         q = project("query", c.n_heads)
         q = q.reshape(B, c.n_kv_heads, c.n_heads // c.n_kv_heads, L, c.head_dim)
@@ -126,25 +131,27 @@ class Attention(nn.Module):
             past = Part(keys, values, looks.before)
         weighed = {"attention", "weights"} & set(look)
         if weighed or (L < BLOCKED and not looks.fused):
-            mixed, weights = dense(q, [own] if past is None else [past, own], precision)
+            mixed, weights = dense(q, [own] if past is None else [past, own])
             seen = dict.fromkeys(weighed, weights)
         elif looks.fused:
             earlier = None if past is None else (past.keys, past.values, looks.filled)
             mixed = fused(q, earlier, (k, v), looks.window)
         else:
-            mixed = in_blocks(q, past, own, precision)
+            mixed = in_blocks(q, past, own)
         mixed = mixed.reshape(B, c.n_heads, L, c.head_dim)
         if "heads" in look:
             seen["heads"] = mixed
         mixed = edited(mixed, edits.heads, 0, 2)
         mixed = jnp.swapaxes(mixed, 1, 2).reshape(B, L, c.n_heads * c.head_dim)
-        return Dense(c.dim, c.out_bias, self.dtype, name="out")(mixed), (k, v), seen
+        return Dense(c.dim, c.out_bias, self.dtype, True, name="out")(mixed), (k, v), seen
 
 
 class Layer(nn.Module):
     """Attention and the gated layer behind it, each after a norm and added to what it got.
 
-    Gives the residual stream, the keys and values, and what ``look`` asks for.
+    Gives the residual stream, the keys and values, and what ``look`` asks for. The stream, and what
+    is added to it, are float32 whatever the products are in: else a sum of many layers would be
+    rounded after each.
     """
 
     config: LlamaConfig
@@ -169,7 +176,7 @@ class Layer(nn.Module):
         gate = Dense(c.hidden_dim, c.mlp_bias, self.dtype, name="gate")(y)
         up = Dense(c.hidden_dim, c.mlp_bias, self.dtype, name="up")(y)
         neurons = jax.nn.silu(gate) * up
-        out = Dense(c.dim, c.mlp_bias, self.dtype, name="down")(
+        out = Dense(c.dim, c.mlp_bias, self.dtype, True, name="down")(
             edited(neurons, edits.neurons, 1, 0)
         )
         mlp = edited(out, edits.mlps, 0, 2)
@@ -180,12 +187,23 @@ class Layer(nn.Module):
         return state + edited(mixed + mlp, edits.layers, 0, 2), stored, seen
 
 
-def product(x: Float[Array, "... in"], kernel: Any, dtype: Any) -> Float[Array, "... out"]:
-    """x times a kernel (in, out): an array, or an object with ``product(x, dtype)``."""
+def product(
+    x: Float[Array, "... in"], kernel: Any, dtype: Any, exact: bool = False
+) -> Float[Array, "... out"]:
+    """x times a kernel (in, out), operands in ``dtype``.
+
+    Args:
+      x: what is multiplied.
+      kernel: an array, or an object with ``product(x, dtype)`` whose sums are float32.
+      dtype: of the product.
+      exact: leave the sums in float32.
+    """
     if hasattr(kernel, "product"):
-        return kernel.product(x, dtype)
-    kernel = jnp.asarray(kernel, dtype)
-    return jnp.matmul(x.astype(dtype), kernel, precision=precision_of(dtype))
+        y = kernel.product(x, dtype)
+        return y if exact else y.astype(dtype)
+    if exact:
+        return sums("...i,io->...o", x, kernel, dtype)
+    return jnp.matmul(x.astype(dtype), jnp.asarray(kernel, dtype), precision=precision_of(dtype))
 
 
 def rows(table: Any, ids: Int[Array, "..."], dtype: Any) -> Float[Array, "... dim"]:
@@ -203,8 +221,7 @@ class Transposed(NamedTuple):
     def product(self, x: Array, dtype: Any) -> Array:
         if hasattr(self.table, "product_transposed"):
             return self.table.product_transposed(x, dtype)
-        table = jnp.asarray(self.table, dtype)
-        return jnp.einsum("...d,vd->...v", x.astype(dtype), table, precision=precision_of(dtype))
+        return sums("...d,vd->...v", x, self.table, dtype)
 
 
 def parameter(module: nn.Module, name: str, init: Any, shape: tuple[int, ...]) -> Any:

@@ -35,6 +35,7 @@ from spexjax.models.llama.layers import (
 )
 from spexjax.models.llama.rotary import rotary
 from spexjax.models.nn.grouped import has_kernel
+from spexjax.models.nn.precision import wide
 from spexjax.typing import Array, ArrayLike
 
 __all__ = [
@@ -88,7 +89,8 @@ class Llama(nn.Module):
             with its valid tokens; a device's own attention kernel needs it.
 
         Returns:
-          hidden (B, L, dim), and a :class:`Cache` of the L new tokens alone.
+          hidden (B, L, dim), float32 whatever the model computes in, and a :class:`Cache` of the L
+          new tokens alone.
         """
         c = self.config
         look = (look,) if isinstance(look, str) else look
@@ -122,7 +124,8 @@ class Llama(nn.Module):
         table = parameter(
             self, "embedding", nn.initializers.normal(c.dim**-0.5), (c.vocab_size, c.dim)
         )
-        x = rows(table, ids, self.dtype) if ids.ndim == 2 else ids.astype(self.dtype)
+        kind = wide(self.dtype)
+        x = rows(table, ids, kind) if ids.ndim == 2 else ids.astype(kind)
         layer, stack = Layer(c, self.dtype, parent=None), self._layers()
 
         def at(tree: Any, i: Array) -> Any:
@@ -152,7 +155,7 @@ class Llama(nn.Module):
         for name, value in seen.items():
             self.sow("inside", name, value)
         self.sow("inside", "last", x)
-        x = RMSNorm(c.norm_eps, self.dtype, name="norm")(x)
+        x = RMSNorm(c.norm_eps, kind, name="norm")(x)
         if not c.tie_embeddings and self.is_initializing():
             Dense(c.vocab_size, False, self.dtype, name="unembed")(x[:, :1])
         return x, Cache(stored[0], stored[1], positions, valid)
@@ -192,11 +195,19 @@ def unembed(
     params: Mapping[str, Any],
     hidden: Float[ArrayLike, "... dim"],
 ) -> Float[Array, "... V"]:
-    """Logits, float32, of hidden states: call it on the positions that count, no others."""
-    hidden = jnp.asarray(hidden)
-    if config.tie_embeddings:
-        return product(hidden, Transposed(params["embedding"]), hidden.dtype).astype(jnp.float32)
-    return product(hidden, params["unembed"]["kernel"], hidden.dtype).astype(jnp.float32)
+    """Logits, float32, of hidden states: call it on the positions that count, no others.
+
+    Where parameters are narrower than states, states are taken in two parts of their precision,
+    since a logit is a sum so large that a rounded state would show.
+    """
+    hidden, kind = jnp.asarray(hidden), params["norm"]["scale"].dtype
+    tied = config.tie_embeddings
+    kernel = Transposed(params["embedding"]) if tied else params["unembed"]["kernel"]
+    if hidden.dtype.itemsize <= kind.itemsize:
+        return product(hidden, kernel, hidden.dtype, True).astype(jnp.float32)
+    coarse = hidden.astype(kind)
+    parts = jnp.stack([coarse, (hidden - coarse.astype(hidden.dtype)).astype(kind)])
+    return jnp.sum(product(parts, kernel, kind, True).astype(jnp.float32), axis=0)
 
 
 @partial(jax.jit, static_argnums=(0, 2))

@@ -25,7 +25,7 @@ import jax.numpy as jnp
 from jaxtyping import Float, Int, Int8
 
 from spexjax.models.llama.config import LlamaConfig
-from spexjax.models.nn.precision import precision_of
+from spexjax.models.nn.precision import sums
 from spexjax.typing import Array
 
 _LARGEST = 127
@@ -55,11 +55,11 @@ class Int8Kernel:
     kept: Float[Array, "k out"]
 
     def product(self, x: Float[Array, "... in"], dtype: Any) -> Float[Array, "... out"]:
-        """x W, in ``dtype``, sums in float32."""
-        y = _sums("...i,io->...o", x, self.codes, dtype) * self.scale
+        """x W of operands in ``dtype``, sums in float32."""
+        y = sums("...i,io->...o", x, self.codes, dtype) * self.scale
         if self.kept_at.size:
-            y = y + _sums("...i,io->...o", jnp.take(x, self.kept_at, axis=-1), self.kept, dtype)
-        return y.astype(dtype)
+            y = y + sums("...i,io->...o", jnp.take(x, self.kept_at, axis=-1), self.kept, dtype)
+        return y
 
     def dense(self) -> Float[Array, "in out"]:
         """The kernel that the codes stand for."""
@@ -86,7 +86,7 @@ class Int8Table:
 
     def product_transposed(self, x: Float[Array, "... dim"], dtype: Any) -> Float[Array, "... V"]:
         """x times the transposed table, float32: logits, if the model is tied."""
-        return _sums("...d,vd->...v", x, self.codes, dtype) * self.scale
+        return sums("...d,vd->...v", x, self.codes, dtype) * self.scale
 
 
 def quantize(
@@ -163,13 +163,3 @@ def _codes(weights: Float[Array, "a b"], axis: int) -> tuple[Int8[Array, "a b"],
     scale = jnp.max(jnp.abs(weights), axis=axis, keepdims=True) / _LARGEST
     codes = jnp.round(weights / jnp.where(scale > 0, scale, 1.0)).astype(jnp.int8)
     return codes, jnp.squeeze(scale, axis)
-
-
-def _sums(product: str, x: Array, weights: Array, dtype: Any) -> Array:
-    return jnp.einsum(
-        product,
-        x.astype(dtype),
-        weights.astype(dtype),
-        precision=precision_of(dtype),
-        preferred_element_type=jnp.float32,
-    )

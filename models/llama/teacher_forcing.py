@@ -24,7 +24,7 @@ AnswerScore = Literal[
     "negative-kl",
 ]  # fmt: skip
 
-# Logits that are formed at once: 256 MB of float32.
+# Logits that are formed at once: 256 MB of float32, in the two parts of narrow parameters.
 _LOGITS = 1 << 26
 
 
@@ -60,7 +60,7 @@ def token_log_probabilities(
         logits = unembed(config, params, state)
         return jnp.take(logits, token, axis=-1) - jax.nn.logsumexp(logits, axis=-1)
 
-    at_once = max(_LOGITS // config.vocab_size, 1)
+    at_once = max(_LOGITS // (2 * config.vocab_size), 1)
     flat = (states.reshape(-1, states.shape[-1]), ids.reshape(-1))
     if ids.size <= at_once:
         return jax.vmap(one)(*flat).reshape(ids.shape)

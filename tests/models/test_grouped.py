@@ -10,8 +10,6 @@ from spexjax.models.llama.model import Llama, LlamaConfig, init_params
 from spexjax.models.nn import grouped
 from spexjax.models.nn.grouped import Part, dense, fused, in_blocks
 
-HIGHEST = jax.lax.Precision.HIGHEST
-
 
 def inputs(L, S, window, seed=0):
     """Queries, keys, and who sees whom: S shared earlier places, of which S − 3 count."""
@@ -31,9 +29,9 @@ def inputs(L, S, window, seed=0):
 @pytest.mark.parametrize(("L", "S"), [(37, 0), (37, 9), (16, 12)])
 def test_three_ways(L, S, window):
     q, before, own, count = inputs(L, S, window)
-    want, weights = dense(q, [own] if before is None else [before, own], HIGHEST)
+    want, weights = dense(q, [own] if before is None else [before, own])
     np.testing.assert_allclose(weights.sum(-1), 1, rtol=1e-5)
-    found = jax.jit(in_blocks, static_argnums=(3, 4))(q, before, own, HIGHEST, 4)
+    found = jax.jit(in_blocks, static_argnums=3)(q, before, own, 4)
     np.testing.assert_allclose(found, want, atol=2e-6)
     earlier = None if before is None else (before.keys, before.values, count)
     found = fused(q, earlier, own[:2], window, "xla")
