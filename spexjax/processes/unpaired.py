@@ -22,6 +22,8 @@ from spexjax.processes.likelihood import (
 # Means and spreads of the logit of the odd share, and of the logarithm of the nugget.
 _LOGIT, _LOG_NUGGET = (0.0, 2.0), (-4.0, 3.0)
 _LOGITS = (-8.0, 8.0)
+# Of the logarithm of the density, which is some hundreds: less is not worth another step.
+_ENOUGH = 1e-4
 
 
 class Settings(NamedTuple):
@@ -76,7 +78,7 @@ def learn(
         jac=True,
         method="L-BFGS-B",
         bounds=[LOG_RATES] * (n + 1) + [_LOGITS, LOG_NUGGETS],
-        options={"maxiter": steps},
+        options={"maxiter": steps, "ftol": _ENOUGH},
     )
     return Settings(found.x)
 
