@@ -7,6 +7,8 @@ from itertools import pairwise
 import numpy as np
 from jaxtyping import Int
 
+from spexjax.models.text.nltk_parts import tokenizers
+
 Span = tuple[int, int]
 
 
@@ -26,10 +28,9 @@ def words(text: str) -> list[Span]:
     then an ideograph, a hiragana syllable, or a run of katakana.
     """
     import regex
-    from nltk.tokenize.destructive import NLTKWordTokenizer
 
     try:
-        found = list(NLTKWordTokenizer().span_tokenize(text))
+        found = list(tokenizers().words.span_tokenize(text))
     except ValueError:
         found = [match.span() for match in re.finditer(r"\w+|[^\w\s]", text)]
     if not regex.search(_UNSPACED, text):
@@ -55,11 +56,9 @@ def sentences(text: str) -> list[Span]:
 
     Those know no ideographic full stops; sentences end at these too.
     """
-    from nltk.tokenize.punkt import PunktSentenceTokenizer
-
     ends = f"[{_WIDE_ENDS}]+[{_WIDE_CLOSING}]*"
     out = []
-    for start, end in PunktSentenceTokenizer().span_tokenize(text):
+    for start, end in tokenizers().sentences.span_tokenize(text):
         for found in re.finditer(rf"\S.*?(?:{ends}|$)", text[start:end], re.S):
             out.append((start + found.start(), start + found.end()))
     return out
