@@ -18,7 +18,8 @@ def svg(drawn) -> str:
     text = out.getvalue()
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.S)
-    text = re.sub(r' d="[^"]*"', _shortened, text)
+    text = re.sub(r"<!--.*?-->", "", text, flags=re.S)
+    text = re.sub(r' d="[^"]*"|translate\([^)]*\)', _shortened, text)
     here = f"f{next(_count)}-"
     text = re.sub(r'(id="|href="#|url\(#)', rf"\g<1>{here}", text)
     text = re.sub(r"\s*\n\s*", " ", text)
@@ -26,7 +27,7 @@ def svg(drawn) -> str:
 
 
 def _shortened(path: re.Match) -> str:
-    """A path to a hundredth of a point."""
+    """A path, or where a letter stands, to a hundredth of a point."""
     return re.sub(r"(\d+\.\d{2})\d+", r"\1", path[0])
 
 

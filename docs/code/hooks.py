@@ -1,10 +1,11 @@
-"""What the site needs while it is built: where the packages are, a place to write, formulae.
+"""What the site needs while it is built: where packages are, a place to write, formulae, weight.
 
 Formulae become MathML, which browsers draw themselves: no script, no font, no other host. Notebooks
 are run and become pages.
 """
 
 import html
+import logging
 import os
 import re
 import sys
@@ -18,6 +19,7 @@ from mkdocs.structure.files import File
 
 sys.path.insert(0, str(Path(__file__).parent))
 import notebooks
+import weight
 
 ROOT = Path(__file__).parents[2]
 _FOLDERS = {
@@ -27,6 +29,7 @@ _FOLDERS = {
 }
 _MATH = re.compile(r'<(span|div) class="arithmatex">\\[(\[](.*?)\\[)\]]</\1>', re.S)
 _ROLE = re.compile(r":(?:func|class|meth|mod|attr|data):`(~?)([\w.]+)`")
+_LOG = logging.getLogger("mkdocs.hooks.weight")  # whose warnings a strict build counts
 _before: list[str] = []
 _folders: list[tempfile.TemporaryDirectory] = []
 
@@ -77,9 +80,13 @@ def on_files(files, config):
 
 
 def on_post_build(config):
+    """Weighs the pages."""
     os.chdir(_before.pop())
     while _folders:
         _folders.pop().cleanup()
+    site = Path(config["site_dir"])
+    for page, size in weight.heavy(site):
+        _LOG.warning("%s weighs %s bytes with its pictures, over %s", page, size, weight.MOST)
 
 
 def on_page_content(content, page, config, files):
