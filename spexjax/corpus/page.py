@@ -44,11 +44,20 @@ def heading(summary: Summarised) -> str:
     """How many texts, and how many forms stand."""
     stand = sum(form.stands for form in summary.forms)
     tested = sum(form.texts >= summary.least for form in summary.forms)
+    words, sets = counted(len(summary.words), "word"), counted(len(summary.sets), "set")
+    found = f"{counted(summary.texts, 'text')}, {words} and {sets}"
+    if not tested:
+        return f"{found}; none was tested, since none is in {summary.least} texts or more"
     return (
-        f"{summary.texts:,} texts, {len(summary.words):,} words and {len(summary.sets):,} sets; "
-        f"{stand:,} of the {tested:,} in {summary.least} texts or more stand (*) at a false "
-        f"discovery rate of {terms.rate(summary.fdr)}"
+        f"{found}; {stand:,} of the {tested:,} in {summary.least} texts or more "
+        f"{'stands' if stand == 1 else 'stand'} (*) at a false discovery rate of "
+        f"{terms.rate(summary.fdr)}"
     )
+
+
+def counted(count: int, what: str) -> str:
+    """A number of things, in words."""
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
 def faithfulness(summary: Summarised) -> str:

@@ -103,7 +103,7 @@ class Summary:
             strong = ", ".join(
                 f"{' + '.join(form.words)} {terms.signed(form.mean, 2)}" for form in part.forms[:5]
             )
-            lines += ["", f"{name}: {part.texts:,} texts; {strong}"]
+            lines += ["", f"{name}: {page.counted(part.texts, 'text')}; {strong}"]
         return "\n".join(lines)
 
     def __repr__(self) -> str:

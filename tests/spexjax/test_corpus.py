@@ -139,10 +139,19 @@ def test_indices_must_agree():
         sx.corpus.summarize(texts)
 
 
+def test_of_few_texts_nothing_is_tested():
+    a, b = line(["a"], [((0,), 1.0)]) | {"class": "x"}, line(["a"], [((0,), 2.0)]) | {"class": "y"}
+    printed = str(sx.corpus.summarize([a, b]))
+    assert printed.startswith(
+        "2 texts, 1 word and 0 sets; none was tested, since none is in 5 texts or more\n"
+    )
+    assert "x: 1 text; a +1.00" in printed
+
+
 def test_what_is_shown(lines, tmp_path):
     summary = sx.corpus.summarize(lines)
     printed = str(summary)
-    assert printed.startswith("60 texts, 5 words and 1 sets; 5 of the 6 in 5 texts or more stand")
+    assert printed.startswith("60 texts, 5 words and 1 set; 5 of the 6 in 5 texts or more stand")
     assert re.search(r"^-[12]\.\d{3} +0\.\d{3} +\* +0\.\d{3} +100% +\d+ +bad$", printed, re.M)
     ix = summary.interactions()
     assert ix["bad"] == summary["bad"].mean and ix.index == "mean FBII"
