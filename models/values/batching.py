@@ -21,6 +21,7 @@ from spexjax.models.values.devices import plan
 from spexjax.typing import Array
 
 _SHORTEST, _STEPS = 32, 4  # of the ladder of row lengths: a finer one costs more programs
+_LONG, _FINER = 512, 16  # where rows are long and all have one length, padding costs more
 _LEAST = 512
 
 
@@ -122,8 +123,10 @@ class BatchedValue:
         """
         size = self.batch_size
         tokens = self.lengths(masks)
+        whole, least = self.lengths(np.array([[True], [False]]).repeat(self.n, axis=1)).tolist()
+        steps = _FINER if whole == least >= _LONG else _STEPS
         lengths = np.array(
-            [min(bucket(t, _SHORTEST, _STEPS), self.longest) for t in tokens.tolist()]
+            [min(bucket(t, _SHORTEST, steps), self.longest) for t in tokens.tolist()]
         )
         waiting = np.zeros(0, np.int64)
         present = np.unique(lengths)

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import jax
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 from spexjax.explain import explain
 from spexjax.models.bert.inside import attention_of, hidden_states
 from spexjax.models.text.masking import bucket, masked_rows
+from spexjax.models.values.batching import BatchedValue
 from spexjax.models.values.devices import default_rows, plan
 from spexjax.models.values.scores import Attention, Hidden
 from spexjax.models.values.text import value_function
@@ -286,3 +288,19 @@ def test_store_keys_differ_where_values_may(classifier):
         value_function(classifier, TEXT, dtype="bfloat16"),
     ]
     assert len({g.store_key for g in [f, *others]}) == 10
+
+
+@pytest.mark.parametrize(
+    ("tokens", "varies", "rows_of"),
+    [(527, 0, 544), (527, 300, 640), (1072, 0, 1088), (300, 0, 320), (766, 0, 766)],
+)
+def test_long_rows_of_one_length_have_little_padding(tokens, varies, rows_of):
+    class Rows(BatchedValue):
+        n, longest, rows = 4, 766 if tokens == 766 else 2048, 2
+        devices = SimpleNamespace(data_width=1)
+
+        def lengths(self, masks):
+            return tokens - varies * ~masks.all(axis=1)
+
+    (length, chosen), *rest = Rows()._batches(np.ones((3, 4), bool))
+    assert length == rows_of and len(chosen) == 3 and not rest
