@@ -31,6 +31,7 @@ from spexjax.methods import exact, orders
 from spexjax.processes import pairs, reading
 from spexjax.processes.pairs import EVEN, ODD, Pairs
 from spexjax.processes.process import Process
+from spexjax.processes.threads import one_thread
 from spexjax.spectra import subsets
 from spexjax.spectra.subsets import Terms
 from spexjax.surrogates import smooth
@@ -103,6 +104,7 @@ def design(config: Targeted, n: int, budget: int, max_order: int, key: Key) -> D
     return dataclasses.replace(found, sizes=sizes)
 
 
+@one_thread()
 def fit(config: Targeted, design: Design, values: Standardised, key: Key) -> Fit:
     """The index of every output, and the strongest sets of its process as the surrogate."""
     if design.exhaustive:

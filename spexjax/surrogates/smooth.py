@@ -15,6 +15,7 @@ from spexjax.masks.design import Design
 from spexjax.processes import pairs, process, reading, sparse
 from spexjax.processes.pairs import EVEN, Pairs
 from spexjax.processes.process import Process
+from spexjax.processes.threads import one_thread
 from spexjax.spectra import spectrum, subsets
 from spexjax.spectra.spectrum import Spectrum
 from spexjax.surrogates.fitted import Crossed, Fit, Standardised
@@ -32,6 +33,7 @@ class Smooth(NamedTuple):
     process: Process
 
 
+@one_thread()
 def fit(design: Design, values: Standardised) -> Fit:
     """The surrogates of all outputs. Masks without their complements are not fitted to."""
     return joined(design, list(each(design, pairs.pairs_of(design), values)))

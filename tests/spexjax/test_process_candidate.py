@@ -2,12 +2,14 @@
 
 import numpy as np
 import pytest
+import threadpoolctl
 
 import spexjax as sx
 from spexjax.codes import gf2
 from spexjax.methods import auto
 from spexjax.processes import covariance as processes
 from spexjax.processes import reading, unpaired
+from spexjax.processes.threads import one_thread
 from spexjax.surrogates import folds, process_candidate
 from spexjax.surrogates.proposals import Wider
 
@@ -158,3 +160,21 @@ def test_what_it_brings_to_smooth_functions():
         )
         errors.append(np.mean((e.predict(test) - right) ** 2))
     assert errors[0] < 0.5 * errors[1]
+
+
+def test_blas_has_one_thread_as_long_as_anyone_asks():
+    def threads():
+        return [
+            x["num_threads"] for x in threadpoolctl.threadpool_info() if x["user_api"] == "blas"
+        ]
+
+    with one_thread():  # its libraries are there
+        pass
+    before = threads()
+    assert before
+    with one_thread():
+        assert set(threads()) == {1}
+        with one_thread():
+            pass
+        assert set(threads()) == {1}
+    assert threads() == before
