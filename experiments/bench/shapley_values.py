@@ -2,7 +2,8 @@
 
 ``python -m spexjax.experiments shapley-values`` prints the relative squared error
 Σ (found − true)² / Σ true² over all sets of the index's orders, the mean of a few seeds, on 33
-games with known values, and below the table geometric means over the games. ``--peers`` adds
+games with known values, and how many of our 95 % intervals hold the truth; below the table
+geometric means over the games. ``--peers`` adds
 shapiq's estimators, and what ours has of the best of them, game by game, and of the one that is
 best over all games (needs the extra ``peers``). Errors below 1e-10 count as 1e-10: float32 has no
 better values.
@@ -97,7 +98,8 @@ def run(config: Config) -> Rows:
         f"{config.index} of {len(config.games)} games, {config.seeds} seeds{versus}: relative "
         "squared error",
         {"game": "<22", "n": ">3d", "calls": ">6d", "of": ">5", "estimator": "<34",
-         "error": ">9.2g", "Spearman": ">8.3f", "top 5": ">5.2f", "seconds": ">7.2f"},
+         "error": ">9.2g", "Spearman": ">8.3f", "top 5": ">5.2f", "covered": ">7.3f",
+         "seconds": ">7.2f"},
         _measured(config),
         partial(_noted, config),
     )  # fmt: skip
@@ -119,10 +121,10 @@ def _measured(config: Config) -> Iterator[tuple]:
                 found = _runs(config, estimator, game, order, calls)
                 if found is None:
                     continue
-                values, seconds = found
+                values, covered, seconds = found
                 guesses = [np.array([guess.get(s, 0.0) for s in sets]) for guess in values]
                 scores = np.mean([_scores(guess, truth) for guess in guesses], axis=0)
-                yield (name, game.n, calls, asked, str(estimator), *scores, seconds)
+                yield (name, game.n, calls, asked, str(estimator), *scores, covered, seconds)
 
 
 def _peers(config: Config, n: int) -> Iterator[Estimator]:
@@ -134,18 +136,21 @@ def _peers(config: Config, n: int) -> Iterator[Estimator]:
 
 def _runs(
     config: Config, estimator: str | Estimator, game: Game, order: int, calls: int
-) -> tuple[list[dict], float] | None:
-    """The values of every seed, and the seconds of the last; None if it cannot be."""
+) -> tuple[list[dict], float, float] | None:
+    """The values of every seed, the share of intervals that hold the truth, and the seconds of the
+    last seed; None if it cannot be.
+    """
+    truth, covered = game.interactions(config.index, order), []
     values, seconds = [], 0.0
     for seed in range(config.seeds):
 
-        def found(seed: int = seed) -> dict:
+        def found(seed: int = seed) -> dict | Interactions:
             if isinstance(estimator, Estimator):
                 return shapiq.estimate(
                     estimator.name, game, game.n, config.index, order, calls, seed,
                     dict(estimator.options),
                 )  # fmt: skip
-            return _ours(estimator, game, config.index, order, calls, seed).to_dict()
+            return _ours(estimator, game, config.index, order, calls, seed)
 
         try:
             seconds, one = timed(found)
@@ -156,8 +161,11 @@ def _runs(
                 raise
             warnings.warn(f"{estimator}: {error!r}", stacklevel=2)  # shapiq's own, at few calls
             return None
+        if isinstance(one, Interactions):
+            covered.append(_covered(one, truth))
+            one = one.to_dict()
         values.append(one)
-    return values, seconds
+    return values, float(np.mean(covered or [np.nan])), seconds
 
 
 def _ours(method: str, game: Game, index: str, order: int, calls: int, seed: int) -> Interactions:
@@ -166,6 +174,15 @@ def _ours(method: str, game: Game, index: str, order: int, calls: int, seed: int
     else:
         e = explain(game, game.n, budget=calls, method=method, seed=seed)
     return e.interactions(index, order)
+
+
+def _covered(found: Interactions, truth: Interactions) -> float:
+    """The share of 95 % intervals that hold the truth, to float32's rounding; NaN without them."""
+    right = np.array([truth[members] for members, _ in found])
+    low, high = found.interval()
+    slack = 1e-6 * np.abs(right).max()
+    held = (low - slack <= right) & (right <= high + slack)
+    return float(np.mean(held)) if np.isfinite(low).all() else np.nan
 
 
 def _scores(guess: np.ndarray, truth: np.ndarray) -> tuple[float, float, float]:

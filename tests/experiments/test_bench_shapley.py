@@ -1,10 +1,12 @@
 """The benchmark of interaction indices: its games' truth, its scores, its summary."""
 
+import dataclasses
 import itertools
 
 import numpy as np
 import pytest
 
+import spexjax as sx
 from spexjax.experiments.bench import index_games, shapley_values
 from spexjax.experiments.bench.shapley_values import Config
 from spexjax.experiments.functions.conjunctions import Conjunctions, of_trees, planted
@@ -40,6 +42,18 @@ def test_trees_are_their_conjunctions():
     np.testing.assert_allclose(f(masks), model.predict(np.where(masks, row, background)))
 
 
+def test_intervals_that_miss_are_counted():
+    f = index_games.Table(np.random.default_rng(0).standard_normal(2**7))
+    e = sx.explain(f, 7, budget=80, target="SV")
+    found, right = e.interactions("SV"), f.interactions("SV", 1)
+    low, high = found.interval()
+    truth = np.array([right[members] for members, _ in found])
+    held = np.mean((low <= truth) & (truth <= high))
+    assert shapley_values._covered(found, right) == held > 0.5
+    elsewhere = dataclasses.replace(right, values=right.values + 100.0)
+    assert shapley_values._covered(found, elsewhere) == 0
+
+
 def test_rows_and_summary(monkeypatch, tmp_path):
     monkeypatch.setitem(index_games.GAMES, "small", lambda: planted(9, 0, 6, 3))
     config = Config(games=("small",), calls=("5n", "300"), seeds=1, figure=str(tmp_path / "a.svg"))
@@ -49,6 +63,7 @@ def test_rows_and_summary(monkeypatch, tmp_path):
         (calls, method) for calls in ("5n", "300") for method in ("target", "kernelshap")
     ]
     assert found[2][5] < found[0][5] and (tmp_path / "a.svg").stat().st_size > 1000
+    assert all(0.5 < row[8] <= 1 for row in found if row[4] == "target")
     theirs = [(*row[:4], "theirs", 2 * row[5], *row[6:]) for row in found if row[4] == "target"]
     (line,) = (t for t in rows.notes([*found[:2], theirs[0]]) if "best of" in t)
     assert "0.500, worst 0.50 on small; / theirs" in line
