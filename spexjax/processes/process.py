@@ -181,11 +181,10 @@ def _solve(
         log_nugget += 1.0
         _, found = _factored(K, log_nugget, y)
     factor, weights = found
-    diagonal = np.arange(len(K))
-    A = K.copy()
-    A[diagonal, diagonal] += np.exp(log_nugget)
+    nugget = np.exp(log_nugget)
     for _ in range(2):  # the factor's rounding, which small nuggets blow up
-        weights = weights + lapack.dpotrs(factor, y - A @ weights, lower=1)[0]
-    inverse, _ = lapack.dtrtri(factor, lower=1)
-    own = (np.tril(inverse) ** 2).sum(axis=0)[:, None]
-    return weights, np.exp(log_nugget) * weights, weights / own
+        left = y - K @ weights - nugget * weights
+        weights = weights + lapack.dpotrs(factor, left, lower=1)[0]
+    inverse, _ = lapack.dtrtri(factor, lower=1, overwrite_c=1)  # 0 above the diagonal
+    own = np.einsum("ij,ij->j", inverse, inverse)[:, None]
+    return weights, nugget * weights, weights / own
