@@ -7,68 +7,35 @@ other components leave other keys and values.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
-from typing import Any, Literal, NamedTuple, get_args
+from functools import cached_property
+from typing import Any, get_args
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from spexjax.models.checkpoints.store_key import text_store_key
-from spexjax.models.llama.edits import Directions, Edits, Site
 from spexjax.models.llama.language import LanguageModel
-from spexjax.models.llama.model import LlamaConfig, head_factors
 from spexjax.models.llama.teacher_forcing import (
     Answer,
     AnswerScore,
-    answer_values,
-    distributions,
 )
-from spexjax.models.nn.devices import Devices
-from spexjax.models.text.masking import MaskedRows, bucket
-from spexjax.models.values.asked import Asked, Row, questions_of, row_of
+from spexjax.models.text.masking import bucket
+from spexjax.models.values.asked import Asked, questions_of, row_of
 from spexjax.models.values.baselines import Ablation, Bases, baselines
 from spexjax.models.values.batching import BatchedValue
+from spexjax.models.values.component import Component, Kind, chosen_components, columns_of
+from spexjax.models.values.component_programs import (
+    full_program,
+    gradient_program,
+    masked_program,
+)
 from spexjax.models.values.devices import rows_for
 from spexjax.typing import Array, ArrayLike
 
 __all__ = ["Asked", "Component", "ComponentValue", "component_value", "head_value"]
 
-Kind = Literal["heads", "neurons", "mlps", "layers", "states", "directions"]
 _SCREENED_AT = 0.75
-_LETTER = {"heads": "H", "neurons": "N", "states": "@", "directions": "D"}
-
-
-class Component(NamedTuple):
-    """A part of the model.
-
-    Attributes:
-      kind: "heads"; "neurons", hidden units of the gated layer; "mlps", the whole gated layer;
-        "layers", with their heads; "states", the residual stream before a layer at one token; or
-        "directions" of it.
-      layer: from 0.
-      number: of the head, the neuron, the token of the prompt, or the direction; 0 otherwise.
-    """
-
-    kind: Kind
-    layer: int
-    number: int = 0
-
-    def __str__(self) -> str:
-        if self.kind == "layers":
-            return f"L{self.layer}"
-        if self.kind == "mlps":
-            return f"L{self.layer} MLP"
-        return f"L{self.layer} {_LETTER[self.kind]}{self.number}"
-
-
-class _Columns(NamedTuple):
-    """The components of one kind among the features, padded: layer, number, column of the mask."""
-
-    layer: Int[ArrayLike, "K"]
-    number: Int[ArrayLike, "K"]
-    column: Int[ArrayLike, "K"]
 
 
 @dataclass(eq=False)
@@ -165,12 +132,12 @@ class ComponentValue(BatchedValue):
     def _shared(self) -> list[tuple]:
         """For each prompt what the program needs beside masks, on the devices."""
         params = self.model.placed_in(self.dtype)
-        columns = _columns(self.components, self.model.config.n_layers)
+        columns = columns_of(self.components, self.model.config.n_layers)
         found = []
         for tokens, answer, bases in zip(self.tokens, self.answers, self.bases, strict=True):
             row, answer = self.devices.put((row_of(tokens), answer))
             if self.kind == "negative-kl":
-                full = _full_program(self.model.config, self.dtype, self.devices)
+                full = full_program(self.model.config, self.dtype, self.devices)
                 answer = answer._replace(full=full(params, row, answer))
             rest = self.devices.put((columns, self.vectors, bases))
             found.append((params, row, answer, *rest))
@@ -197,7 +164,7 @@ def attribution_patching(f: ComponentValue, at: float = 1.0) -> Float[np.ndarray
         raise ValueError("attribution patching needs rescale=False.")
     mean = np.zeros(bucket(f.n))
     for shared in f._shared:
-        found = _gradient(f.model.config, f.dtype, f.kind)(
+        found = gradient_program(f.model.config, f.dtype, f.kind)(
             jnp.full((1, bucket(f.n)), float(at)), shared
         )
         mean -= f.devices.fetch(found)[0] / len(f.asked)
@@ -253,7 +220,7 @@ def component_value(
         raise ValueError("rescale needs ablation='zero'.")
     tokens, answers, prompts = questions_of(model, questions, score)
     vectors = None if directions is None else np.asarray(directions[1], np.float32)
-    found = _chosen(c, components, layers, prompts, directions)
+    found = chosen_components(c, components, layers, prompts, directions)
     length = bucket(max(len(row) for row in tokens))
     bases = baselines(
         model, questions, tokens, tuple(dict.fromkeys(x.kind for x in found)), ablation, kind,
@@ -263,7 +230,7 @@ def component_value(
         rows = rows_for(model, (c, length), dtype=kind)
     f = ComponentValue(
         model, tuple(questions), tokens, answers, score, found, ablation, vectors, bases, rescale,
-        each, rows, kind, _program(c, kind, score, rescale, model.devices),
+        each, rows, kind, masked_program(c, kind, score, rescale, model.devices),
     )  # fmt: skip
     if most is not None and most < f.n:
         if most < 1:
@@ -286,126 +253,3 @@ def head_value(
     return component_value(
         model, asked, score=score, layers=layers, rescale=True, dtype=dtype, rows=rows
     )
-
-
-def _chosen(
-    config: LlamaConfig,
-    components: Kind | Sequence[Kind] | Sequence[Component],
-    layers: Sequence[int] | None,
-    prompts: Sequence[int],
-    directions: tuple[Sequence[int], Any] | None,
-) -> tuple[Component, ...]:
-    """The components that are features, checked."""
-    c = config
-    if isinstance(components, str):
-        components = (components,)  # type: ignore[assignment]
-    chosen = tuple(range(c.n_layers) if layers is None else layers)
-    if not chosen or not set(chosen) <= set(range(c.n_layers)) or len(set(chosen)) < len(chosen):
-        raise ValueError(f"layers must be different ones of 0 to {c.n_layers - 1}, got {chosen}.")
-    counts = {
-        "heads": c.n_heads,
-        "neurons": c.hidden_dim,
-        "mlps": 1,
-        "layers": 1,
-        "states": prompts[0],
-    }
-    found: list[Component] = []
-    for one in components:
-        if isinstance(one, Component):
-            found.append(one)
-        elif one == "directions":
-            if directions is None:
-                raise ValueError("components='directions' needs directions=(layers, vectors).")
-            found += [Component("directions", int(at), i) for i, at in enumerate(directions[0])]
-        elif one in counts:
-            found += [Component(one, at, i) for at in chosen for i in range(counts[one])]
-        else:
-            raise ValueError(f"components must be some of {get_args(Kind)}, got {one!r}.")
-    if any(one.kind == "states" for one in found) and len(set(prompts)) > 1:
-        raise ValueError("components='states' needs prompts of the same number of tokens.")
-    for one in found:
-        count = counts.get(one.kind, len(directions[0]) if directions is not None else 0)
-        if not (0 <= one.layer < c.n_layers and 0 <= one.number < count):
-            raise ValueError(f"the model has no component {one}.")
-    if not found or len(set(found)) < len(found):
-        raise ValueError("components must be different ones, at least one.")
-    return tuple(found)
-
-
-def _columns(components: Sequence[Component], n_layers: int) -> dict[str, _Columns]:
-    """Where each kind's components stand in a mask; padding is in no layer."""
-    found: dict[str, _Columns] = {}
-    for kind in dict.fromkeys(c.kind for c in components):
-        of = [(c.layer, c.number, i) for i, c in enumerate(components) if c.kind == kind]
-        of += [(n_layers, 0, 0)] * (bucket(len(of), least=1) - len(of))
-        found[kind] = _Columns(*np.array(of, np.int32).T)
-    return found
-
-
-def _edits(
-    config: LlamaConfig,
-    length: int,
-    columns: dict[str, _Columns],
-    vectors: Array | None,
-    bases: Bases,
-    rescale: bool,
-    masks: Float[Array, "N columns"],
-) -> Edits:
-    """What masks take out."""
-    units = {"heads": config.n_heads, "neurons": config.hidden_dim, "states": length}
-    edits = Edits()
-    for kind, at in columns.items():
-        m = masks[:, at.column]
-        if kind == "directions":
-            assert vectors is not None
-            base = None if bases.get(kind) is None else bases[kind][at.number]
-            taken = Directions(at.layer, vectors[at.number], m, base)
-            edits = edits._replace(directions=taken)
-            continue
-        shape = (len(masks), config.n_layers, *([units[kind]] if kind in units else []))
-        place = (at.layer, at.number) if kind in units else (at.layer,)
-        keep = jnp.ones(shape).at[(slice(None), *place)].set(m, mode="drop")
-        if kind == "heads" and rescale:
-            keep = head_factors(keep > 0.5)
-        site: Any = Site(jnp.moveaxis(keep, 1, 0), bases.get(kind))
-        edits = edits._replace(**{kind: site})
-    return edits
-
-
-@lru_cache(maxsize=32)
-def _program(
-    config: LlamaConfig, dtype: Any, kind: AnswerScore, rescale: bool, devices: Devices
-) -> Callable[..., Array]:
-    """(None, (params, one row, answer, columns, vectors, bases), masks) to values."""
-    return devices.compile(_run(config, dtype, kind, rescale))
-
-
-@lru_cache(maxsize=32)
-def _full_program(config: LlamaConfig, dtype: Any, devices: Devices) -> Callable[..., Array]:
-    """What the whole model says: (params, row, answer) to log-probabilities (A, V)."""
-
-    def run(params: Any, row: Row, answer: Answer) -> Array:
-        one = MaskedRows(*(jnp.asarray(a)[None] for a in row))
-        return distributions(config, params, one, answer, dtype=dtype)
-
-    return devices.compile_once(run)
-
-
-@lru_cache(maxsize=32)
-def _gradient(config: LlamaConfig, dtype: Any, kind: AnswerScore) -> Callable[..., Array]:
-    """((params, …), masks (1, n)) to derivatives by the masks."""
-    run = _run(config, dtype, kind, False)
-    return jax.jit(jax.grad(lambda masks, shared: run(None, *shared, masks)[0]))
-
-
-def _run(config: LlamaConfig, dtype: Any, kind: AnswerScore, rescale: bool) -> Callable[..., Array]:
-    def run(
-        _: None, params: Any, row: Row, answer: Answer, columns: dict[str, _Columns],
-        vectors: Array | None, bases: Bases, masks: Array,
-    ) -> Array:  # fmt: skip
-        batch = MaskedRows(*(jnp.broadcast_to(a, (len(masks), *jnp.shape(a))) for a in row))
-        kept = masks.astype(jnp.float32)
-        edits = _edits(config, batch.ids.shape[1], columns, vectors, bases, rescale, kept)
-        return answer_values(config, params, batch, answer, kind, 0, edits=edits, dtype=dtype)
-
-    return run
