@@ -21,7 +21,7 @@ def precision_of(dtype: jnp.dtype) -> jax.lax.Precision:
 
 def wide(dtype: Any) -> jnp.dtype:
     """What sums of numbers of ``dtype`` are kept in: float32, or itself if that is wider."""
-    return jnp.promote_types(dtype, jnp.float32)
+    return max(jnp.dtype(dtype), jnp.dtype(jnp.float32), key=lambda kind: kind.itemsize)
 
 
 def sums(axes: str, a: Array, b: Array, dtype: Any) -> Array:

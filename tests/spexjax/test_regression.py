@@ -19,7 +19,7 @@ def f32(x):
     return jnp.asarray(x, jnp.float32)
 
 
-def fitted(fit, X, y, *strengths, weights=None, valid=None, max_iter=1000):
+def fitted(fit, X, y, *strengths, weights=None, valid=None, max_iter=1000, **options):
     """Always with all arguments, so that the tests share few programs; fewer than N rows are
     filled up with rows of weight 0."""
     rows = len(y)
@@ -36,6 +36,7 @@ def fitted(fit, X, y, *strengths, weights=None, valid=None, max_iter=1000):
         weights=f32(weights),
         valid=jnp.asarray(valid),
         max_iter=max_iter,
+        **options,
     )
 
 
@@ -120,7 +121,8 @@ def test_ridge_matches_scikit_learn_and_the_normal_equations(kind):
 @pytest.mark.parametrize("kind", [*KINDS, "wide"])
 def test_lasso_cv_chooses_as_scikit_learn(kind):
     X, y = design(kind, 25 if kind == "wide" else N)
-    ours = fitted(lasso_cv, X, y)
+    # Of 20 rows and 40 columns small violations leave fits that are far apart.
+    ours = fitted(lasso_cv, X, y, path_tol=1e-3 if kind == "wide" else 1e-2)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         theirs = LassoCV(cv=5, tol=1e-9, max_iter=100_000).fit(X, y)
