@@ -1,7 +1,8 @@
 """What bfloat16 costs: scores beside those of the same weights computed in float32.
 
-Bounds are half of what it cost while residual streams, scores and logits were rounded as well, or
-a little more. Rounded weights alone move a score by as much as what is left here.
+Bounds are below what it cost while residual streams, scores and logits were rounded as well, and
+above what it costs under the oldest and the newest JAX. Rounded weights alone move a score by as
+much as what is left here.
 """
 
 from dataclasses import replace
@@ -39,8 +40,8 @@ def test_tokens_of_recorded_models(name):
         return np.take_along_axis(np.asarray(found), ids[:, 1:, None], axis=-1)
 
     off = np.abs(scores(params, LOW) - scores(widened(params), jnp.float32))
-    assert 0 < off.mean() < 0.003
-    assert np.quantile(off, 0.99) < 0.012
+    assert 0 < off.mean() < 0.0036
+    assert np.quantile(off, 0.99) < 0.015
 
 
 def test_values_of_the_embedded_model():
