@@ -118,7 +118,7 @@ def _measured(config: Config) -> Iterator[tuple]:
                 continue
             estimators: list[str | Estimator] = [*config.methods, *_peers(config, game.n)]
             for estimator in estimators:
-                found = _runs(config, estimator, game, order, calls)
+                found = _runs(config, estimator, game, order, calls, right)
                 if found is None:
                     continue
                 values, covered, seconds = found
@@ -135,13 +135,17 @@ def _peers(config: Config, n: int) -> Iterator[Estimator]:
 
 
 def _runs(
-    config: Config, estimator: str | Estimator, game: Game, order: int, calls: int
+    config: Config,
+    estimator: str | Estimator,
+    game: Game,
+    order: int,
+    calls: int,
+    truth: Interactions,
 ) -> tuple[list[dict], float, float] | None:
     """The values of every seed, the share of intervals that hold the truth, and the seconds of the
     last seed; None if it cannot be.
     """
-    truth, covered = game.interactions(config.index, order), []
-    values, seconds = [], 0.0
+    values, covered, seconds = [], [], 0.0
     for seed in range(config.seeds):
 
         def found(seed: int = seed) -> dict | Interactions:

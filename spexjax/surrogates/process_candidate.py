@@ -18,6 +18,7 @@ from spexjax.masks.design import Design
 from spexjax.processes import reading, unpaired
 from spexjax.processes.covariance import Mean, predict
 from spexjax.processes.likelihood import LEARNED_FROM
+from spexjax.processes.threads import one_thread
 from spexjax.processes.unpaired import Settings
 from spexjax.spectra import subsets
 from spexjax.surrogates.folds import Data, Table, num_folds
@@ -52,6 +53,7 @@ class Smooth(NamedTuple):
     residuals: tuple[Residuals, ...]
 
 
+@one_thread()
 def learned(
     design: Design,
     data: Data,
@@ -90,23 +92,23 @@ def residuals_of(data: Data, left: Float[np.ndarray, "N"]) -> Residuals:
     return Residuals(padded, None if data.coded is None else coded)
 
 
+@one_thread()
 def means(design: Design, table: Table, output: int, count: int) -> Means:
     """Learns the process of an output from the first rows of a table, in every lane."""
     signs = np.where(table.masks[:count, : design.n], 1.0, -1.0)
     y, fold = np.asarray(table.values[output], float)[:count, None], table.fold[:count]
-    folds = np.arange(num_folds(design.coded))
-    kept = [(fold >= 0) & (fold != lane) for lane in [*folds, len(folds)]]
+    folds = num_folds(design.coded)
+    kept = [(fold >= 0) & (fold != lane) for lane in range(folds + 1)]
     settings = unpaired.learn(signs[kept[-1]], y[kept[-1]])
 
     def near(rows: Bool[np.ndarray, "N"]) -> Settings:
         return unpaired.learn(signs[rows], y[rows], settings, _STEPS)
 
-    late = fold >= len(folds) // 2
-    halves = [kept[-1] & ~late, kept[-1] & late]
-    if min(half.sum() for half in halves) >= LEARNED_FROM:
+    middle = folds // 2
+    early, late = kept[-1] & (fold < middle), fold >= middle
+    if min(early.sum(), late.sum()) >= LEARNED_FROM:
         # More is not learned from: what one half of the folds tells serves those of the other.
-        early_rates, late_rates = (near(half) for half in halves)
-        own = [late_rates if lane < len(folds) // 2 else early_rates for lane in folds]
+        own = [near(late)] * middle + [near(early)] * (folds - middle)
     else:
         own = [near(rows) for rows in kept[:-1]]
     final = near(np.ones(count, bool))

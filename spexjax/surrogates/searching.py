@@ -6,7 +6,6 @@ import numpy as np
 from jaxtyping import Bool, Float, Int32, UInt32
 
 from spexjax.masks.design import Design
-from spexjax.processes.threads import one_thread
 from spexjax.spectra import subsets
 from spexjax.surrogates import folds, penalties, process_candidate, proposals
 from spexjax.surrogates.folds import Data, Table
@@ -62,14 +61,12 @@ def with_proposed(
         table.masks, table.values[output], table.fold, folds.num_folds(design.coded),
         wider, design.n, order, key,
     )  # fmt: skip
-    if not smoothed(design, wider):
-        found, smooth = proposals.propose(search, table.fold, decoded, wider, design.n, order), None
-    else:
-        with one_thread():  # on the host, while the device grows trees
-            means = process_candidate.means(design, table, output, data.num_masks)
-        found = proposals.propose(search, table.fold, decoded, wider, design.n, order)
-        with one_thread():
-            smooth = process_candidate.learned(design, data, table, output, found.members, means)
+    means = smooth = None
+    if smoothed(design, wider):  # on the host, while the device grows trees
+        means = process_candidate.means(design, table, output, data.num_masks)
+    found = proposals.propose(search, table.fold, decoded, wider, design.n, order)
+    if means is not None:
+        smooth = process_candidate.learned(design, data, table, output, found.members, means)
     return Sets(found.members, found.given, penalties.penalties(found), smooth)
 
 
