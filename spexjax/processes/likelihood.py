@@ -5,6 +5,7 @@ section 5.4.1).
 """
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
@@ -41,13 +42,26 @@ def log_prior(
     return 0.5 * float(off @ off)
 
 
-def likelihood(
-    K: Float[np.ndarray, "P P"], nugget: float, y: Float[np.ndarray, "P K"]
-) -> tuple[float, Float[np.ndarray, "P P"]] | None:
-    """−log of the marginal likelihood at the best scale of each output, and its gradient by K.
+class Factored(NamedTuple):
+    """A covariance with its nugget, A = K + nugget I, and what it makes of values y.
 
-    The gradient is not symmetric: to be multiplied by symmetric changes of K and summed.
+    Attributes:
+      factor: float64 (P, P), the Cholesky factor of A, lower; 0 above the diagonal.
+      weights: float64 (P, K), A⁻¹ y.
+      scale: float64 (K,), the best one of each output.
+      value: −log of the marginal likelihood at these.
     """
+
+    factor: Float[np.ndarray, "P P"]
+    weights: Float[np.ndarray, "P K"]
+    scale: Float[np.ndarray, "K"]
+    value: float
+
+
+def factored(
+    K: Float[np.ndarray, "P P"], nugget: float, y: Float[np.ndarray, "P K"]
+) -> Factored | None:
+    """Factors a covariance; None where, in double precision, it is not positive definite."""
     from scipy.linalg import lapack
 
     A = K.copy(order="F")
@@ -60,6 +74,34 @@ def likelihood(
     scale = np.maximum((y * weights).mean(axis=0), 1e-300)
     value = 0.5 * len(y) * np.log(scale).sum()
     value += y.shape[1] * np.log(factor[diagonal, diagonal]).sum()
+    return Factored(factor, weights, scale, value)
+
+
+def surely_factored(
+    K: Float[np.ndarray, "P P"], nugget: float, y: Float[np.ndarray, "P K"]
+) -> tuple[Factored, float]:
+    """:func:`factored` with the nugget, or the first e, e², … times as large that will do."""
+    found = factored(K, nugget, y)
+    while found is None:
+        nugget *= np.e
+        found = factored(K, nugget, y)
+    return found, nugget
+
+
+def likelihood(
+    K: Float[np.ndarray, "P P"], nugget: float, y: Float[np.ndarray, "P K"]
+) -> tuple[float, Float[np.ndarray, "P P"]] | None:
+    """−log of the marginal likelihood at the best scale of each output, and its gradient by K.
+
+    The gradient is not symmetric: to be multiplied by symmetric changes of K and summed.
+    """
+    from scipy.linalg import lapack
+
+    found = factored(K, nugget, y)
+    if found is None:
+        return None
+    factor, weights, scale, value = found
+    diagonal = np.arange(len(K))
     # Of the inverse LAPACK returns the lower half: doubled, it stands for the other.
     slope, _ = lapack.dpotri(factor, lower=1, overwrite_c=1)
     slope *= y.shape[1]

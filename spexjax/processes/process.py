@@ -15,8 +15,10 @@ from spexjax.processes.likelihood import (
     LOG_NUGGETS,
     LOG_RATES,
     STEPS,
+    factored,
     likelihood,
     log_prior,
+    surely_factored,
 )
 from spexjax.processes.pairs import EVEN, ODD
 
@@ -107,11 +109,11 @@ def adapt(
     at, y, _ = _centred(signs, parts, some(len(signs), _ADAPTED_TO))
     nuggets = settings.nuggets.copy()
     for part, K in enumerate(covariance(at, at, settings.rates)):
-        value, _ = _factored(K, nuggets[part], y[part])
+        value = _misfit(K, nuggets[part], y[part])
         for step in _NUGGET_STEPS:
             for sign in (-1, 1):
                 while LOG_NUGGETS[0] <= nuggets[part] + sign * step <= LOG_NUGGETS[1]:
-                    tried, _ = _factored(K, nuggets[part] + sign * step, y[part])
+                    tried = _misfit(K, nuggets[part] + sign * step, y[part])
                     if tried >= value and np.isfinite(value):
                         break
                     nuggets[part], value = nuggets[part] + sign * step, tried
@@ -152,22 +154,10 @@ def _unit(part: Float[np.ndarray, "P K"]) -> Float[np.ndarray, "P K"]:
     return part / np.where(size > 0, size, 1.0)
 
 
-def _factored(
-    K: Float[np.ndarray, "P P"], log_nugget: float, y: Float[np.ndarray, "P K"]
-) -> tuple[float, tuple[np.ndarray, np.ndarray] | None]:
-    """−log of the marginal likelihood, the Cholesky factor and the weights; inf where none is."""
-    from scipy.linalg import lapack
-
-    diagonal = np.arange(len(K))
-    A = K.copy(order="F")
-    A[diagonal, diagonal] += np.exp(log_nugget)
-    factor, failed = lapack.dpotrf(A, lower=1, overwrite_a=1)
-    if failed:
-        return np.inf, None
-    weights = lapack.dpotrs(factor, y, lower=1)[0]
-    scale = np.maximum((y * weights).mean(axis=0), 1e-300)
-    size = np.log(factor[diagonal, diagonal]).sum() * y.shape[1]
-    return 0.5 * len(y) * np.log(scale).sum() + size, (factor, weights)
+def _misfit(K: Float[np.ndarray, "P P"], log_nugget: float, y: Float[np.ndarray, "P K"]) -> float:
+    """−log of the marginal likelihood; inf where there is none."""
+    found = factored(K, np.exp(log_nugget), y)
+    return np.inf if found is None else found.value
 
 
 def _solve(
@@ -176,12 +166,7 @@ def _solve(
     """Weights, residuals, and residuals without the pair."""
     from scipy.linalg import lapack
 
-    _, found = _factored(K, log_nugget, y)
-    while found is None:  # in double precision not positive definite
-        log_nugget += 1.0
-        _, found = _factored(K, log_nugget, y)
-    factor, weights = found
-    nugget = np.exp(log_nugget)
+    (factor, weights, *_), nugget = surely_factored(K, np.exp(log_nugget), y)
     for _ in range(2):  # the factor's rounding, which small nuggets blow up
         left = y - K @ weights - nugget * weights
         weights = weights + lapack.dpotrs(factor, left, lower=1)[0]

@@ -17,6 +17,7 @@ from spexjax.processes.likelihood import (
     STEPS,
     likelihood,
     log_prior,
+    surely_factored,
 )
 
 # Means and spreads of the logit of the odd share, and of the logarithm of the nugget.
@@ -114,15 +115,7 @@ def mean(
     signs: Float[np.ndarray, "N n"], values: Float[np.ndarray, "N K"], settings: Settings
 ) -> Mean:
     """The posterior mean, with as much of a nugget as makes the covariance positive definite."""
-    from scipy.linalg import lapack
-
     K = mixture(signs, signs, settings.rates, settings.odd)
-    nugget, failed, diagonal = settings.nugget, True, np.diag_indices(len(K))
-    while failed:
-        A = K.copy(order="F")
-        A[diagonal] += nugget
-        factor, failed = lapack.dpotrf(A, lower=1, overwrite_a=1)
-        nugget *= np.e
-    weights, _ = lapack.dpotrs(factor, values, lower=1)
+    found, _ = surely_factored(K, settings.nugget, values)
     shares, level = np.array([1 - settings.odd, settings.odd]), np.zeros(values.shape[1])
-    return Mean(settings.rates, signs, shares[:, None, None] * weights, level)
+    return Mean(settings.rates, signs, shares[:, None, None] * found.weights, level)

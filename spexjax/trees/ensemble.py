@@ -83,19 +83,6 @@ def start(
     return Growing([_grow(setting, *args) for setting in settings], cut)
 
 
-def grow(
-    masks: Bool[ArrayLike, "N n"],
-    values: Float[ArrayLike, "N"],
-    fold: Int[ArrayLike, "N"],
-    folds: int,
-    configs: Sequence[BoostConfig],
-    max_depth: int,
-    key: Key,
-) -> Trees:
-    """The trees of :func:`start`, waited for."""
-    return start(masks, values, fold, folds, configs, max_depth, key).trees()
-
-
 def program(
     masks: Bool[ArrayLike, "N n"],
     values: Float[ArrayLike, "N"],
@@ -105,7 +92,7 @@ def program(
     max_depth: int,
     key: Key,
 ) -> Program:
-    """What :func:`grow` will run for arguments of these shapes, to be compiled before."""
+    """What :func:`start` will run for arguments of these shapes, to be compiled before."""
     _, settings, args = _arguments(masks, values, fold, folds, configs, max_depth, key)
     return Program(_grow, (settings[0], *args))
 

@@ -28,6 +28,10 @@ def data():
     return masks, values.astype(np.float32), (np.arange(160) % FOLDS).astype(np.int32)
 
 
+def grow(*arguments):
+    return ensemble.start(*arguments).trees()
+
+
 def best(masks, values, fold, config, key):
     found = boosting.fit(masks, values, fold, key, config, FOLDS)
     rate = int(np.argmin(np.asarray(found.errors).min(axis=1)))
@@ -47,24 +51,24 @@ def test_predictions_are_the_mean(data, key):
 
 def test_grow_takes_the_best_rates_and_cuts_depths(data, key):
     masks, values, fold = data
-    found = ensemble.grow(masks, values, fold, FOLDS, CONFIGS, 3, key)
+    found = grow(masks, values, fold, FOLDS, CONFIGS, 3, key)
     chex.assert_shape(found.leaves, (FOLDS + 1, None, 8))
     wanted = ensemble.mean([best(*data, config.cut(3), key) for config in CONFIGS])
     chex.assert_trees_all_equal(found, wanted)
-    one = ensemble.grow(masks, values, fold, FOLDS, CONFIGS[:1] * 3, 3, key)
+    one = grow(masks, values, fold, FOLDS, CONFIGS[:1] * 3, 3, key)
     assert one.size[0] <= CONFIGS[0].trees
 
 
 def test_settings_are_data(data, key):
     masks, values, fold = data
-    ensemble.grow(masks, values, fold, FOLDS, CONFIGS, 4, key)
+    grow(masks, values, fold, FOLDS, CONFIGS, 4, key)
     known = ensemble._grow._cache_size()
     other = tuple(
         dataclasses.replace(c, min_child=4.0, leaf_l2=1.0, columns=0.8, patience=5) for c in CONFIGS
     )
-    changed = ensemble.grow(masks, 2 * values, fold, FOLDS, other, 4, key)
+    changed = grow(masks, 2 * values, fold, FOLDS, other, 4, key)
     # Also when settings become equal, or too few rows are left for deep trees.
-    ensemble.grow(masks, values, np.where(np.arange(160) < 30, fold, -1), FOLDS, other, 4, key)
+    grow(masks, values, np.where(np.arange(160) < 30, fold, -1), FOLDS, other, 4, key)
     assert ensemble._grow._cache_size() == known
     wanted = ensemble.mean([best(masks, 2 * values, fold, config, key) for config in other])
     masks = np.asarray(masks)
@@ -75,17 +79,17 @@ def test_settings_are_data(data, key):
 
 def test_the_callers_settings_of_jax_hold(data, key):
     on_device = [jnp.asarray(x) for x in data]
-    wanted = ensemble.grow(*data, FOLDS, CONFIGS, 4, key)
+    wanted = grow(*data, FOLDS, CONFIGS, 4, key)
     with jax.transfer_guard("disallow"):
-        found = ensemble.grow(*on_device, FOLDS, CONFIGS, 4, key)
+        found = grow(*on_device, FOLDS, CONFIGS, 4, key)
         with pytest.raises(jax.errors.JaxRuntimeError, match="host-to-device"):
-            ensemble.grow(*data, FOLDS, CONFIGS, 4, key)
+            grow(*data, FOLDS, CONFIGS, 4, key)
     chex.assert_trees_all_equal(found, wanted)
 
 
 def test_the_transform_is_that_of_the_predictions(data, key):
     masks, values, fold = data
-    found = ensemble.grow(masks, values, fold, FOLDS, CONFIGS, 4, key)
+    found = grow(masks, values, fold, FOLDS, CONFIGS, 4, key)
     last = Trees(*(x[-1] for x in found))
     spectrum = fourier.fourier(last, N)
     np.testing.assert_allclose(spectrum.predict(masks), boosting.predict(last, masks), atol=1e-4)
@@ -94,15 +98,15 @@ def test_the_transform_is_that_of_the_predictions(data, key):
 def test_arguments_are_checked(data, key):
     masks, values, fold = data
     with pytest.raises(ValueError, match="values must have shape"):
-        ensemble.grow(masks, values[:-1], fold, FOLDS, CONFIGS, 3, key)
+        grow(masks, values[:-1], fold, FOLDS, CONFIGS, 3, key)
     with pytest.raises(ValueError, match="at least one configuration"):
-        ensemble.grow(masks, values, fold, FOLDS, (), 3, key)
+        grow(masks, values, fold, FOLDS, (), 3, key)
     with pytest.raises(ValueError, match="depth must be between 1"):
-        ensemble.grow(masks, values, fold, FOLDS, CONFIGS, 0, key)
+        grow(masks, values, fold, FOLDS, CONFIGS, 0, key)
 
 
 def test_nothing_to_learn_is_an_empty_ensemble(data, key):
     masks, _, fold = data
-    found = ensemble.grow(masks, np.zeros(len(masks), np.float32), fold, FOLDS, CONFIGS, 3, key)
+    found = grow(masks, np.zeros(len(masks), np.float32), fold, FOLDS, CONFIGS, 3, key)
     assert set(fourier.terms(Trees(*(x[-1] for x in found)), N)) <= {0, 1, 2, 3}
     np.testing.assert_array_equal(boosting.predict(found, masks), 0.0)
