@@ -7,20 +7,13 @@ is ready is waited for, not compiled twice: JAX sees to that.
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import Any
-
-import jax
 
 from spexjax.masks.design import Design
 from spexjax.methods import registry
 from spexjax.steps import seed_key
+from spexjax.workers import settings
 
 _WORKERS = 2
-# Set for one thread alone they make other programs, which would be compiled for nothing.
-_SETTINGS = (
-    "jax_enable_x64", "jax_numpy_dtype_promotion", "jax_numpy_rank_promotion",
-    "jax_default_matmul_precision", "jax_default_device", "jax_debug_nans", "jax_disable_jit",
-)  # fmt: skip
 _started: set[tuple] = set()
 
 
@@ -40,10 +33,10 @@ def compiling(design: Design) -> Iterator[None]:
     config = registry.from_json(design.method, design.settings)
     pool = ThreadPoolExecutor(_WORKERS, "spexjax-compile")
 
-    wanted = _settings()
+    wanted = settings()
 
     def start() -> None:
-        if _settings() != wanted:
+        if settings() != wanted:  # other programs, which would be compiled for nothing
             return
         # What fails here fails again, and is told, where the program is run.
         for program in programs(config, design, seed_key(design.seed)):
@@ -54,8 +47,3 @@ def compiling(design: Design) -> Iterator[None]:
         yield
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
-
-
-def _settings() -> tuple[Any, ...]:
-    """What of JAX's configuration holds in this thread."""
-    return tuple(getattr(jax.config, name) for name in _SETTINGS)

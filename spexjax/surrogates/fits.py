@@ -101,6 +101,7 @@ def solve(
       decoded: these, and the decoded sets.
       wanted: which blocks are solved.
     """
+    equations = equations.alone()
     masks = {"singles": singles, "decoded": decoded, "all": np.ones_like(singles)}
     nothing = np.zeros((LANES, len(singles)), np.float32)
     out: list[ArrayLike] = []
@@ -159,7 +160,7 @@ def refit(
       penalty: as in :func:`solve`.
       reference: the correlations of the equations that ``w`` solves.
     """
-    T, start = w.shape[1], filled(w)
+    equations, T, start = equations.alone(), w.shape[1], filled(w)
     support = (start != 0) | (np.arange(T) == 0)
     pure, ridged = np.zeros((2, LANES, 1), bool)
     pure[: len(specs), 0] = [s.ridge is None and s.l1 is not None for s in specs]

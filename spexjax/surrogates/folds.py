@@ -63,6 +63,11 @@ class Data(NamedTuple):
         """How many masks there are: so many rows of :func:`table_of`."""
         return self.num_coded + int(self.real.sum())
 
+    @property
+    def n_pad(self) -> int:
+        """How many single inputs the fits have, padding among them."""
+        return self.bits.shape[1]
+
     def rows_of(self, lane: int) -> Float[np.ndarray, "rows"]:
         """The weights of the rows that a lane trains on."""
         return np.where(self.fold == lane, np.float32(0.0), self.training)

@@ -37,18 +37,24 @@ class Normal(NamedTuple):
     """G w = b for the fits of a problem of T columns.
 
     Attributes:
-      problem: masks, values and columns.
+      problem: masks, values and columns; None in :meth:`alone`.
       gram: float32 (T, T), G, a mean over masks; None where T is large.
       correlations: float32 (T,), b.
+      allowed: bool (T,), the columns that are no padding.
       steepness: float32, about the largest eigenvalue of G.
       ridge: float32, a relative ridge strength of 1 in the units of G.
     """
 
-    problem: Problem
+    problem: Problem | None
     gram: Float[Array, "T T"] | None
     correlations: Float[Array, "T"]
+    allowed: Bool[ArrayLike, "T"]
     steepness: Float[Array, ""]
     ridge: Float[Array, ""]
+
+    def alone(self) -> "Normal":
+        """Without the masks, where G is there: of solving only T is then part of a shape."""
+        return self if self.gram is None else self._replace(problem=None)
 
     def product(self) -> Callable[[Array], Array]:
         """w ↦ G w."""
@@ -93,7 +99,7 @@ def normal(
     """The normal equations of one output on the masks that have weight."""
     p = problem(coded, coded_values, coded_weights, rows, members, allowed)
     b = correlations(p)
-    found = Normal(p, formed(p), b, jnp.float32(0), per_mask(p, jnp.float32(1)))
+    found = Normal(p, formed(p), b, p.allowed, jnp.float32(0), per_mask(p, jnp.float32(1)))
     return found._replace(steepness=lipschitz(found.product(), b))
 
 
@@ -119,7 +125,7 @@ def ridge(
         jnp.broadcast_to(b, start.shape),
         equations.ridge * lanes.strength,
         penalty=1.0 - first.astype(jnp.float32),
-        mask=lanes.mask & (~relaxed | (start != 0.0) | first) & equations.problem.allowed,
+        mask=lanes.mask & (~relaxed | (start != 0.0) | first) & equations.allowed,
         w0=start,
         tol=lanes.tol,
         max_iter=lanes.steps,
@@ -146,7 +152,7 @@ def lasso(
       reference: Xᵀy, which says where every coefficient vanishes.
     """
     b = equations.correlations
-    mask = lanes.mask & equations.problem.allowed
+    mask = lanes.mask & equations.allowed
     penalised = mask & (penalty > 0)
     ratio = jnp.abs(reference) / jnp.where(penalised, penalty, 1.0)
     vanishing = jnp.max(jnp.where(penalised, ratio, 0.0), axis=-1)
@@ -177,8 +183,8 @@ def held_out(
     The first is the mean of the values, the fits follow in order, and then the other one, if there
     is one: L = 1 + LANES · len(blocks), or one more.
     """
-    p = equations.problem
-    p = p._replace(rows=p.rows._replace(weights=row_weights))
+    assert equations.problem is not None
+    p = equations.problem._replace(rows=equations.problem.rows._replace(weights=row_weights))
     if p.coded is not None and coded_weights is not None:
         p = p._replace(coded=p.coded._replace(weights=coded_weights))
     mean = jnp.zeros_like(equations.correlations).at[0].set(equations.correlations[0])

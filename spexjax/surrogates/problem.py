@@ -171,10 +171,11 @@ def formed(p: Problem) -> Float[Array, "T T"] | None:
     return gram(p) if p.allowed.shape[0] <= _DENSE_COLUMNS else None
 
 
-def operator(p: Problem, dense: Float[Array, "T T"] | None) -> Callable[[Array], Array]:
+def operator(p: Problem | None, dense: Float[Array, "T T"] | None) -> Callable[[Array], Array]:
     """w ↦ G w by the Gram matrix of the problem, or without it where it is not :func:`formed`."""
     if dense is not None:
         return lambda w: matmul(w, dense)
+    assert p is not None
     total = total_weight(p)
 
     def apply(w: Array) -> Array:

@@ -30,13 +30,20 @@ _STEPS = 12
 
 
 class Means(NamedTuple):
-    """Posterior means: without each fold, of all but the held-out masks, and of all masks."""
+    """Posterior means: without each fold, of all but the held-out masks, and of all masks.
+
+    Attributes:
+      lanes: of each fold, and of all of them.
+      whole: of all masks.
+      residuals: what each fold's mean leaves in its fold; 0 elsewhere.
+    """
 
     lanes: tuple[Mean, ...]
     whole: Mean
+    residuals: tuple[Residuals, ...]
 
 
-class Smooth(NamedTuple):
+class Reading(NamedTuple):
     """What the means say.
 
     Attributes:
@@ -44,45 +51,29 @@ class Smooth(NamedTuple):
         padded with −1; all −1 is no set.
       lanes: float32 (lanes, T + sets), coefficients on the columns, then on these sets.
       whole: float32 (T + sets,), of the mean of all masks on those of the last lane.
-      residuals: what each fold's mean leaves in its fold; 0 elsewhere.
     """
 
     members: Int32[np.ndarray, "lanes sets t"]
     lanes: Float[np.ndarray, "lanes T_plus"]
     whole: Float[np.ndarray, "T_plus"]
-    residuals: tuple[Residuals, ...]
 
 
 @one_thread()
-def learned(
-    design: Design,
-    data: Data,
-    table: Table,
-    output: int,
-    columns: Int32[np.ndarray, "lanes S t"],
-    found: Means,
-) -> Smooth:
+def read(
+    found: Means, columns: Int32[np.ndarray, "lanes S t"], n_pad: int, max_order: int
+) -> Reading:
     """What the means of an output say.
 
     Args:
-      design: the masks.
-      data, table: the values, as they are fitted and as one table.
-      output: which.
-      columns: the sets that the other fits have in every lane, padded with −1.
       found: the means.
+      columns: the sets that the other fits have in every lane, padded with −1.
+      n_pad: how many single inputs they have.
+      max_order: of the largest set.
     """
-    count = data.num_masks
-    own = strongest(found, columns, design.max_order)
-    members, n_pad = np.concatenate([columns, own], axis=1), table.masks.shape[1]
+    own = strongest(found, columns, max_order)
+    members = np.concatenate([columns, own], axis=1)
     lanes = [_read(*one, n_pad) for one in zip(found.lanes, members, strict=True)]
-    residuals = []
-    for lane, mean in enumerate(found.lanes[:-1]):
-        left = np.zeros(count)
-        out = np.flatnonzero(table.fold[:count] == lane)
-        signs = np.where(table.masks[out, : design.n], 1.0, -1.0)
-        left[out] = np.asarray(table.values[output])[out] - predict(mean, signs)[:, 0]
-        residuals.append(residuals_of(data, left))
-    return Smooth(own, np.stack(lanes), _read(found.whole, members[-1], n_pad), tuple(residuals))
+    return Reading(own, np.stack(lanes), _read(found.whole, members[-1], n_pad))
 
 
 def residuals_of(data: Data, left: Float[np.ndarray, "N"]) -> Residuals:
@@ -93,8 +84,15 @@ def residuals_of(data: Data, left: Float[np.ndarray, "N"]) -> Residuals:
 
 
 @one_thread()
-def means(design: Design, table: Table, output: int, count: int) -> Means:
-    """Learns the process of an output from the first rows of a table, in every lane."""
+def means(design: Design, data: Data, table: Table, output: int) -> Means:
+    """Learns the process of an output, in every lane.
+
+    Args:
+      design: the masks.
+      data, table: the values, as they are fitted and as one table.
+      output: which.
+    """
+    count = data.num_masks
     signs = np.where(table.masks[:count, : design.n], 1.0, -1.0)
     y, fold = np.asarray(table.values[output], float)[:count, None], table.fold[:count]
     folds = num_folds(design.coded)
@@ -113,10 +111,14 @@ def means(design: Design, table: Table, output: int, count: int) -> Means:
         own = [near(rows) for rows in kept[:-1]]
     final = near(np.ones(count, bool))
     lanes = zip(kept, [*own, settings], strict=True)
-    return Means(
-        tuple(unpaired.mean(signs[k], y[k], one) for k, one in lanes),
-        unpaired.mean(signs, y, final),
-    )
+    of_lanes = tuple(unpaired.mean(signs[k], y[k], one) for k, one in lanes)
+    residuals = []
+    for lane, mean in enumerate(of_lanes[:-1]):
+        left = np.zeros(count)
+        out = np.flatnonzero(fold == lane)
+        left[out] = (y[out] - predict(mean, signs[out]))[:, 0]
+        residuals.append(residuals_of(data, left))
+    return Means(of_lanes, unpaired.mean(signs, y, final), tuple(residuals))
 
 
 def strongest(

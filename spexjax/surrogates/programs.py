@@ -66,8 +66,8 @@ def programs(
     some = np.zeros((LANES, T), np.float32)
     block = Lanes.of((), some[0] > 0, 0.0, 0)
     place = np.zeros(LANES, np.int32)
-    yield Program(normal.ridge, (shape, block, some, np.asarray(False)))
-    yield Program(normal.lasso, (shape, block, some, some, place, some[0]))
+    yield Program(normal.ridge, (shape.alone(), block, some, np.asarray(False)))
+    yield Program(normal.lasso, (shape.alone(), block, some, some, place, some[0]))
     blocks = (some,) * len(fits.fit_blocks(proposed=wider is not None))
     rest = None if data.inside is None else data.inside[0]
     yield Program(normal.held_out, (shape, data.real, rest, blocks, smooth))

@@ -14,9 +14,10 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int, Int32
 
+from spexjax.spectra.subsets import Sets
 from spexjax.surrogates import screening
-from spexjax.trees import ensemble, fourier
-from spexjax.trees.boosting import BoostConfig, Trees
+from spexjax.trees import ensemble
+from spexjax.trees.boosting import BoostConfig
 from spexjax.trees.ensemble import Growing
 from spexjax.typing import ArrayLike, Key
 
@@ -121,7 +122,6 @@ def propose(
     fold: Int[np.ndarray, "N"],
     given: Int32[np.ndarray, "lanes S t"],
     config: Wider,
-    n: int,
     max_order: int,
 ) -> Proposal:
     """Sets of 2 to ``max_order`` inputs for every lane, those given first.
@@ -132,19 +132,17 @@ def propose(
       search: see :func:`start`, whose arguments the others are.
       fold: as there.
       given: int32 (F + 1, S, t), sets that are fitted anyway, padded with −1.
-      config, n, max_order: as there.
+      config, max_order: as there.
     """
     L, _, t = given.shape
     most = room(fold, config, int(np.any(given >= 0, axis=-1).sum(axis=-1).max()))
     weights, found = np.asarray(search.weights), np.asarray(search.pairs)
-    trees = None
-    if search.growing is not None:
-        trees = search.growing.trees()
+    of_trees = [{}] * L if search.growing is None else search.growing.terms()
     members = np.full((L, most, t), -1, np.int32)
     strength, single = np.zeros((L, most), np.float32), np.abs(weights)
     fixed = np.zeros((L, most), bool)
     for lane in range(L):
-        sets, sizes = _from_trees(trees, lane, n, t, max_order)
+        sets, sizes = _from_trees(of_trees[lane], t, max_order)
         alone = (sets >= 0).sum(axis=1) == 1
         np.maximum.at(single[lane], sets[alone, -1], sizes[alone])
         pairs = found[lane][found[lane, :, 0] >= 0]
@@ -196,12 +194,9 @@ def grow(
 
 
 def _from_trees(
-    trees: Trees | None, lane: int, n: int, t: int, max_order: int
+    found: dict[int, Sets], t: int, max_order: int
 ) -> tuple[Int32[np.ndarray, "sets t"], Float[np.ndarray, "sets"]]:
-    """The supports of a lane's trees and |coefficients|, the largest first; −1 before members."""
-    if trees is None:
-        return np.full((0, t), -1, np.int32), np.zeros(0, np.float32)
-    found = fourier.terms(Trees(*(x[lane] for x in trees)), n)
+    """The supports of trees and |coefficients|, the largest first; −1 before members."""
     kept = {d: s for d, s in found.items() if 1 <= d <= min(max_order, t)}
     pads = [np.pad(s.members, ((0, 0), (t - d, 0)), constant_values=-1) for d, s in kept.items()]
     members = np.concatenate([np.zeros((0, t), np.int64), *pads]).astype(np.int32)

@@ -1,15 +1,18 @@
 """The sets that one output is fitted with, found anew in every lane."""
 
+from concurrent.futures import Future
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Int32, UInt32
 
+from spexjax import workers
 from spexjax.masks.design import Design
 from spexjax.spectra import subsets
 from spexjax.surrogates import folds, penalties, process_candidate, proposals
 from spexjax.surrogates.folds import Data, Table
-from spexjax.surrogates.process_candidate import Smooth
+from spexjax.surrogates.problem import Residuals
+from spexjax.surrogates.process_candidate import Reading
 from spexjax.surrogates.proposals import Wider
 from spexjax.typing import Key
 
@@ -23,20 +26,22 @@ class Sets(NamedTuple):
       members: int32 (lanes, S, t), decoded ones first; −1 is no member, all −1 no set.
       decoded: bool (lanes, S), whether a set was decoded.
       weights: for each scheme those of the columns in the L1 penalty; none if nothing is proposed.
-      smooth: a process and what it says of the columns, if there is one.
+      smooth: what a process says of the columns, if there is one; it may not have been read yet.
+      residuals: what the process leaves in each fold.
     """
 
     members: Int32[np.ndarray, "lanes S t"]
     decoded: Bool[np.ndarray, "lanes S"]
     weights: Weights
-    smooth: Smooth | None = None
+    smooth: Future[Reading] | None = None
+    residuals: tuple[Residuals, ...] | None = None
 
     def supports(self, lane: int, n_pad: int) -> UInt32[np.ndarray, "T W"]:
         """The packed supports of the columns, and of the sets that only the process has."""
         columns = folds.column_supports(self.members[lane], n_pad)
         if self.smooth is None:
             return columns
-        return np.concatenate([columns, subsets.pack(self.smooth.members[lane], n_pad)])
+        return np.concatenate([columns, subsets.pack(self.smooth.result().members[lane], n_pad)])
 
 
 def decoded_alone(decoded: Int32[np.ndarray, "lanes S t"]) -> Sets:
@@ -61,13 +66,16 @@ def with_proposed(
         table.masks, table.values[output], table.fold, folds.num_folds(design.coded),
         wider, design.n, order, key,
     )  # fmt: skip
-    means = smooth = None
-    if smoothed(design, wider):  # on the host, while the device grows trees
-        means = process_candidate.means(design, table, output, data.num_masks)
-    found = proposals.propose(search, table.fold, decoded, wider, design.n, order)
-    if means is not None:
-        smooth = process_candidate.learned(design, data, table, output, found.members, means)
-    return Sets(found.members, found.given, penalties.penalties(found), smooth)
+    means = None
+    if smoothed(design, wider):  # while trees are growing
+        means = process_candidate.means(design, data, table, output)
+    found = proposals.propose(search, table.fold, decoded, wider, order)
+    sets = Sets(found.members, found.given, penalties.penalties(found))
+    if means is None:
+        return sets
+    arguments = means, found.members, table.masks.shape[1], design.max_order
+    (reading,) = workers.begin(process_candidate.read, *([one] for one in arguments))
+    return sets._replace(smooth=reading, residuals=means.residuals)
 
 
 def smoothed(design: Design, wider: Wider) -> bool:

@@ -22,6 +22,7 @@ from spexjax.masks.design import Design
 from spexjax.regression import matmul, ridge_solve
 from spexjax.spectra import spectrum
 from spexjax.spectra.spectrum import Spectrum
+from spexjax.spectra.subsets import Sets
 from spexjax.surrogates import folds, proposals
 from spexjax.surrogates.fits import RIDGE_STRENGTHS
 from spexjax.surrogates.fitted import Done, Fit, Standardised
@@ -34,8 +35,6 @@ from spexjax.surrogates.problem import (
     residual_energies,
 )
 from spexjax.surrogates.proposals import Wider
-from spexjax.trees import fourier
-from spexjax.trees.boosting import Trees
 from spexjax.typing import Array, ArrayLike, Key
 
 # Not tuned: trees are grown on each direction, so that their number sets the time.
@@ -144,18 +143,17 @@ def propose(
     grown = []
     for place, one in enumerate(growing):
         with phases.part(0.1 + 0.6 * place / len(table.values), 0.7):
-            grown.append(one.trees())
+            grown.append(one.terms())
     pad, no_pairs = ((0, 0), (t - given.shape[2], 0)), np.zeros((0, 2), np.int32)
     for lane in range(num_folds + 1):
-        sets = _strongest([Trees(*(x[lane] for x in trees)) for trees in grown], n, t)
+        sets = _strongest([lanes[lane] for lanes in grown], t)
         known = np.pad(given[lane], pad, constant_values=-1)
         members[lane], _ = proposals.rank(known, sets, np.zeros(len(sets)), no_pairs, config.sets)
     return members
 
 
-def _strongest(ensembles: list[Trees], n: int, t: int) -> Int32[np.ndarray, "sets t"]:
-    """Sets of 2 to t inputs by the energy that they have in all ensembles together."""
-    parts = [fourier.terms(trees, n) for trees in ensembles]
+def _strongest(parts: list[dict[int, Sets]], t: int) -> Int32[np.ndarray, "sets t"]:
+    """Sets of 2 to t inputs by the energy that they have in all transforms together."""
     rows: list[np.ndarray] = [np.zeros((0, t), np.int32)]
     energy: list[np.ndarray] = [np.zeros(0)]
     for d in range(2, t + 1):

@@ -71,7 +71,7 @@ class Data(NamedTuple):
     """Masks and values as :func:`boost` wants them.
 
     Attributes:
-      X: float32 (N, n + 1), the masks and a column of ones.
+      X: float32 (N, n), the masks.
       values: float32 (N,), divided by 2^exponent, so that the largest is in [½, 1); 0 in rows that
         do not count.
       exponent: int32, of the largest value.
@@ -79,7 +79,7 @@ class Data(NamedTuple):
       train: float32 (F + 1, N), 1 in the rows that a lane is fitted to.
     """
 
-    X: Float[Array, "N columns"]
+    X: Float[Array, "N n"]
     values: Float[Array, "N"]
     exponent: Int[Array, ""]
     held_out: Float[Array, "F N"]
@@ -107,15 +107,13 @@ def prepare(
     if folds < 1:
         raise ValueError(f"folds must be at least 1, got {folds}.")
     masks, values, fold = jnp.asarray(masks), jnp.asarray(values), jnp.asarray(fold)
-    N = masks.shape[0]
-    X = jnp.concatenate([masks.astype(jnp.float32), jnp.ones((N, 1), jnp.float32)], axis=1)
     fold = fold.astype(jnp.int32)
     counts = (fold >= 0).astype(jnp.float32)
     values = jnp.where(fold >= 0, values.astype(jnp.float32), 0.0)
     _, exponent = jnp.frexp(jnp.max(jnp.abs(values)))
     held_out = (fold == jnp.arange(folds, dtype=jnp.int32)[:, None]).astype(jnp.float32)
     train = jnp.concatenate([counts - held_out, counts[None]])
-    return Data(X, jnp.ldexp(values, -exponent), exponent, held_out, train)
+    return Data(masks.astype(jnp.float32), jnp.ldexp(values, -exponent), exponent, held_out, train)
 
 
 class _State(NamedTuple):
@@ -150,7 +148,7 @@ def boost(
       :class:`Boosted`, its errors divided by 4^exponent, so that no scale overflows them.
     """
     X, values, exponent, held_out, train = data
-    N, n = X.shape[0], X.shape[1] - 1
+    N, n = X.shape
     F, L = held_out.shape[0], train.shape[0]
     T, R = most_trees, settings.rates.shape[0]
     M = min(N, most_rows or N)
@@ -171,13 +169,13 @@ def boost(
     put = partial(jax.lax.dynamic_update_index_in_dim, axis=0)
 
     def everything(_: Array) -> tuple[Array, Array]:
-        return train, jnp.arange(n + 1, dtype=jnp.int32) < n
+        return train, jnp.ones(n, bool)
 
     def sample(t: Array) -> tuple[Array, Array]:
         row_key, column_key = jax.random.split(jax.random.fold_in(key, t))
         drawn = jax.random.uniform(row_key, (N,), jnp.float32) < settings.rows
         draws = jax.random.uniform(column_key, (n,), jnp.float32)
-        columns = jnp.append(draws <= jnp.sort(draws)[settings.columns - 1], False)
+        columns = draws <= jnp.sort(draws)[settings.columns - 1]
         return train * drawn.astype(jnp.float32), columns
 
     def one_tree(state: _State) -> _State:
@@ -231,12 +229,10 @@ def boost(
     return Boosted(trees, state.errors.T, state.t)
 
 
-def _ends(
-    features: Int[Array, "L nodes"], X: Float[Array, "N columns"], depth: int
-) -> Int[Array, "L N"]:
+def _ends(features: Int[Array, "L nodes"], X: Float[Array, "N n"], depth: int) -> Int[Array, "L N"]:
     """The leaf in which every row ends."""
-    N, columns = X.shape
-    kept, row = X.ravel() > 0.5, columns * jnp.arange(N, dtype=jnp.int32)
+    N, n = X.shape
+    kept, row = X.ravel() > 0.5, n * jnp.arange(N, dtype=jnp.int32)
 
     def down(_: Array, node: Array) -> Array:
         tested = jnp.take_along_axis(features, node, axis=1)

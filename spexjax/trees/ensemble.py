@@ -5,8 +5,9 @@ of those that matter (bagging: Breiman 1996), and its Fourier transform is as ex
 """
 
 from collections.abc import Sequence
+from concurrent.futures import Future
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -15,10 +16,12 @@ from jaxtyping import Bool, Float, Int
 
 from spexjax import phases
 from spexjax.compiling import QUICKLY, Program
-from spexjax.trees import boosting
+from spexjax.spectra.subsets import Sets, merge
+from spexjax.trees import boosting, fourier
 from spexjax.trees.boosting import Trees
 from spexjax.trees.settings import BoostConfig, Settings, as_data
 from spexjax.typing import Array, ArrayLike, Key
+from spexjax.workers import begin
 
 # Of very many rows each tree sees a part: its time is in proportion to them. Of a function without
 # noise all rows are worth having, so that few thousands are not divided.
@@ -26,29 +29,29 @@ MANY_ROWS, WINDOW = 8192, 4096
 
 
 class Growing(NamedTuple):
-    """Ensembles that a device may not have finished yet.
+    """Ensembles that may not be finished yet.
 
     Attributes:
-      found: of each configuration, leading axes of lanes.
-      configs: the configurations.
-      features: int (columns,), the inputs that the masks' columns are of; None if they are all.
+      found: for each configuration the Fourier coefficients of its trees, by size, in every lane.
+      n: how many columns the masks have.
+      features: int (n,), the inputs that these are of, in ascending order; None if they are all.
     """
 
-    found: list[Trees]
-    configs: list[BoostConfig]
-    features: Int[np.ndarray, "columns"] | None = None
+    found: list[Future[list[dict[int, Sets]]]]
+    n: int
+    features: Int[np.ndarray, "n"] | None = None
 
-    def trees(self) -> Trees:
-        """Their mean, which is waited for."""
-        grown = []
-        for place, (found, config) in enumerate(zip(self.found, self.configs, strict=True)):
-            phases.tell("growing trees", place / len(self.configs))
-            grown.append(_shallow(Trees(*jax.device_get(found)), config.depth))
-        found = mean(grown)
+    def terms(self) -> list[dict[int, Sets]]:
+        """The Fourier coefficients of their mean in every lane, which are waited for."""
+        found = []
+        for place, one in enumerate(self.found):
+            phases.tell("growing trees", place / len(self.found))
+            found.append(one.result())
+        means = [mean(lanes, self.n) for lanes in zip(*found, strict=True)]
         if self.features is None:
-            return found
-        split = np.asarray(found.features)
-        return found._replace(features=np.where(split >= 0, self.features[split], -1))
+            return means
+        of = self.features
+        return [{d: Sets(of[s.members], s.values) for d, s in one.items()} for one in means]
 
 
 def start(
@@ -73,14 +76,18 @@ def start(
       max_depth: deeper trees are cut to that depth. Settings that are then equal are used once.
 
     Returns:
-      The ensembles; :meth:`Growing.trees` has one leading axis of folds + 1 lanes, on the host.
+      The ensembles, which are grown in the background; :meth:`Growing.terms` has folds + 1 lanes.
 
     Raises:
       ValueError: if the shapes do not fit together, without configurations, or if ``max_depth``
         is less than 1.
     """
     cut, settings, args = _arguments(masks, values, fold, folds, configs, max_depth, key)
-    return Growing([_grow(setting, *args) for setting in settings], cut)
+    # The deepest, which take longest, first.
+    ordered = sorted(zip(cut, settings, strict=True), key=lambda one: -one[0].depth)
+    return Growing(
+        begin(_terms, *zip(*ordered, strict=True), [args] * len(cut)), jnp.shape(masks)[1]
+    )
 
 
 def program(
@@ -135,31 +142,23 @@ def _grow(
     return Trees(*(x[rate] for x in found.trees))
 
 
-def _shallow(trees: Trees, depth: int) -> Trees:
-    """The same trees with the first ``depth`` levels only; no node below is split."""
-    apart = trees.leaves.shape[-1] // 2**depth
-    return trees._replace(
-        features=trees.features[..., : 2**depth - 1], leaves=trees.leaves[..., ::apart]
+def _terms(config: BoostConfig, setting: Settings, args: tuple) -> list[dict[int, Sets]]:
+    """The Fourier coefficients of a setting's trees in every lane."""
+    found = Trees(*jax.device_get(_grow(setting, *args)))
+    # No node below the setting's depth is split.
+    apart = found.leaves.shape[-1] // 2**config.depth
+    trees = found._replace(
+        features=found.features[..., : 2**config.depth - 1], leaves=found.leaves[..., ::apart]
     )
+    n = jnp.shape(args[0])[1]
+    return [fourier.terms(Trees(*one), n) for one in zip(*trees, strict=True)]
 
 
-def mean(ensembles: Sequence[Trees]) -> Trees:
-    """One ensemble (lanes, …), on the host, whose predictions are the mean of those of several."""
-    depth = max(e.leaves.shape[-1] for e in ensembles).bit_length() - 1
-    features, leaves = [], []
-    for e in ensembles:
-        most = int(np.max(e.size, initial=1))
-        lanes, apart = len(e.base), 2**depth // e.leaves.shape[-1]
-        nodes = np.full((lanes, most, 2**depth - 1), -1, np.int32)
-        nodes[..., : e.features.shape[-1]] = e.features[:, :most]
-        # Below a node that is not split all rows go left, to the first of the new leaves.
-        ends = np.zeros((lanes, most, 2**depth), np.float32)
-        counts = np.arange(most) < np.asarray(e.size)[:, None]
-        ends[..., ::apart] = np.where(counts[..., None], e.leaves[:, :most], 0.0)
-        features.append(nodes)
-        leaves.append(ends / len(ensembles))
-    base = np.mean([e.base for e in ensembles], axis=0)
-    joined = np.concatenate(features, axis=1)
-    size = np.full(len(base), joined.shape[1], np.int32)
-    on_host: list[Any] = [joined, np.concatenate(leaves, axis=1), base, size]
-    return Trees(*on_host)
+def mean(transforms: Sequence[dict[int, Sets]], n: int) -> dict[int, Sets]:
+    """The mean of Fourier transforms of n features, sets by their size."""
+    found = {}
+    for size in sorted(set().union(*transforms)):
+        parts = [one[size] for one in transforms if size in one]
+        values = np.concatenate([p.values for p in parts]) / len(transforms)
+        found[size] = merge(np.concatenate([p.members for p in parts]), values, n)
+    return found

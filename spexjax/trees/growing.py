@@ -48,21 +48,20 @@ class Grown(NamedTuple):
 
 
 def grow(
-    X: Float[Array, "N columns"],
+    X: Float[Array, "N n"],
     residual: Float[Array, "L N"],
     weights: Float[Array, "L N"],
-    allowed: Bool[Array, "columns"],
+    allowed: Bool[Array, "n"],
     limits: Limits,
     deepest: int,
 ) -> Grown:
     """Greedy trees for the squared loss (Chen and Guestrin 2016, equations 6 and 7, hessian 1).
 
     Args:
-      X: 0 or 1, (N, n + 1); the last column is all ones, so that the sums over a node itself come
-        with those over its rows that keep a feature.
+      X: 0 or 1, (N, n).
       residual: float32 (L, N), what to fit.
       weights: float32 (L, N), how much a row counts.
-      allowed: bool (n + 1,), the features that may be split on; never the last column.
+      allowed: bool (n,), the features that may be split on.
       limits: 1 ≤ depth ≤ deepest.
       deepest: levels of the arrays returned (static).
     """
@@ -71,54 +70,61 @@ def grow(
     chex.assert_shape(X, (residual.shape[1], len(allowed)))
     L, N = residual.shape
     both = jnp.stack([weights * residual, weights], axis=1)  # (L, 2, N)
-    kept_by = (X.T > 0.5)[:-1]
+    kept_by = X.T > 0.5
 
     def level(
-        depth: int, sums: Float[Array, "L 2 nodes columns"], inside: Bool[Array, "L nodes N"]
+        depth: int,
+        totals: Float[Array, "L 2 nodes"],
+        sums: Float[Array, "L 2 nodes n"],
+        inside: Bool[Array, "L nodes N"],
     ) -> tuple[Array, Array, Array]:
         """Tests from here down, the leaves' sums, and the rows' way down from their nodes."""
-        feature, children = _best_split(sums, allowed, limits)
+        feature, children = _best_split(totals[..., None], sums, allowed, limits)
+        children = children.reshape(L, 2, 2 ** (depth + 1))
         tested = jnp.take(kept_by, feature, axis=0, mode="clip")
         right = inside & tested & (feature >= 0)[:, :, None]
         goes_right = jnp.any(right, axis=1).astype(jnp.int32)
         if depth == deepest - 1:
-            return feature, children.reshape(L, 2, -1), goes_right
+            return feature, children, goes_right
 
         def deeper() -> tuple[Array, Array, Array]:
             kept = _product(both[:, :, None] * right[:, None].astype(jnp.float32), X)
             below = jnp.stack([sums - kept, kept], axis=3).reshape(L, 2, 2 ** (depth + 1), -1)
             apart = jnp.stack([inside & ~right, right], axis=2).reshape(L, 2 ** (depth + 1), N)
-            return level(depth + 1, below, apart)
+            return level(depth + 1, children, below, apart)
 
         def stop() -> tuple[Array, Array, Array]:
             left = 2 ** (deepest - depth - 1)
-            ends = jnp.pad(children.reshape(L, 2, -1, 1), ((0, 0), (0, 0), (0, 0), (0, left - 1)))
+            ends = jnp.pad(children[..., None], ((0, 0), (0, 0), (0, 0), (0, left - 1)))
             return (
                 jnp.full((L, 2**deepest - 2 ** (depth + 1)), -1, jnp.int32),
                 ends.reshape(L, 2, -1),
                 jnp.zeros((L, N), jnp.int32),
             )
 
-        below, children, leaf = jax.lax.cond(depth + 1 < limits.depth, deeper, stop)
+        below, ends, leaf = jax.lax.cond(depth + 1 < limits.depth, deeper, stop)
         leaf = leaf + (goes_right << (deepest - depth - 1))
-        return jnp.concatenate([feature, below], axis=1), children, leaf
+        return jnp.concatenate([feature, below], axis=1), ends, leaf
 
     everywhere = jnp.ones((L, 1, N), bool)
-    features, children, leaf = level(0, _product(both, X)[:, :, None], everywhere)
-    residuals, counts = children[:, 0], children[:, 1]
+    totals = jnp.sum(both, axis=2, keepdims=True)
+    features, ends, leaf = level(0, totals, _product(both, X)[:, :, None], everywhere)
+    residuals, counts = _pair(ends)
     leaves = jnp.where(counts > 0, residuals / jnp.maximum(counts + limits.leaf_l2, _FEWEST), 0.0)
     return Grown(features, leaves, leaf)
 
 
-def _product(indicators: Float[Array, "... N"], X: Float[Array, "N columns"]) -> Array:
+def _product(indicators: Float[Array, "... N"], X: Float[Array, "N n"]) -> Array:
     return jnp.matmul(indicators, X, precision="highest")
 
 
 def _best_split(
-    sums: Float[Array, "L 2 nodes columns"], allowed: Bool[Array, "columns"], limits: Limits
+    total: Float[Array, "L 2 nodes 1"],
+    sums: Float[Array, "L 2 nodes n"],
+    allowed: Bool[Array, "n"],
+    limits: Limits,
 ) -> tuple[Int[Array, "L nodes"], Float[Array, "L 2 nodes 2"]]:
     """The best feature of each node, −1 if none gains, and (residuals, rows) of both children."""
-    total = sums[..., -1:]
     (all_residuals, all_rows), (residuals, rows) = _pair(total), _pair(sums)
     other = all_rows - rows
 

@@ -1,4 +1,4 @@
-"""The mean of ensembles, against the mean of their predictions and of their transforms."""
+"""The transform of the mean of ensembles, against the mean of their predictions."""
 
 import dataclasses
 
@@ -29,7 +29,7 @@ def data():
 
 
 def grow(*arguments):
-    return ensemble.start(*arguments).trees()
+    return ensemble.start(*arguments).terms()
 
 
 def best(masks, values, fold, config, key):
@@ -38,25 +38,41 @@ def best(masks, values, fold, config, key):
     return Trees(*(np.asarray(x)[rate] for x in found.trees))
 
 
-def test_predictions_are_the_mean(data, key):
+def values_at(transforms, masks):
+    """Of every lane's transform, (lanes, N)."""
+    spectra = [fourier.to_spectrum(terms, N) for terms in transforms]
+    return np.stack([np.asarray(s.predict(masks)).reshape(-1) for s in spectra])
+
+
+def mean_prediction(parts, masks):
+    return np.mean([boosting.predict(jax.tree.map(np.asarray, p), masks) for p in parts], axis=0)
+
+
+def test_the_mean_of_transforms_is_that_of_predictions(data, key):
     masks = data[0]
     parts = [best(*data, config, key) for config in CONFIGS]
     # The smallest number of trees is not the same in all lanes in general.
     parts[0] = parts[0]._replace(size=np.array([9, 4, 0, 6]))
-    together = ensemble.mean(parts)
-    chex.assert_shape(together.leaves, (FOLDS + 1, None, 16))
-    wanted = np.mean([boosting.predict(jax.tree.map(np.asarray, p), masks) for p in parts], axis=0)
-    np.testing.assert_allclose(boosting.predict(together, masks), wanted, atol=1e-5)
+    lanes = [
+        ensemble.mean([fourier.terms(Trees(*(x[lane] for x in p)), N) for p in parts], N)
+        for lane in range(FOLDS + 1)
+    ]
+    np.testing.assert_allclose(values_at(lanes, masks), mean_prediction(parts, masks), atol=1e-5)
+    for sizes in lanes:
+        for size, sets in sizes.items():
+            chex.assert_shape(sets.members, (None, size))
+            assert len(np.unique(sets.members, axis=0)) == len(sets.members)
 
 
-def test_grow_takes_the_best_rates_and_cuts_depths(data, key):
+def test_start_takes_the_best_rates_and_cuts_depths(data, key):
     masks, values, fold = data
     found = grow(masks, values, fold, FOLDS, CONFIGS, 3, key)
-    chex.assert_shape(found.leaves, (FOLDS + 1, None, 8))
-    wanted = ensemble.mean([best(*data, config.cut(3), key) for config in CONFIGS])
-    chex.assert_trees_all_equal(found, wanted)
-    one = grow(masks, values, fold, FOLDS, CONFIGS[:1] * 3, 3, key)
-    assert one.size[0] <= CONFIGS[0].trees
+    assert len(found) == FOLDS + 1
+    assert max(d for lane in found for d in lane) == 3
+    wanted = mean_prediction([best(*data, config.cut(3), key) for config in CONFIGS], masks)
+    np.testing.assert_allclose(values_at(found, masks), wanted, atol=1e-5)
+    # Equal settings are used once.
+    assert len(ensemble.start(masks, values, fold, FOLDS, CONFIGS[:1] * 3, 3, key).found) == 1
 
 
 def test_settings_are_data(data, key):
@@ -70,11 +86,9 @@ def test_settings_are_data(data, key):
     # Also when settings become equal, or too few rows are left for deep trees.
     grow(masks, values, np.where(np.arange(160) < 30, fold, -1), FOLDS, other, 4, key)
     assert ensemble._grow._cache_size() == known
-    wanted = ensemble.mean([best(masks, 2 * values, fold, config, key) for config in other])
-    masks = np.asarray(masks)
-    np.testing.assert_allclose(
-        boosting.predict(changed, masks), boosting.predict(wanted, masks), atol=1e-5
-    )
+    parts = [best(masks, 2 * values, fold, config, key) for config in other]
+    wanted = mean_prediction(parts, np.asarray(masks))
+    np.testing.assert_allclose(values_at(changed, masks), wanted, atol=1e-4)
 
 
 def test_the_callers_settings_of_jax_hold(data, key):
@@ -85,14 +99,6 @@ def test_the_callers_settings_of_jax_hold(data, key):
         with pytest.raises(jax.errors.JaxRuntimeError, match="host-to-device"):
             grow(*data, FOLDS, CONFIGS, 4, key)
     chex.assert_trees_all_equal(found, wanted)
-
-
-def test_the_transform_is_that_of_the_predictions(data, key):
-    masks, values, fold = data
-    found = grow(masks, values, fold, FOLDS, CONFIGS, 4, key)
-    last = Trees(*(x[-1] for x in found))
-    spectrum = fourier.fourier(last, N)
-    np.testing.assert_allclose(spectrum.predict(masks), boosting.predict(last, masks), atol=1e-4)
 
 
 def test_arguments_are_checked(data, key):
@@ -108,5 +114,5 @@ def test_arguments_are_checked(data, key):
 def test_nothing_to_learn_is_an_empty_ensemble(data, key):
     masks, _, fold = data
     found = grow(masks, np.zeros(len(masks), np.float32), fold, FOLDS, CONFIGS, 3, key)
-    assert set(fourier.terms(Trees(*(x[-1] for x in found)), N)) <= {0, 1, 2, 3}
-    np.testing.assert_array_equal(boosting.predict(found, masks), 0.0)
+    assert set(found[-1]) <= {0, 1, 2, 3}
+    np.testing.assert_array_equal(values_at(found, masks), 0.0)

@@ -45,7 +45,7 @@ ORDER = (
     ("spectra",),
     ("regression",),
     ("codes",),
-    ("compiling", "fragments", "phases", "typing"),
+    ("compiling", "fragments", "phases", "typing", "workers"),
 )
 """The rooms from the top; those on one line do not know each other."""
 ROOMS_OF_MODELS = (

@@ -89,12 +89,12 @@ def _tables(design, values):
 def test_a_lane_knows_nothing_of_its_fold(n, budget):
     design = sx.design(n, budget=budget, method=sx.methods.auto.Auto(), max_order=3)
     values = smooth(design.masks())
-    _, table = _tables(design, values)
-    before = process_candidate.means(design, table, 0, budget)
+    data, table = _tables(design, values)
+    before = process_candidate.means(design, data, table, 0)
     fold = table.fold[: len(design)]
     changed = table.values.copy()
     changed[0, : len(design)][fold == 1] += 1.0
-    after = process_candidate.means(design, table._replace(values=changed), 0, budget)
+    after = process_candidate.means(design, data, table._replace(values=changed), 0)
     kept = (fold >= 0) & (fold != 1)
     assert len(before.lanes) == folds.num_folds(design.coded) + 1
     # Where the search for a fold's rates begins is what all masks say, and it ends where it ends.
@@ -117,8 +117,8 @@ def test_what_is_said_of_the_columns(budget):
     members = np.full((lanes, 5, 3), -1, np.int32)
     members[:, 0, 1:] = 0, 1
     members[:, 1, 1:] = 22, 23
-    means = process_candidate.means(design, table, 0, budget)
-    found = process_candidate.learned(design, data, table, 0, members, means)
+    means = process_candidate.means(design, data, table, 0)
+    found = process_candidate.read(means, members, 32, 3)
     for own in found.members:
         sets = [tuple(s[s >= 0]) for s in own]
         assert len(set(sets)) == len(sets)
@@ -129,7 +129,7 @@ def test_what_is_said_of_the_columns(budget):
     assert not found.lanes[:, 1 + n : 33].any()  # padding of the single inputs,
     assert not found.whole[[35, 36, 37]].any()  # and rows that are no set
     assert found.whole[[33, 34]].all()
-    for lane, left in enumerate(found.residuals):
+    for lane, left in enumerate(means.residuals):
         # What the coefficients leave in the fold is about what the mean leaves there.
         rows = np.concatenate([np.zeros(0) if left.coded is None else left.coded, left.rows])
         rows = rows[: len(design)]
