@@ -83,20 +83,20 @@ def _add(
             out[rows, k] += ((factors.T * w) @ factors)[one, other]
     else:
         for part in np.array_split(rows, 1 + len(rows) * len(factors) // _AT_ONCE):
-            out[part] += _products(factors, sets.members[part, :size]).T @ weights
+            out[part] += _products(factors.T, sets.members[part, :size]) @ weights
 
 
 def coefficients(mean: Mean, members: Int32[np.ndarray, "T t"]) -> Float[np.ndarray, "T K"]:
     """F of a mean on sets, padded with −1."""
     z, log_scale = _factors(mean)
-    padded = np.concatenate([z, np.ones((len(z), 1))], axis=1)
+    padded = np.concatenate([z.T, np.ones((1, len(z)))])
     out = np.zeros((len(members), len(mean.level)))
     sizes = (members >= 0).sum(axis=1)
     for part in (EVEN, ODD):
         weights = np.exp(log_scale[part]) * mean.weights[part]
         rows = np.flatnonzero(sizes % 2 == part)
         for some in np.array_split(rows, 1 + len(rows) * len(z) // _AT_ONCE):
-            out[some] = _products(padded, members[some]).T @ weights
+            out[some] = _products(padded, members[some]) @ weights
     out[sizes == 0] += mean.level
     return out
 
@@ -112,22 +112,25 @@ def strongest(mean: Mean, max_order: int, count: int) -> Int32[np.ndarray, "T t"
     most = max(_BEAM, count)
     alone = np.abs(coefficients(mean, np.arange(n, dtype=np.int32)[:, None])).sum(axis=1)
     beam = np.sort(np.argsort(-alone, kind="stable")[:_BEAM]).astype(np.int32)[:, None]
+    of_inputs = np.ascontiguousarray(z.T)
+    products = of_inputs[beam[:, 0]]
     found, strengths = [], []
     for size in range(2, t + 1):
         weights = np.exp(log_scale[size % 2]) * mean.weights[size % 2]
-        products = _products(z, beam)
-        each = np.sum([np.abs((products * w[:, None]).T @ z) for w in weights.T], axis=0)
+        each = np.sum([np.abs((products * w) @ z) for w in weights.T], axis=0)
         np.put_along_axis(each, beam, -1.0, axis=1)  # of an input that is in the set
         # A set may be grown from all its subsets, and is then among them as often.
         best = _largest(each.ravel(), size * most)
         best = best[each.ravel()[best] >= 0]
         rows = np.concatenate([beam[best // n], (best % n)[:, None].astype(np.int32)], axis=1)
-        grown, first = np.unique(np.sort(rows, axis=1), axis=0, return_index=True)
-        order = np.argsort(first)[:most]  # the strongest first
-        grown = grown[order]
+        rows = np.sort(rows, axis=1)
+        _, first = np.unique(subsets.keys(rows, n)[0], return_index=True)
+        first = np.sort(first)[:most]  # the strongest first
+        grown, best = rows[first], best[first]
         found.append(np.pad(grown, ((0, 0), (0, t - size)), constant_values=-1))
-        strengths.append(each.ravel()[best[first[order]]])
-        beam = grown[:_BEAM]
+        strengths.append(each.ravel()[best])
+        beam, (parent, added) = grown[:_BEAM], np.divmod(best[:_BEAM], n)
+        products = products[parent] * of_inputs[added]
     every = np.concatenate([np.zeros((0, t), np.int32), *found])
     strength = np.concatenate([np.zeros(0), *strengths])
     kept = every[_largest(strength, count)]
@@ -144,10 +147,12 @@ def _largest(x: Float[np.ndarray, "N"], count: int) -> Int[np.ndarray, "count"]:
     return some[np.argsort(-x[some], kind="stable")]
 
 
-def _products(factors: np.ndarray, members: np.ndarray) -> Float[np.ndarray, "P T"]:
-    out = factors[:, members[:, 0]]
+def _products(
+    factors: Float[np.ndarray, "n P"], members: Int[np.ndarray, "T t"]
+) -> Float[np.ndarray, "T P"]:
+    out = factors[members[:, 0]]
     for column in members.T[1:]:
-        out = out * factors[:, column]
+        out *= factors[column]
     return out
 
 

@@ -149,16 +149,22 @@ def by_size(
     return classes
 
 
-def merge(members: Int[np.ndarray, "sets size"], values: Float[np.ndarray, "sets"], n: int) -> Sets:
-    """Adds the values of equal rows."""
+def keys(members: Int[np.ndarray, "sets size"], n: int) -> tuple[Int[np.ndarray, "sets"], int]:
+    """An integer for every row, equal for equal rows; and one that is above them all."""
     key = np.zeros(len(members), np.int64)
-    span = 1  # keys are below it
+    span = 1
     for column in members.T:
         if span * n > LARGEST_KEY:
             known, key = np.unique(key, return_inverse=True)
             span = len(known)
         key = key * n + column
         span *= n
+    return key, span
+
+
+def merge(members: Int[np.ndarray, "sets size"], values: Float[np.ndarray, "sets"], n: int) -> Sets:
+    """Adds the values of equal rows."""
+    key, span = keys(members, n)
     if span <= _DENSE_KEYS:  # a table of all keys is faster than a sort of those that occur
         first = np.full(span, -1)
         first[key[::-1]] = np.arange(len(key))[::-1]
