@@ -120,7 +120,7 @@ def strongest(mean: Mean, max_order: int, count: int) -> Int32[np.ndarray, "T t"
         each = np.sum([np.abs((products * w) @ z) for w in weights.T], axis=0)
         np.put_along_axis(each, beam, -1.0, axis=1)  # of an input that is in the set
         # A set may be grown from all its subsets, and is then among them as often.
-        best = _largest(each.ravel(), size * most)
+        best = subsets.largest(each.ravel(), size * most)
         best = best[each.ravel()[best] >= 0]
         rows = np.concatenate([beam[best // n], (best % n)[:, None].astype(np.int32)], axis=1)
         rows = np.sort(rows, axis=1)
@@ -133,18 +133,10 @@ def strongest(mean: Mean, max_order: int, count: int) -> Int32[np.ndarray, "T t"
         products = products[parent] * of_inputs[added]
     every = np.concatenate([np.zeros((0, t), np.int32), *found])
     strength = np.concatenate([np.zeros(0), *strengths])
-    kept = every[_largest(strength, count)]
+    kept = every[subsets.largest(strength, count)]
     fixed = np.full((n + 1, t), -1, np.int32)
     fixed[1:, 0] = np.arange(n)
     return np.concatenate([fixed, kept]).astype(np.int32)
-
-
-def _largest(x: Float[np.ndarray, "N"], count: int) -> Int[np.ndarray, "count"]:
-    """Places of the largest numbers, the largest first."""
-    some = np.arange(len(x))
-    if count < len(x):
-        some = np.sort(np.argpartition(-x, count)[:count])
-    return some[np.argsort(-x[some], kind="stable")]
 
 
 def _products(

@@ -2,6 +2,8 @@
 
 Matrices here have some hundreds of rows. The threads of BLAS wait for each other, and for those of
 XLA, longer than such products take: with two on two cores a fit took two to six times as long.
+Who asks for a fit asks for this too, not the workers that it is done by: ``threadpoolctl`` lets the
+thread that came first set the number, and ignores others.
 """
 
 from collections.abc import Iterator

@@ -162,6 +162,14 @@ def keys(members: Int[np.ndarray, "sets size"], n: int) -> tuple[Int[np.ndarray,
     return key, span
 
 
+def largest(x: Float[np.ndarray, "N"], count: int) -> Int[np.ndarray, "count"]:
+    """Places of the largest numbers, the largest first."""
+    some = np.arange(len(x))
+    if count < len(x):
+        some = np.sort(np.argpartition(-x, count)[:count])
+    return some[np.argsort(-x[some], kind="stable")]
+
+
 def merge(members: Int[np.ndarray, "sets size"], values: Float[np.ndarray, "sets"], n: int) -> Sets:
     """Adds the values of equal rows."""
     key, span = keys(members, n)

@@ -17,6 +17,7 @@ from jaxtyping import Float, UInt32
 from spexjax import phases
 from spexjax.decoding.peeling import PeelConfig
 from spexjax.masks.design import Design
+from spexjax.processes.threads import one_thread
 from spexjax.spectra import spectrum
 from spexjax.spectra.spectrum import Spectrum
 from spexjax.surrogates import fits, folds, searching, stacking
@@ -25,7 +26,7 @@ from spexjax.surrogates.fits import FitSpec
 from spexjax.surrogates.fitted import Crossed, Done, Fit
 from spexjax.surrogates.folds import Data
 from spexjax.surrogates.proposals import Wider
-from spexjax.surrogates.searching import Sets
+from spexjax.surrogates.searching import Begun, Sets
 from spexjax.surrogates.stacking import Stack
 from spexjax.typing import ArrayLike, Key
 from spexjax.workers import begin, finish
@@ -50,6 +51,7 @@ class Chosen(NamedTuple):
     crossed: list[Spectrum]
 
 
+@one_thread()
 def fit(
     design: Design,
     values: Float[ArrayLike, "N K"],
@@ -67,17 +69,26 @@ def fit(
       key: of the trees.
     """
     data = folds.data_of(design, values)
+    table = folds.table_of(design.coded, data)
+    outputs = len(data.values)
+
+    def begun(output: int) -> Begun | None:
+        if wider is None or output == outputs:
+            return None
+        return searching.begin(design, data, table, output, wider, key)
+
+    following = begun(0)  # its trees grow while sets are decoded,
     phases.tell("decoding", 0.0)
     members, info = folds.decoded_sets(design.coded, data, peel, design.max_order, shared=False)
-    table = folds.table_of(design.coded, data)
     chosen = []
-    each = (1.0 - _DECODED) / len(members)
+    each = (1.0 - _DECODED) / outputs
     for output, decoded in enumerate(members):
+        search, following = following, begun(output + 1)  # others while an output is fitted
         sets = searching.decoded_alone(decoded)
         with phases.part(_DECODED + each * output, _DECODED + each * (output + 1)):
-            if wider is not None:
+            if search is not None:
                 with phases.part(0.0, _PROPOSED):
-                    sets = searching.with_proposed(design, data, table, output, decoded, wider, key)
+                    sets = searching.with_proposed(search, decoded)
             with phases.part(_PROPOSED if wider is not None else 0.0, 1.0):
                 chosen.append(_fit_output(design, data, output, sets))
 

@@ -18,7 +18,6 @@ from spexjax.masks.design import Design
 from spexjax.processes import reading, unpaired
 from spexjax.processes.covariance import Mean, predict
 from spexjax.processes.likelihood import LEARNED_FROM
-from spexjax.processes.threads import one_thread
 from spexjax.processes.unpaired import Settings
 from spexjax.spectra import subsets
 from spexjax.surrogates.folds import Data, Table, num_folds
@@ -58,7 +57,6 @@ class Reading(NamedTuple):
     whole: Float[np.ndarray, "T_plus"]
 
 
-@one_thread()
 def read(
     found: Means, columns: Int32[np.ndarray, "lanes S t"], n_pad: int, max_order: int
 ) -> Reading:
@@ -83,7 +81,6 @@ def residuals_of(data: Data, left: Float[np.ndarray, "N"]) -> Residuals:
     return Residuals(padded, None if data.coded is None else coded)
 
 
-@one_thread()
 def means(design: Design, data: Data, table: Table, output: int) -> Means:
     """Learns the process of an output, in every lane.
 

@@ -34,15 +34,11 @@ def programs(
     coded, n_pad = design.coded, gf2.num_words(design.n) * gf2.WORD
     data = folds.data_of(design, np.zeros((len(design), 1), np.float32))
     order = min(design.max_order, design.n)
-    lanes, width, sets, smooth = folds.ROW_FOLDS + 1, 1, 8, None
-    if coded is not None and data.coded is not None:
-        values, actives = data.coded.T, folds.actives(coded)
-        yield Program(folds.search_each, (coded, values, actives, peel))
-        lanes, width = folds.num_folds(coded) + 1, coded.code.t
-        sets = folds.least_sets(coded)
+    lanes = folds.num_folds(coded) + 1
+    width, sets, smooth = 1, 8, None
     if wider is not None:
         table = folds.table_of(coded, data)
-        width, sets = max(width, order), proposals.room(table.fold, wider)
+        width, sets = order, proposals.room(table.fold, wider)
         masks, y = table.masks, table.values[0]
         pairs = proposals.screened(table.fold, wider, order)
         yield Program(
@@ -52,6 +48,10 @@ def programs(
             yield ensemble.program(masks, y, table.fold, lanes - 1, wider.boosts, order, key)
         if searching.smoothed(design, wider):
             smooth = process_candidate.residuals_of(data, np.zeros(data.num_masks))
+    if coded is not None and data.coded is not None:
+        yield Program(folds.search_each, (coded, data.coded.T, folds.actives(coded), peel))
+        width = max(width, coded.code.t)
+        sets = folds.least_sets(coded) if wider is None else sets
     T = 1 + n_pad + sets
     equations = (
         coded,

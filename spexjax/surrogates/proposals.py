@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int, Int32
 
+from spexjax.spectra import subsets
 from spexjax.spectra.subsets import Sets
 from spexjax.surrogates import screening
 from spexjax.trees import ensemble
@@ -142,14 +143,15 @@ def propose(
     strength, single = np.zeros((L, most), np.float32), np.abs(weights)
     fixed = np.zeros((L, most), bool)
     for lane in range(L):
+        if 1 in of_trees[lane]:
+            (alone,), sizes = of_trees[lane][1].members.T, of_trees[lane][1].values
+            single[lane, alone] = np.maximum(single[lane, alone], np.abs(sizes))
         sets, sizes = _from_trees(of_trees[lane], t, max_order)
-        alone = (sets >= 0).sum(axis=1) == 1
-        np.maximum.at(single[lane], sets[alone, -1], sizes[alone])
         pairs = found[lane][found[lane, :, 0] >= 0]
         known = given[lane][np.any(given[lane] >= 0, axis=-1)]
         fixed[lane, : len(known)] = True
         left = most - len(known)
-        fresh, strength[lane] = rank(known, sets[~alone], sizes[~alone], pairs, left)
+        fresh, strength[lane] = rank(known, sets, sizes, pairs, left)
         members[lane] = np.concatenate([known, fresh])
     return Proposal(members, fixed, strength, single)
 
@@ -196,15 +198,13 @@ def grow(
 def _from_trees(
     found: dict[int, Sets], t: int, max_order: int
 ) -> tuple[Int32[np.ndarray, "sets t"], Float[np.ndarray, "sets"]]:
-    """The supports of trees and |coefficients|, the largest first; −1 before members."""
-    kept = {d: s for d, s in found.items() if 1 <= d <= min(max_order, t)}
+    """Supports of at least two inputs and |coefficients|, the largest first; −1 before members."""
+    kept = {d: s for d, s in found.items() if 2 <= d <= min(max_order, t)}
     pads = [np.pad(s.members, ((0, 0), (t - d, 0)), constant_values=-1) for d, s in kept.items()]
     members = np.concatenate([np.zeros((0, t), np.int64), *pads]).astype(np.int32)
     sizes = np.abs(np.concatenate([np.zeros(0), *(s.values for s in kept.values())]))
-    single = (members >= 0).sum(axis=1) == 1
-    order = np.argsort(-sizes, kind="stable")
-    order = np.concatenate([order[single[order]], order[~single[order]][:_FROM_TREES]])
-    return members[order], sizes[order].astype(np.float32)
+    first = subsets.largest(sizes, _FROM_TREES)
+    return members[first], sizes[first].astype(np.float32)
 
 
 def rank(

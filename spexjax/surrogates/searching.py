@@ -12,8 +12,8 @@ from spexjax.spectra import subsets
 from spexjax.surrogates import folds, penalties, process_candidate, proposals
 from spexjax.surrogates.folds import Data, Table
 from spexjax.surrogates.problem import Residuals
-from spexjax.surrogates.process_candidate import Reading
-from spexjax.surrogates.proposals import Wider
+from spexjax.surrogates.process_candidate import Means, Reading
+from spexjax.surrogates.proposals import Search, Wider
 from spexjax.typing import Key
 
 Weights = dict[str, Float[np.ndarray, "lanes T"]]
@@ -49,33 +49,43 @@ def decoded_alone(decoded: Int32[np.ndarray, "lanes S t"]) -> Sets:
     return Sets(decoded, np.any(decoded >= 0, axis=-1), {})
 
 
-def with_proposed(
-    design: Design,
-    data: Data,
-    table: Table,
-    output: int,
-    decoded: Int32[np.ndarray, "lanes S t"],
-    wider: Wider,
-    key: Key,
-) -> Sets:
+class Begun(NamedTuple):
+    """A search for the sets of an output: its trees are growing, its process is learned."""
+
+    design: Design
+    table: Table
+    wider: Wider
+    search: Search
+    means: Future[Means] | None
+
+
+def begin(design: Design, data: Data, table: Table, output: int, wider: Wider, key: Key) -> Begun:
+    """Begins to look for sets besides those that are decoded."""
+    means = None
+    if smoothed(design, wider):
+        (means,) = workers.begin(process_candidate.means, [design], [data], [table], [output])
+    search = proposals.start(
+        table.masks, table.values[output], table.fold, folds.num_folds(design.coded),
+        wider, design.n, min(design.max_order, design.n), key,
+    )  # fmt: skip
+    return Begun(design, table, wider, search, means)
+
+
+def with_proposed(begun: Begun, decoded: Int32[np.ndarray, "lanes S t"]) -> Sets:
     """The decoded sets and those proposed besides, as many as there is room for."""
+    design, table, wider, search, means = begun
     order = min(design.max_order, design.n)
     width = max(0, order - decoded.shape[2])
     decoded = np.pad(decoded, ((0, 0), (0, 0), (width, 0)), constant_values=-1)
-    search = proposals.start(
-        table.masks, table.values[output], table.fold, folds.num_folds(design.coded),
-        wider, design.n, order, key,
-    )  # fmt: skip
-    means = None
-    if smoothed(design, wider):  # while trees are growing
-        means = process_candidate.means(design, data, table, output)
     found = proposals.propose(search, table.fold, decoded, wider, order)
     sets = Sets(found.members, found.given, penalties.penalties(found))
     if means is None:
         return sets
-    arguments = means, found.members, table.masks.shape[1], design.max_order
-    (reading,) = workers.begin(process_candidate.read, *([one] for one in arguments))
-    return sets._replace(smooth=reading, residuals=means.residuals)
+    known, n_pad = means.result(), table.masks.shape[1]
+    (reading,) = workers.begin(
+        process_candidate.read, [known], [found.members], [n_pad], [design.max_order]
+    )
+    return sets._replace(smooth=reading, residuals=known.residuals)
 
 
 def smoothed(design: Design, wider: Wider) -> bool:
