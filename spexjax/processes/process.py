@@ -21,6 +21,7 @@ from spexjax.processes.likelihood import (
     surely_factored,
 )
 from spexjax.processes.pairs import EVEN, ODD
+from spexjax.workers import begin, finish
 
 _ADAPTED_TO = 1024
 # Pairs that a process is conditioned on: its matrix then has 134 MB.
@@ -107,17 +108,21 @@ def adapt(
     if len(signs) <= LEARNED_FROM:
         return settings
     at, y, _ = _centred(signs, parts, some(len(signs), _ADAPTED_TO))
-    nuggets = settings.nuggets.copy()
-    for part, K in enumerate(covariance(at, at, settings.rates)):
-        value = _misfit(K, nuggets[part], y[part])
-        for step in _NUGGET_STEPS:
-            for sign in (-1, 1):
-                while LOG_NUGGETS[0] <= nuggets[part] + sign * step <= LOG_NUGGETS[1]:
-                    tried = _misfit(K, nuggets[part] + sign * step, y[part])
-                    if tried >= value and np.isfinite(value):
-                        break
-                    nuggets[part], value = nuggets[part] + sign * step, tried
-    return settings._replace(nuggets=nuggets)
+    both = covariance(at, at, settings.rates)
+    return settings._replace(nuggets=np.array(finish(begin(_adapted, both, settings.nuggets, y))))
+
+
+def _adapted(K: Float[np.ndarray, "P P"], nugget: float, y: Float[np.ndarray, "P K"]) -> float:
+    """The best logarithm of a nugget, in steps from one."""
+    value = _misfit(K, nugget, y)
+    for step in _NUGGET_STEPS:
+        for sign in (-1, 1):
+            while LOG_NUGGETS[0] <= nugget + sign * step <= LOG_NUGGETS[1]:
+                tried = _misfit(K, nugget + sign * step, y)
+                if tried >= value and np.isfinite(value):
+                    break
+                nugget, value = nugget + sign * step, tried
+    return nugget
 
 
 def condition(

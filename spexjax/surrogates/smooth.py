@@ -19,6 +19,7 @@ from spexjax.processes.threads import one_thread
 from spexjax.spectra import spectrum, subsets
 from spexjax.spectra.spectrum import Spectrum
 from spexjax.surrogates.fitted import Crossed, Fit, Standardised
+from spexjax.workers import begin, finish
 
 _TERMS = 768  # of the surrogate's spectrum, besides single inputs
 # With more outputs than this all are learned with the same rates.
@@ -66,12 +67,11 @@ def _fit(design: Design, found: Pairs, y: Float[np.ndarray, "2 P K"]) -> Smooth:
     settings = process.learn(signs, known - np.stack([level, 0 * level])[:, None])
     phases.tell("conditioning", 0.4)
     settings = process.adapt(signs, known, settings)
-    without = process.condition(signs, known, settings)
-    final = process.condition(found.signs, y, settings)
+    given = (signs, found.signs), (known, y)
+    without, final = finish(begin(process.condition, *given, [settings] * 2))
     phases.tell("reading coefficients", 0.8)
     members = reading.strongest(without.mean, design.max_order, _TERMS)
-    without = sparse.sharpened(without, signs, known, members)
-    final = sparse.sharpened(final, found.signs, y, members)
+    without, final = finish(begin(sparse.sharpened, (without, final), *given, [members] * 2))
     packed = subsets.pack(members, design.n)
     tested, surrogate = (
         [
