@@ -4,11 +4,17 @@ import os
 
 # Most of the suite's time is compilation of programs that run once: compile them quickly.
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
+# There is a worker for every core: threads of BLAS would wait for each other, ten times as long.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # of processes that tests start
 
 from pathlib import Path
 
 import jax
 import pytest
+import scipy.linalg  # noqa: F401 (has a BLAS of its own, which must be there to be found)
+import threadpoolctl
+
+threadpoolctl.threadpool_limits(1, "blas")
 
 # Every compiled program is mapped into memory, and Linux grants a process 65 530 maps.
 _MOST_MAPS = 20_000

@@ -168,13 +168,11 @@ def test_blas_has_one_thread_as_long_as_anyone_asks():
             x["num_threads"] for x in threadpoolctl.threadpool_info() if x["user_api"] == "blas"
         ]
 
-    with one_thread():  # its libraries are there
-        pass
-    before = threads()
-    assert before
-    with one_thread():
-        assert set(threads()) == {1}
+    with threadpoolctl.threadpool_limits(2, "blas"):
+        assert set(threads()) == {2}
         with one_thread():
-            pass
-        assert set(threads()) == {1}
-    assert threads() == before
+            assert set(threads()) == {1}
+            with one_thread():
+                pass
+            assert set(threads()) == {1}
+        assert set(threads()) == {2}
