@@ -21,6 +21,7 @@ from spexjax.report.passage import passage_of
 from spexjax.spectra.spectrum import Spectrum, at_all_masks, predict_on_host
 from spexjax.surrogates.fitted import Fit, Standardised, standardise
 from spexjax.typing import ArrayLike, Key
+from spexjax.workers import awaited
 
 _LEAST_BUDGET, _CALLS_PER_INPUT = 2000, 20
 _INTERVAL = 7  # the sub-stream of the key that the bootstrap draws from
@@ -87,7 +88,8 @@ def fit(
     values = _check_values(values, len(design))
     scaled = standardise(values, ~design.held_out)
     config = registry.from_json(design.method, design.settings)
-    found = registry.METHODS[design.method].fit(config, design, scaled, seed_key(design.seed))
+    with awaited():
+        found = registry.METHODS[design.method].fit(config, design, scaled, seed_key(design.seed))
     return explained(design, values, scaled, found, features, source)
 
 

@@ -6,8 +6,10 @@ idle unless other threads ask.
 
 import os
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cache
 from typing import Any, TypeVar
 
@@ -22,6 +24,8 @@ _SETTINGS = (
     "jax_transfer_guard_host_to_device", "jax_transfer_guard_device_to_host",
     "jax_transfer_guard_device_to_device",
 )  # fmt: skip
+
+_begun: ContextVar[list[Future[Any]] | None] = ContextVar("begun", default=None)
 
 
 def settings() -> tuple[Any, ...]:
@@ -38,15 +42,31 @@ def begin(function: Callable[..., T], *columns: Iterable[Any]) -> list[Future[T]
     rows = list(zip(*columns, strict=True))
     if threading.current_thread().name.startswith(_NAME) or not _as_here():
         return [_called(function, row) for row in rows]
-    return [_pool().submit(function, *row) for row in rows]
+    calls = [_pool().submit(function, *row) for row in rows]
+    begun = _begun.get()
+    if begun is not None:
+        begun.extend(calls)
+    return calls
 
 
 def finish(calls: Sequence[Future[T]]) -> list[T]:
-    """What the calls return, once all have; what one of them raises, if one does."""
+    """What the calls return, once all have; what the first that fails raises."""
+    return [call.result() for call in calls]
+
+
+@contextmanager
+def awaited() -> Iterator[None]:
+    """Calls begun inside the block that still wait for a thread when it is left are not made.
+
+    Whatever ended it, nobody wants them any more.
+    """
+    begun: list[Future[Any]] = []
+    token = _begun.set(begun)
     try:
-        return [call.result() for call in calls]
+        yield
     finally:
-        for call in calls:
+        _begun.reset(token)
+        for call in begun:
             call.cancel()
 
 

@@ -1,13 +1,14 @@
 """Parts of a fit at once: their order, what they raise, and the caller's settings."""
 
 import threading
+import time
 
 import jax
 import jax.numpy as jnp
 import pytest
 
 from spexjax import workers
-from spexjax.workers import begin, finish
+from spexjax.workers import awaited, begin, finish
 
 # Strict promotion is a setting of one thread, whose calls are then made there.
 pytestmark = pytest.mark.loose_promotion
@@ -24,18 +25,32 @@ def test_calls_return_in_order_and_run_at_once():
     assert finish(begin(wait, range(4), "abcd")) == list(zip(range(4), "abcd", strict=True))
 
 
-def test_what_a_call_raises_is_raised_and_the_rest_is_not_begun():
-    begun = []
-
+def test_what_a_call_raises_is_raised():
     def fail(i):
-        begun.append(i)
         raise ValueError(f"no {i}")
 
     with pytest.raises(ValueError, match="no 0"):
         finish(begin(fail, range(3)))
-    assert begun[0] == 0
     with pytest.raises(ValueError, match="shorter"):
         begin(fail, range(3), range(2))
+
+
+def test_what_nobody_waits_for_any_more_is_not_begun():
+    cores, made, held = workers._pool()._max_workers, [], threading.Event()
+
+    def call(i):
+        made.append(i)
+        held.wait(60)
+
+    with pytest.raises(KeyboardInterrupt), awaited():
+        calls = begin(call, range(cores + 3))
+        while len(made) < cores:
+            time.sleep(0.01)
+        raise KeyboardInterrupt
+    held.set()
+    finish(calls[:cores])
+    assert sorted(made) == list(range(cores))
+    assert all(call.cancelled() for call in calls[cores:])
 
 
 def test_settings_of_the_callers_thread_hold():
