@@ -1,5 +1,6 @@
 """The command ``python -m spexjax.experiments``: options are the fields of configurations."""
 
+import argparse
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from spexjax.experiments.data.folder import with_data
 from spexjax.experiments.papers import report
 from spexjax.experiments.papers.experiment import Experiment
 from spexjax.experiments.papers.registry import PAPERS
+from spexjax.experiments.reporting import record
 from spexjax.experiments.tasks.item import known
 
 
@@ -36,7 +38,7 @@ def main(argv: list[str] | None = None) -> None:
         elif name in PAPERS:
             _paper(PAPERS[name], config_of(name, argv[1:]))
         else:
-            BENCHES[name].run(config_of(name, argv[1:])).show()
+            _bench(name, argv[1:])
     except (ValueError, FileNotFoundError, ConnectionError, ImportError) as error:
         raise SystemExit(f"error: {error}") from error
 
@@ -59,6 +61,17 @@ def parsed(name: str, module: Any, default: Any, argv: list[str]) -> Any:
     )
 
 
+def _bench(name: str, argv: list[str]) -> None:
+    ours = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    ours.add_argument("--record", type=Path)
+    given, rest = ours.parse_known_args(argv)
+    config = config_of(name, rest)
+    table = BENCHES[name].run(config)
+    rows = table.show()
+    if given.record is not None:
+        record.write(given.record, name, config, table, rows)
+
+
 def _paper(experiment: Experiment, config: Any) -> None:
     result = experiment.run(config)
     print(experiment.section(result).markdown())
@@ -74,7 +87,7 @@ def _listing() -> str:
         "\nThe papers' experiments:",
         *(f"  {name:13} {_about(module)}" for name, module in PAPERS.items()),
         f"  {'report':13} {_about(report)}",
-        "\nBenchmarks:",
+        "\nBenchmarks (--record FILE writes the rows of any of them as JSON):",
         *(f"  {name:13} {_about(module)}" for name, module in BENCHES.items()),
     ])  # fmt: skip
 

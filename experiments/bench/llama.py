@@ -161,13 +161,6 @@ class Torch:
         return self.model(ids, use_cache=False, logits_to_keep=keep).logits
 
 
-def weights_of_layers(config: LlamaConfig) -> int:
-    """Numbers in the matrices of all layers."""
-    c = config
-    heads = 2 * c.n_heads + 2 * c.n_kv_heads
-    return c.n_layers * (heads * c.head_dim * c.dim + 3 * c.dim * c.hidden_dim)
-
-
 def run(config: Config) -> Rows:
     """Three rows for every dtype: as it is, with int8 weights, with int8 embeddings too."""
     columns = {"": "<18", "MB": ">8.1f", "ours/s": ">8.2f", "of rate": ">7.0%"}
@@ -195,7 +188,7 @@ def measured(config: Config, dtype: Any) -> Iterator[tuple]:
     times = after_one(calls, REPEATS)
 
     def ours(name: str, f: LanguageValue, spent: float) -> tuple:
-        work = 2 * weights_of_layers(model) * int(f.lengths(masks).sum())
+        work = 2 * model.weights_of_layers * int(f.lengths(masks).sum())
         return name, bytes_of(f.model.params) / 1e6, len(masks) / spent, work / spent / rate
 
     line = ours(dtype.name, f, np.median(times[:, 0]))

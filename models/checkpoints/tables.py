@@ -24,6 +24,8 @@ Place = Callable[[tuple[str, ...]], jax.sharding.Sharding | None]
 """From the path of a parameter to where it is to lie; None for the default device."""
 
 _SLAB_BYTES = 1 << 24
+_TILE = 64  # rows that are turned at once: what they are read from and written to stays in a cache
+_ALIGNED = 64  # bytes: arrays that begin so are taken over by the CPU's devices, not copied
 
 
 class Names(NamedTuple):
@@ -154,7 +156,7 @@ def _stacked(
     for i, one in enumerate(chosen):
         part = _read([one], shape[1:], dtype, place[1:])
         if value is None:
-            value = np.empty((len(chosen), *part.shape), part.dtype)
+            value = _empty((len(chosen), *part.shape), part.dtype)
         if part.dtype != value.dtype:
             raise ValueError(f"Tensor {one[1].name!r} is {part.dtype}, others are {value.dtype}.")
         value[i] = part
@@ -197,18 +199,29 @@ def _read(
     for at in range(start, end, step):
         # What was read of a mapped file counts as the process's memory until it is closed.
         with safe_open(file, "numpy") as stored:
-            part = stored.get_slice(row.name)
-            if (have := tuple(part.get_shape())) != shape:
+            whole = stored.get_slice(row.name)
+            if (have := tuple(whole.get_shape())) != shape:
                 raise ValueError(
                     f"Tensor {row.name!r} has shape {have}, the configuration says {shape}."
                 )
-            slab = part[(slice(at, min(at + step, end)), *rest)]
+            slab = whole[(slice(at, min(at + step, end)), *rest)]
         if value is None:
-            value = np.empty(lengths[turned], slab.dtype if dtype is None else dtype)
+            value = _empty(lengths[turned], slab.dtype if dtype is None else dtype)
         first = at - start
-        (value.T if row.transpose else value)[first : first + len(slab)] = slab
+        rows = _TILE if row.transpose else len(slab)
+        for tile in range(0, len(slab), rows):
+            part = slab[tile : tile + rows]
+            into = slice(first + tile, first + tile + len(part))
+            (value.T if row.transpose else value)[into] = part
     assert value is not None  # no parameter is empty
     return value
+
+
+def _empty(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+    size = math.prod(shape) * np.dtype(dtype).itemsize
+    raw = np.empty(size + _ALIGNED, np.uint8)
+    start = -raw.ctypes.data % _ALIGNED
+    return raw[start : start + size].view(dtype).reshape(shape)
 
 
 def _files(folder: Path) -> dict[str, Path]:

@@ -111,6 +111,13 @@ class LlamaConfig:
         if self.head_dim % 2:
             raise ValueError(f"head_dim must be even, got {self.head_dim}.")
 
+    @property
+    def weights_of_layers(self) -> int:
+        """Numbers in the matrices of all layers."""
+        heads = 2 * self.n_heads + 2 * self.n_kv_heads
+        each = heads * self.head_dim * self.dim + 3 * self.dim * self.hidden_dim
+        return self.n_layers * each
+
 
 def config_from_dict(raw: Mapping[str, Any]) -> LlamaConfig:
     """A :class:`LlamaConfig` from the contents of a Hugging Face ``config.json``.

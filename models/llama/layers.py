@@ -18,7 +18,7 @@ Look = Literal["heads", "neurons", "mlps", "layers", "states", "attention", "wei
 """What can be read of the layers: the activations of :class:`Edits`, attention weights of all, or
 "weights", those of the last alone."""
 
-BLOCKED = 512
+BLOCKED = 256
 """From rows of so many tokens on, scores are formed for a block of queries at a time."""
 
 
@@ -78,17 +78,17 @@ class Looks(NamedTuple):
     """How tokens attend.
 
     Attributes:
-      waves: cosines and sines of their positions, (B, L, half) each.
-      own: bool (B, L, L), which new tokens see each other.
-      before: bool (B, L, S), which earlier ones they see; (B, L, 0) without a cache.
+      waves: cosines and sines of their positions, (B, L, half) each, or of one row that stands for
+        all.
+      sees: bool (B, L, S + L), or of one row: which of the S tokens of a cache, and then of the new
+        ones, they see.
       filled: int32, how many of a shared cache's tokens count.
       window: how many tokens back a token sees, if that is the same in all layers.
       fused: whether the device's own kernel does it.
     """
 
-    waves: tuple[Float[Array, "B L half"], Float[Array, "B L half"]]
-    own: Bool[Array, "B L L"]
-    before: Bool[Array, "B L S"]
+    waves: tuple[Float[Array, "#B L half"], Float[Array, "#B L half"]]
+    sees: Bool[Array, "#B L T"]
     filled: Int[Array, ""]
     window: int | None
     fused: bool
@@ -124,26 +124,38 @@ class Attention(nn.Module):
         q = project("query", c.n_heads)
         q = q.reshape(B, c.n_kv_heads, c.n_heads // c.n_kv_heads, L, c.head_dim)
         k, v = project("key", c.n_kv_heads), project("value", c.n_kv_heads)
-        own, seen = Part(k, v, looks.own), {}
-        past = None
-        if before is not None:
-            keys, values = (jnp.asarray(a, self.dtype) for a in before)
-            past = Part(keys, values, looks.before)
+        parts, seen = _parts(k, v, before, looks.sees), {}
         weighed = {"attention", "weights"} & set(look)
-        if weighed or (L < BLOCKED and not looks.fused):
-            mixed, weights = dense(q, [own] if past is None else [past, own])
+        if weighed or L == 1 or (L < BLOCKED and not looks.fused):
+            mixed, weights = dense(q, parts)
             seen = dict.fromkeys(weighed, weights)
         elif looks.fused:
-            earlier = None if past is None else (past.keys, past.values, looks.filled)
-            mixed = fused(q, earlier, (k, v), looks.window)
+            mixed = fused(q, parts[0].keys, parts[0].values, looks.filled, looks.window)
         else:
-            mixed = in_blocks(q, past, own)
+            mixed = in_blocks(q, *parts[0])
         mixed = mixed.reshape(B, c.n_heads, L, c.head_dim)
         if "heads" in look:
             seen["heads"] = mixed
         mixed = edited(mixed, edits.heads, 0, 2)
         mixed = jnp.swapaxes(mixed, 1, 2).reshape(B, L, c.n_heads * c.head_dim)
         return Dense(c.dim, c.out_bias, self.dtype, True, name="out")(mixed), (k, v), seen
+
+
+def _parts(
+    keys: Array, values: Array, before: tuple[Array, Array] | None, sees: Bool[Array, "#B L T"]
+) -> list[Part]:
+    """What is attended to: one part, or for a single token two, so that no cache is copied."""
+    if before is None:
+        return [Part(keys, values, sees)]
+    earlier = [jnp.asarray(a, keys.dtype) for a in before]
+    S = earlier[0].shape[2]
+    if keys.shape[2] == 1:
+        return [Part(earlier[0], earlier[1], sees[..., :S]), Part(keys, values, sees[..., S:])]
+    joined = [
+        jnp.concatenate([jnp.broadcast_to(a, (len(b), *a.shape[1:])), b], axis=2)
+        for a, b in zip(earlier, (keys, values), strict=True)
+    ]
+    return [Part(joined[0], joined[1], sees)]
 
 
 class Layer(nn.Module):

@@ -97,30 +97,26 @@ class Llama(nn.Module):
         ids = jnp.asarray(ids)
         B, L = ids.shape[:2]
         valid = jnp.ones((B, L), bool) if valid is None else jnp.asarray(valid, bool)
-        if positions is None:
-            start = 0 if cache is None else jnp.sum(cache.valid, axis=-1, keepdims=True)
+        start = 0 if cache is None else jnp.sum(cache.valid, axis=-1, keepdims=True)
+        there = valid
+        if positions is None and packed:  # one row stands for all
+            positions, there = start + jnp.arange(L)[None], jnp.ones((1, L), bool)
+        elif positions is None:
             positions = jnp.maximum(jnp.cumsum(valid, axis=-1) - 1, 0) + start
         positions = jnp.asarray(positions, jnp.int32)
-        before, there = jnp.zeros((B, 0), jnp.int32), jnp.zeros((B, 0), bool)
-        if cache is not None:
-            before, there = jnp.asarray(cache.positions), jnp.asarray(cache.valid)
-        everywhere = c.sliding_window if c.first_windowed_layer == 0 else None
+        all_places, all_there = _with_earlier(positions, there, cache)
         mixed = c.sliding_window is not None and c.first_windowed_layer > 0
+        window = None if mixed else c.sliding_window
         kernel = packed and L >= BLOCKED and not mixed
         group = c.n_heads // c.n_kv_heads
-        windowed = everywhere is not None
         looks = Looks(
             rotary(c, positions),
-            _visible(positions, positions, valid, everywhere),
-            _visible(positions, before, there, everywhere),
-            jnp.sum(there[:1], dtype=jnp.int32),
-            everywhere,
-            kernel and has_kernel(c.head_dim, group, jnp.dtype(self.dtype), windowed),
+            _visible(positions, all_places, all_there, window),
+            jnp.int32(0) if cache is None else jnp.sum(cache.valid[:1], dtype=jnp.int32),
+            window,
+            kernel and has_kernel(c.head_dim, group, jnp.dtype(self.dtype), window is not None),
         )
-        near = (
-            _visible(positions, positions, valid, c.sliding_window),
-            _visible(positions, before, there, c.sliding_window),
-        )
+        near = _visible(positions, all_places, all_there, c.sliding_window)
         table = parameter(
             self, "embedding", nn.initializers.normal(c.dim**-0.5), (c.vocab_size, c.dim)
         )
@@ -136,8 +132,7 @@ class Llama(nn.Module):
             sees = looks
             if mixed:
                 far = i < c.first_windowed_layer
-                own, earlier = (jnp.where(far, a, b) for a, b in zip(looks[1:3], near, strict=True))
-                sees = looks._replace(own=own, before=earlier)
+                sees = looks._replace(sees=jnp.where(far, looks.sees, near))
             x = without_directions(x, edits.directions, i)
             here = at(edits._replace(directions=None), i)
             out: Any = layer.apply({"params": at(stack, i)}, x, sees, past, here, look)
@@ -158,7 +153,7 @@ class Llama(nn.Module):
         x = RMSNorm(c.norm_eps, kind, name="norm")(x)
         if not c.tie_embeddings and self.is_initializing():
             Dense(c.vocab_size, False, self.dtype, name="unembed")(x[:, :1])
-        return x, Cache(stored[0], stored[1], positions, valid)
+        return x, Cache(stored[0], stored[1], jnp.broadcast_to(positions, (B, L)), valid)
 
     def _layers(self) -> Any:
         """The parameters of all layers, each with a leading axis of them."""
@@ -166,8 +161,7 @@ class Llama(nn.Module):
 
         def init(key: Array) -> Any:
             half = jnp.zeros((1, 1, c.head_dim // 2))
-            sees = jnp.ones((1, 1, 1), bool)
-            looks = Looks((half, half), sees, sees[..., :0], jnp.int32(0), None, False)
+            looks = Looks((half, half), jnp.ones((1, 1, 1), bool), jnp.int32(0), None, False)
             layer, x = Layer(c, self.dtype, parent=None), jnp.zeros((1, 1, c.dim), self.dtype)
             keys = jax.random.split(key, c.n_layers)
             return jax.vmap(lambda key: layer.init(key, x, looks)["params"])(keys)
@@ -224,13 +218,28 @@ def head_factors(kept: Bool[ArrayLike, "... heads"]) -> Float[Array, "... heads"
     return jnp.where(kept, kept.shape[-1] / jnp.maximum(count, 1), 0.0)
 
 
+def _with_earlier(
+    positions: Int[Array, "B L"], there: Bool[Array, "B L"], cache: Cache | None
+) -> tuple[Int[Array, "B T"], Bool[Array, "B T"]]:
+    """Positions of a cache's tokens and of the new ones, and which of them are there."""
+    if cache is None:
+        return positions, there
+
+    def joined(earlier: ArrayLike, new: Array) -> Array:
+        rows = max(len(earlier), len(new))
+        both = (jnp.broadcast_to(a, (rows, a.shape[1])) for a in (jnp.asarray(earlier), new))
+        return jnp.concatenate(tuple(both), axis=1)
+
+    return joined(cache.positions, positions), joined(cache.valid, there)
+
+
 def _visible(
-    positions: Int[Array, "B L"],
-    other: Int[Array, "B S"],
-    there: Bool[Array, "B S"],
+    positions: Int[Array, "#B L"],
+    all_positions: Int[Array, "#B T"],
+    there: Bool[Array, "#B T"],
     window: int | None,
-) -> Bool[Array, "B L S"]:
+) -> Bool[Array, "#B L T"]:
     """Whether a new token sees another: one that is there, not later, and not too far back."""
-    back = positions[:, :, None] - other[:, None, :]
+    back = positions[:, :, None] - all_positions[:, None, :]
     seen = there[:, None, :] & (back >= 0)
     return seen if window is None else seen & (back < window)

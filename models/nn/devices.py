@@ -16,6 +16,7 @@ from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 from jaxtyping import Shaped
 
+from spexjax.compiling import QUICKLY
 from spexjax.typing import Array, ArrayLike
 
 DATA, TENSOR = "data", "tensor"
@@ -93,16 +94,22 @@ class Devices:
         if self.sharded:
             return self._on_mesh(run)
 
-        def each(static: Any, shared: tuple, masks: Array) -> Array:
-            return run(static, *shared, masks)
+        @partial(jax.jit, static_argnums=0, compiler_options=QUICKLY)
+        def whole(static: Any, shared: tuple, masks: Array) -> Array:
+            def own(shared: tuple, masks: Array) -> Array:
+                return run(static, *shared, masks[0])[None]
 
-        return jax.pmap(
-            each, in_axes=(None, None, 0), static_broadcasted_argnums=0, devices=self.local
-        )
+            split: Any = jax.shard_map(
+                own, mesh=self.mesh, in_specs=(P(), P(DATA)), out_specs=P(DATA), check_vma=False
+            )
+            return split(shared, masks)
+
+        return whole
 
     def compile_once(self, run: Callable[..., Any]) -> Callable[..., Any]:
         """A program of what is on all devices that gives all of them the same."""
-        return jax.jit(run, out_shardings=None if self.sharded else NamedSharding(self.mesh, P()))
+        out = None if self.sharded else NamedSharding(self.mesh, P())
+        return jax.jit(run, out_shardings=out, compiler_options=QUICKLY)
 
     def _on_mesh(self, run: Callable[..., Array]) -> Callable[..., Array]:
         by_rows = NamedSharding(self.mesh, P(DATA))

@@ -52,6 +52,12 @@ class BatchedValue:
         """Tokens of each masked input."""
         raise NotImplementedError
 
+    def row_cost(self, length: int) -> float:
+        """Multiplications and additions of a row of ``length`` tokens, for processors that these
+        keep busy for longer than the compiler does; 0 for all others.
+        """
+        return 0.0
+
     @property
     def shared(self) -> tuple:
         """What the program needs beside masks, on the devices."""
@@ -154,7 +160,7 @@ class BatchedValue:
 
     def _in_batches(self, masks: Bool[np.ndarray, "N n"], length: int) -> np.ndarray:
         width = self.devices.data_width
-        batches = plan(len(masks), width, self.rows)
+        batches = plan(len(masks), width, self.rows, self.row_cost(length))
         parts = [self.batch(length, self._sent(masks[b.start : b.stop], b.rows)) for b in batches]
         values = []
         for batch, part in zip(batches, parts, strict=True):

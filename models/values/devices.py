@@ -13,6 +13,8 @@ _TOKENS = {"cpu": 1 << 11}
 _TOKENS_ELSEWHERE = 1 << 16
 _SHARE_OF_MEMORY = 0.5
 _FEWEST = 8
+# Multiplications and additions that a processor does in the time of compiling one more program.
+_PROGRAM = 2e11
 
 
 class Geometry(Protocol):
@@ -66,18 +68,31 @@ class Batch(NamedTuple):
     rows: int
 
 
-def plan(count: int, width: int, rows: int) -> list[Batch]:
+def plan(count: int, width: int, rows: int, row_cost: float = 0.0) -> list[Batch]:
     """How many masks each of ``width`` devices gets in each batch.
 
     Full batches of ``rows`` per device, and one for the rest: so many rows, halved as often as all
     devices together still hold it, that no device works while others have nothing but padding. Not
     under 8, and on one device not under ``rows``: a further program costs more than the padding.
+    Unless rows are so long, or the model so large, that a processor has the program compiled before
+    it is done with the padding.
+
+    Args:
+      count: of masks.
+      width: devices.
+      rows: per device.
+      row_cost: multiplications and additions that a row takes on a CPU; 0 elsewhere.
     """
     full = count // (width * rows)
     batches = [Batch(i * width * rows, (i + 1) * width * rows, rows) for i in range(full)]
     start = full * width * rows
     if start < count:
-        while width > 1 and rows // 2 >= _FEWEST and width * (rows // 2) >= count - start:
+        least, fits = rows, -(-(count - start) // width)
+        while least // 2 >= fits and least > 1:
+            least //= 2
+        if (rows - least) * row_cost > _PROGRAM:
+            rows = least
+        while width > 1 and rows // 2 >= max(_FEWEST, fits):
             rows //= 2
         batches.append(Batch(start, count, rows))
     return batches

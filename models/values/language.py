@@ -103,6 +103,11 @@ class LanguageValue(MaskedText):
             dtype=str(self.dtype),
         )
 
+    def row_cost(self, length: int) -> float:
+        """Those of the layers' matrix products, on CPUs."""
+        on_cpus = self.devices.local[0].platform == "cpu"
+        return 2.0 * self.model.config.weights_of_layers * length if on_cpus else 0.0
+
     @cached_property
     def shared(self) -> tuple:
         """What the program needs beside masks, on the devices."""

@@ -71,7 +71,7 @@ def test_values_are_conditional_probabilities(f, masks, params):
 def test_weights_of_layers(params):
     layer = params["layers"]
     kernels = [m["kernel"] for m in (*layer["attention"].values(), layer["gate"], layer["up"])]
-    assert llama.weights_of_layers(TINY) == sum(k.size for k in kernels) + 64 * 64
+    assert TINY.weights_of_layers == sum(k.size for k in kernels) + 64 * 64
 
 
 @pytest.mark.filterwarnings("ignore")

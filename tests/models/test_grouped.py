@@ -11,31 +11,66 @@ from spexjax.models.nn import grouped
 from spexjax.models.nn.grouped import Part, dense, fused, in_blocks
 
 
-def inputs(L, S, window, seed=0):
-    """Queries, keys, and who sees whom: S shared earlier places, of which S − 3 count."""
-    rng = np.random.default_rng(seed)
-    q = jnp.float32(rng.normal(size=(2, 2, 3, L, 8)))
-    k, v = (jnp.float32(rng.normal(size=(2, 2, L, 8))) for _ in "kv")
-    k0, v0 = (jnp.float32(rng.normal(size=(1, 2, S, 8))) for _ in "kv")
+def inputs(L, S, window, dtype=jnp.float32):
+    """Queries, keys, and who sees whom: S earlier places that rows share, of which S − 3 count."""
+    rng = np.random.default_rng(0)
+    q = jnp.asarray(rng.normal(size=(2, 2, 3, L, 8)), dtype)
+    k, v = (jnp.asarray(rng.normal(size=(2, 2, S + L, 8)), dtype) for _ in "kv")
     count = max(S - 3, 0)
     back = (count + np.arange(L))[:, None] - np.r_[np.arange(S), count + np.arange(L)]
     sees = (back >= 0) & np.r_[np.arange(S) < count, np.ones(L, bool)]
-    sees = jnp.asarray(np.stack([sees & (back < (window or 10**6))] * 2))
-    own = Part(k, v, sees[:, :, S:])
-    return q, Part(k0, v0, sees[:, :, :S]) if S else None, own, jnp.int32(count)
+    sees = jnp.asarray(sees & (back < (window or 10**6)))[None]
+    return q, Part(k, v, sees), jnp.int32(count)
 
 
 @pytest.mark.parametrize("window", [None, 7])
-@pytest.mark.parametrize(("L", "S"), [(37, 0), (37, 9), (16, 12)])
+@pytest.mark.parametrize(("L", "S"), [(37, 0), (37, 9), (16, 12), (12, 30)])
 def test_three_ways(L, S, window):
-    q, before, own, count = inputs(L, S, window)
-    want, weights = dense(q, [own] if before is None else [before, own])
+    q, part, count = inputs(L, S, window)
+    want, weights = dense(q, [part])
     np.testing.assert_allclose(weights.sum(-1), 1, rtol=1e-5)
-    found = jax.jit(in_blocks, static_argnums=3)(q, before, own, 4)
+    for block in (4, 5, None):
+        found = jax.jit(in_blocks, static_argnums=4)(q, *part, block)
+        np.testing.assert_allclose(found, want, atol=2e-6)
+    found = fused(q, part.keys, part.values, count, window, "xla")
     np.testing.assert_allclose(found, want, atol=2e-6)
-    earlier = None if before is None else (before.keys, before.values, count)
-    found = fused(q, earlier, own[:2], window, "xla")
-    np.testing.assert_allclose(found, want, atol=2e-6)
+
+
+def test_two_parts_are_one():
+    """A token of its own, which sees a cache that all rows share."""
+    q, part, _ = inputs(1, 9, None)
+    keys, values = (a.at[1, :, :9].set(a[0, :, :9]) for a in part[:2])
+    want, _ = dense(q, [Part(keys, values, part.sees)])
+    shared = Part(keys[:1, :, :9], values[:1, :, :9], part.sees[..., :9])
+    own = Part(keys[:, :, 9:], values[:, :, 9:], part.sees[..., 9:])
+    np.testing.assert_allclose(dense(q, [shared, own])[0], want, atol=2e-6)
+
+
+def test_derivatives_of_blocks():
+    q, part, _ = inputs(20, 9, 7)
+
+    def size(run):
+        return jax.jit(jax.grad(lambda q, k, v: jnp.sum(run(q, k, v) ** 2), (0, 1, 2)))
+
+    want = size(lambda q, k, v: dense(q, [Part(k, v, part.sees)])[0])(q, *part[:2])
+    found = size(lambda q, k, v: in_blocks(q, k, v, part.sees, 6))(q, *part[:2])
+    for a, b in zip(found, want, strict=True):
+        np.testing.assert_allclose(a, b, atol=2e-5)
+
+
+@pytest.mark.parametrize("S", [0, 9])
+def test_narrow_numbers_in_blocks(S):
+    """In bfloat16 blocks are as near to float32 as the whole is."""
+    q, part, _ = inputs(37, S, None, jnp.bfloat16)
+    keys, values = (a.astype(jnp.float32) for a in part[:2])
+    exact = dense(q.astype(jnp.float32), [Part(keys, values, part.sees)])[0]
+    whole, found = dense(q, [part])[0], in_blocks(q, *part, 8)
+    assert found.dtype == jnp.bfloat16
+
+    def off(a):
+        return jnp.sqrt(jnp.mean((a.astype(jnp.float32) - exact) ** 2))
+
+    assert off(found) < 1.2 * off(whole)
 
 
 def test_a_kernel_is_tried_before_it_is_used(monkeypatch):
@@ -44,8 +79,8 @@ def test_a_kernel_is_tried_before_it_is_used(monkeypatch):
     monkeypatch.setattr(grouped.jax, "default_backend", lambda: "gpu")
 
     def answer(kernel, size=1.0):
-        def run(q, before, own, window):
-            return size * fused(q, before, own, window, kernel)
+        def run(q, keys, values, filled, window):
+            return size * fused(q, keys, values, filled, window, kernel)
 
         monkeypatch.setattr(grouped, "fused", run)
         grouped.has_kernel.cache_clear()
@@ -79,6 +114,39 @@ def test_no_array_of_all_scores(L):
     scores = 2 * config.n_heads * L * L * 4
     assert temporary(ids) < 0.75 * scores * BLOCKED / L
     assert temporary(ids, look="weights", mutable=["inside"]) > scores
+
+
+@pytest.mark.parametrize("window", [None, 9])
+@pytest.mark.parametrize("before", [5, 30])
+def test_a_model_by_the_kernels_interface(monkeypatch, window, before):
+    """Rows of several lengths behind tokens that all share, of a length that the cache exceeds."""
+    config = LlamaConfig(
+        vocab_size=32, dim=16, n_layers=2, n_heads=4, n_kv_heads=2, head_dim=4, hidden_dim=16,
+        max_position_embeddings=64, sliding_window=window, family="mistral",
+    )  # fmt: skip
+    params = init_params(config, jax.random.key(0))
+    ids = np.random.default_rng(0).integers(0, 32, (3, 24), dtype=np.int32)
+    first = np.random.default_rng(1).integers(0, 32, (1, before + 3), dtype=np.int32)
+    valid = np.arange(24) < np.array([[24], [15], [9]])
+
+    def run(valid):
+        model = Llama(config)
+        there = np.arange(before + 3)[None] < before
+        _, prefix = model.apply({"params": params}, first, valid=there, packed=True)
+        return model.apply({"params": params}, ids, valid=valid, cache=prefix, packed=True)[0]
+
+    want, taken = jax.jit(run)(valid), []
+
+    def by_kernel(*given):
+        taken.append(given[0].shape)
+        return fused(*given, "xla")
+
+    monkeypatch.setattr("spexjax.models.llama.layers.fused", by_kernel)
+    monkeypatch.setattr("spexjax.models.llama.model.has_kernel", lambda *kind: True)
+    monkeypatch.setattr("spexjax.models.llama.model.BLOCKED", 16)
+    found = jax.jit(lambda valid: run(valid))(valid)
+    assert (3, 2, 2, 24, 4) in taken
+    np.testing.assert_allclose(found[valid], want[valid], atol=2e-5)
 
 
 def test_long_rows_are_as_short_ones(monkeypatch):

@@ -216,6 +216,11 @@ def test_the_plan_of_batches():
     assert plan(3, 4, 128) == [(0, 3, 8)]
     assert plan(3, 1, 128) == [(0, 3, 128)]  # one device: one program
     assert plan(0, 4, 128) == []
+    assert plan(1, 1, 8, row_cost=1e11) == [(0, 1, 1)]  # not seven rows of padding
+    assert plan(11, 1, 8, row_cost=1e11) == [(0, 8, 8), (8, 11, 4)]
+    assert plan(7, 1, 8, row_cost=1e12) == [(0, 7, 8)]
+    assert plan(9, 4, 8, row_cost=1e11) == [(0, 9, 4)]
+    assert plan(1, 1, 8, row_cost=1e9) == [(0, 1, 8)]  # compiling would take longer
     for width in (1, 2, 4, 8):
         for count in range(1, 3000, 37):
             batches = plan(count, width, 64)

@@ -59,7 +59,7 @@ for tensor in (8, 4):  # over both hosts; a copy on each
     mesh = device_mesh(tensor, jax.devices())
     f, own = question(folder, mesh)
     kernel = f.model.params["layers"]["attention"]["query"]["kernel"]
-    assert {s.data.shape for s in kernel.addressable_shards} == {(2, 16, 32 // tensor)}
+    assert {s.data.shape for s in kernel.addressable_shards} == {(1, 16, 32 // tensor)}
     assert f.batch_size == 4 * 8 // tensor
     with led(f) as g:
         assert (g is None) == (number == "1")
