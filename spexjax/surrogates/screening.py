@@ -70,10 +70,11 @@ def _screen(
 
     def lane(args: tuple[Array, Array]) -> Array:
         r, w = args
-        # Inputs in order, padding last; only the strongest where there are very many.
-        rank = jnp.where(jnp.arange(n_pad) < n, jnp.abs(w) if n_pad > width else 1.0, -1.0)
-        chosen = jnp.sort(jnp.argsort(-rank, stable=True)[:width]).astype(jnp.int32)
-        columns = signs[:, chosen]
+        chosen, columns = place, signs
+        if n_pad > width:  # only the strongest, padding last
+            rank = jnp.where(jnp.arange(n_pad) < n, jnp.abs(w), -1.0)
+            chosen = jnp.sort(jnp.argsort(-rank, stable=True)[:width]).astype(jnp.int32)
+            columns = signs[:, chosen]
         meet = jnp.abs(matmul((columns * r[:, None]).T, columns))
         upper = (place[:, None] < place) & (chosen < n)
         size, best = jax.lax.top_k(jnp.where(upper, meet, -1.0).ravel(), min(count, width**2))
