@@ -21,6 +21,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from spexjax.experiments.bench.index_games import GAMES, Game
+from spexjax.experiments.harness.methods import EXPLAINERS, METHODS
 from spexjax.experiments.harness.timing import timed
 from spexjax.experiments.peers import shapiq_estimators as shapiq
 from spexjax.experiments.peers.shapiq_estimators import Estimator
@@ -29,6 +30,7 @@ from spexjax.experiments.tasks.item import known
 from spexjax.explain import explain
 from spexjax.indices.interaction_values import Interactions
 from spexjax.masks.budget import BudgetError
+from spexjax.spectra import subsets
 
 _ADJUSTED = (("adjustment", True),)
 _FOLDED = (("adjustment", True), ("k_folds", 5))
@@ -58,7 +60,6 @@ PEERS: dict[str, tuple[Estimator, ...]] = {
     "FBII": (Estimator("RegressionFBII"), *_PROXIES),
 }  # fmt: skip
 """What shapiq 1.8 has for an index."""
-OURS = ("target", "kernelshap", "auto")
 EXACT = 1e-10
 _SLOW, _LARGE = {"kADDSHAP": 30, "PolySHAP": 60}, 100  # players from which they take minutes
 
@@ -72,11 +73,12 @@ class Config:
     games: tuple[str, ...] = tuple(GAMES)
     """By name."""
     calls: tuple[str, ...] = ("5n", "20n", "100n", "1000", "4000")
-    """Calls, or calls per player; what buys nine tenths of all masks is left out."""
+    """Calls, calls per player (5n), or per set of the index, besides the ends (2s); what buys nine
+    tenths of all masks is left out."""
     seeds: int = 2
     """How many."""
     methods: tuple[str, ...] = ("target", "kernelshap")
-    """Of ours: target, or methods of ``explain``."""
+    """Of ours: target, or methods that ``explain`` does."""
     peers: bool = False
     """Whether shapiq's estimators are measured, too."""
     figure: str | None = None
@@ -87,12 +89,14 @@ def run(config: Config) -> Rows:
     """A row for every game, number of calls and estimator.
 
     Raises:
-      ValueError: if a game or the index is unknown.
+      ValueError: if a game, the index or a method is unknown.
       ImportError: if shapiq is wanted and not installed.
     """
     for name in config.games:
         known("game", name, GAMES)
     known("index", config.index, PEERS)
+    for method in config.methods:
+        known("method", method, ("target", *EXPLAINERS))
     versus = f", shapiq {shapiq.version()}" if config.peers else ""
     return Rows(
         f"{config.index} of {len(config.games)} games, {config.seeds} seeds{versus}: relative "
@@ -113,7 +117,7 @@ def _measured(config: Config) -> Iterator[tuple]:
         sets = [s for k in range(1, order + 1) for s in itertools.combinations(range(game.n), k)]
         truth = np.array([right[s] for s in sets])
         for asked in config.calls:
-            calls = int(asked[:-1]) * game.n if asked.endswith("n") else int(asked)
+            calls = _number(asked, game.n, order)
             if game.n < 60 and calls >= 0.9 * 2**game.n:
                 continue
             estimators: list[str | Estimator] = [*config.methods, *_peers(config, game.n)]
@@ -125,6 +129,13 @@ def _measured(config: Config) -> Iterator[tuple]:
                 guesses = [np.array([guess.get(s, 0.0) for s in sets]) for guess in values]
                 scores = np.mean([_scores(guess, truth) for guess in guesses], axis=0)
                 yield (name, game.n, calls, asked, str(estimator), *scores, covered, seconds)
+
+
+def _number(asked: str, n: int, order: int) -> int:
+    """How many calls are asked for."""
+    if asked.endswith("s"):
+        return 2 + int(asked[:-1]) * subsets.count(n, order)
+    return int(asked[:-1]) * n if asked.endswith("n") else int(asked)
 
 
 def _peers(config: Config, n: int) -> Iterator[Estimator]:
@@ -176,7 +187,7 @@ def _ours(method: str, game: Game, index: str, order: int, calls: int, seed: int
     if method == "target":
         e = explain(game, game.n, budget=calls, target=(index, order), seed=seed)
     else:
-        e = explain(game, game.n, budget=calls, method=method, seed=seed)
+        e = explain(game, game.n, budget=calls, method=METHODS[method].config, seed=seed)
     return e.interactions(index, order)
 
 
@@ -252,7 +263,7 @@ def _summary(table: Errors) -> Iterator[str]:
         names = {name for found in games.values() for name in found}
         yield f"{asked}: geometric mean of the error over {len(games)} games"
         yield "  " + ", ".join(f"{k} {v:.2g}" for k, v in means.items())
-        theirs = [k for k in names if k not in OURS]
+        theirs = [k for k in names if k != "target" and k not in METHODS]
         if "target" not in means or not set(theirs) & set(means):
             continue
         ratios = {

@@ -5,10 +5,10 @@ method             surrogate                                                    
 =================  ==================================================================  ============
 lime               least squares of order 1 (Ribeiro et al. 2016)                      uniform
 banzhaf            the same: Banzhaf values (Hammer, Holzman 1992)                     paired
-faith-banzhaf      least squares of order k: FBII (Tsai et al. 2023)                   uniform
-lasso              L1 over all sets of at most k inputs (Tibshirani 1996)              uniform
-kernelshap         least squares of order 1 with the Shapley kernel, exact at both     Shapley
-                   ends: Shapley values (Lundberg, Lee 2017)                           kernel
+faith-banzhaf      least squares of order k: FBII (Tsai et al. 2023)                   paired
+lasso              L1 over all sets of at most k inputs (Tibshirani 1996)              paired
+kernelshap         least squares of order 1 with the Shapley kernel, exact at both     paired, by
+                   ends: Shapley values (Lundberg, Lee 2017)                           size
 faith-shapley      the same of order k: FSII (Tsai et al. 2023)                        the same
 shapley-taylor     Σ_{S⊆m} STII(S) of order k (Sundararajan et al. 2020)               permutations
 =================  ==================================================================  ============

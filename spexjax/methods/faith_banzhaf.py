@@ -3,7 +3,7 @@
 import dataclasses
 
 from spexjax.masks import sampling
-from spexjax.masks.budget import affords_all, held_out_size
+from spexjax.masks.budget import affords_all
 from spexjax.masks.design import Design
 from spexjax.methods import orders
 from spexjax.spectra import subsets
@@ -28,14 +28,13 @@ def _order(config: FaithBanzhaf, n: int, budget: int, max_order: int) -> int:
 
 
 def design(config: FaithBanzhaf, n: int, budget: int, max_order: int, key: Key) -> Design:
-    """All masks, or the ends and uniform masks, in pairs where there are enough for the order.
+    """All masks, or the ends and uniform masks, in pairs where these are better.
 
     Raises:
       ValueError: if the order is out of range, or the budget is too small for it.
     """
     order = _order(config, n, budget, max_order)
-    own = budget - 2 - held_out_size(budget, n)
-    pairs = not affords_all(n, budget) and orders.pairs_suffice(n, own, order)
+    pairs = not affords_all(n, budget) and orders.pairs_help(n, budget, order)
     return sampling.uniform(key, n, budget, max_order, held_out_pairs=pairs)
 
 

@@ -49,8 +49,9 @@ def kernel_design(n: int, budget: int, max_order: int, order: int, name: str, ke
     if affords_all(n, budget):
         return sampling.everything(n, budget, max_order)
     own = budget - 2 - held_out_size(budget)
-    paired = orders.pairs_suffice(n, own, order)
-    rows, sizes = shapley_kernel.shapley_masks(key, n, own, paired)
+    paired = orders.pairs_help(n, budget, order)
+    mass = shapley_kernel.root_mass(n)
+    rows, sizes = shapley_kernel.shapley_masks(key, n, own, paired, mass)
     aside = None if len(rows) else held_out_size(budget)
     found = sampling.sample(
         key, n, budget, max_order, aside, own=rows, role=Role.SHAPLEY_KERNEL,

@@ -5,6 +5,8 @@ from spexjax.spectra import subsets
 from spexjax.spectra.spectrum import bucket
 
 LARGEST_ORDER = 4
+_ENOUGH = 1.25  # pairs for each set of odd size
+_FEW = 1.2  # single masks for each set: near 1 they are the worst
 _MOST_CELLS = 1 << 26  # entries of the design matrix of an order that was not asked for: 256 MB
 
 
@@ -25,14 +27,18 @@ def check_order(order: int, n: int) -> None:
         raise ValueError(f"order must be from 1 to {min(LARGEST_ORDER, n)}, got {order}.")
 
 
-def pairs_suffice(n: int, masks: int, order: int) -> bool:
-    """Whether half the masks are two for each set of odd size, and two for each of even size.
+def pairs_help(n: int, masks: int, order: int) -> bool:
+    """Whether least squares on pairs of complements err less than on as many single masks.
 
-    Pairs of complements keep sets of odd and of even size apart, so that neither is an error of the
-    other's, but give each only half of the equations.
+    Pairs keep sets of odd and of even size apart, so that neither is an error of the other's, but
+    give each only half of the equations. As many equations as unknowns are the worst: less is known
+    with fewer, but the solution of least norm is smooth. (``python -m spexjax.experiments
+    baselines`` and ``shapley-values``.)
     """
+    sets = subsets.count(n, order)
     odd = int((subsets.terms(n, order).sizes % 2).sum())
-    return masks // 2 >= 2 * max(odd, subsets.count(n, order) - odd)
+    enough = masks >= 2 * max(_ENOUGH * odd, sets - odd)
+    return enough or masks < _FEW * sets
 
 
 def choose_order(

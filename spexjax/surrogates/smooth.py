@@ -71,7 +71,12 @@ def _fit(design: Design, found: Pairs, y: Float[np.ndarray, "2 P K"]) -> Smooth:
     without, final = finish(begin(process.condition, *given, [settings] * 2))
     phases.tell("reading coefficients", 0.8)
     members = reading.strongest(without.mean, design.max_order, _TERMS)
-    without, final = finish(begin(sparse.sharpened, (without, final), *given, [members] * 2))
+    strongest = members
+    (ahead,) = begin(sparse.fits, [found.signs], [y], [strongest])
+    members, best = sparse.widened(without, signs, known, strongest)
+    without = sparse.sharpened(without, best, members)
+    best = ahead.result() if members is strongest else sparse.fits(found.signs, y, members)
+    final = sparse.sharpened(final, best, members)
     packed = subsets.pack(members, design.n)
     tested, surrogate = (
         [

@@ -10,9 +10,10 @@ import spexjax as sx
 from spexjax.indices.mask_weights import mask_weights
 from spexjax.indices.quadrature import rule
 from spexjax.methods.targeted import TARGETS
-from spexjax.processes import pairs, process, reading
+from spexjax.processes import pairs, process, reading, sparse
 from spexjax.processes.covariance import covariance
 from spexjax.processes.likelihood import likelihood
+from spexjax.processes.missed import missed
 from spexjax.spectra import subsets
 
 CASES = [
@@ -193,6 +194,51 @@ def test_a_function_of_few_sets_is_found_without_error(name, order):
 
     found = sx.explain(f, N, budget=400, target=(name, order)).interactions(name, order)
     assert relative_error(found, truth(f, N, name, order)) < 1e-20
+
+
+def characters(signs, sets):
+    return np.stack([np.prod(-signs[:, [i for i in s if i >= 0]], axis=1) for s in sets], axis=1)
+
+
+@pytest.mark.parametrize("part,sets", [
+    (0, [(3, 9, -1, -1, -1), (3, 6, 9, 29, -1)]),
+    (1, [(3, 9, 11, -1, -1), (3, 7, 9, 11, 29)]),
+])  # fmt: skip
+def test_sets_that_others_lack_are_found_in_what_they_leave(part, sets):
+    rng = np.random.default_rng(part)
+    signs = rng.choice([-1.0, 1.0], (400, 30))
+    noise = rng.standard_normal((400, 2))
+    known = np.array([sets[0]], np.int32)
+    left = characters(signs, sets) @ np.array([[1.0, 1.0], [0.6, -0.6]]) + 0.1 * noise
+    found = missed(signs, left, np.ones(30), part, np.full((1, 5), -1, np.int32))
+    assert [tuple(s) for s in found] == sets[:1]  # and not what holds it
+    left = left - characters(signs, sets[:1])
+    found = missed(signs, left, np.ones(30), part, known)
+    assert [tuple(s) for s in found] == sets[1:]
+    assert not len(missed(signs, noise, np.ones(30), part, known))
+    assert not len(missed(signs, 0 * noise, np.ones(30), part, known))
+
+
+def test_a_weak_set_of_weak_inputs_is_added_to_the_strongest():
+    n, P = 24, 400
+    rng = np.random.default_rng(3)
+    signs = rng.choice([-1.0, 1.0], (P, n))
+    signs[0] = 1.0
+    strong = [(0,), (1,), (2,), (0, 1, 2), (0, 1, 3), (1, 2, 3)]
+    odd = characters(signs, strong).sum(axis=1) + 1e-3 * characters(signs, [(20, 21, 23)])[:, 0]
+    parts = np.stack([characters(signs, [(0, 1)])[:, 0], odd])[..., None]
+    settings = process.Settings(np.r_[np.full(4, 0.3), np.full(n - 4, 1e-4)], np.full(2, -10.0))
+    found = process.condition(signs, parts, settings)
+    members = reading.strongest(found.mean, 5, 200)
+    rows = [tuple(s[s >= 0]) for s in members]
+    assert (20, 21, 23) not in rows and set(strong) <= set(rows)
+    members, best = sparse.widened(found, signs, parts, members)
+    assert tuple(members[n + 1]) == (20, 21, 23, -1, -1)
+    assert len({tuple(s) for s in members}) == len(members)
+    better = sparse.sharpened(found, best, members)
+    F = {tuple(s[s >= 0]): v for s, v in zip(members, better.fixed[:, 0], strict=True)}
+    assert F[20, 21, 23] == pytest.approx(1e-3, rel=1e-6)
+    assert np.abs(better.left_out[1]).max() < 1e-9 < np.abs(found.left_out[1]).max()
 
 
 def test_outputs_are_explained_one_by_one():
