@@ -9,6 +9,8 @@ _KNOWN = (0, 7) <= jax.__version_info__[:2] <= (0, 11)
 # makes is as fast here. JAX 0.12 has the newer way only.
 QUICKLY = {"xla_cpu_use_fusion_emitters": False} if _KNOWN else {}
 """``compiler_options`` of ``jax.jit``; not for functions that are called inside another's jit."""
+HASTILY = QUICKLY | {"xla_backend_optimization_level": 0}
+"""The same for programs that have little to do: optimising them takes longer than they do."""
 
 
 class Program(NamedTuple):

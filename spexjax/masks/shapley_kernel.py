@@ -18,6 +18,7 @@ from jaxtyping import Bool, Float, Int, UInt32
 
 from spexjax.codes import gf2
 from spexjax.codes.gf2 import unique_rows
+from spexjax.compiling import HASTILY
 from spexjax.masks.uniform import canonical, with_complements
 from spexjax.spectra.subsets import of_size
 from spexjax.typing import Array, Key
@@ -185,7 +186,7 @@ def random_subsets(
     return out
 
 
-@partial(jax.jit, static_argnames="n_pad")
+@partial(jax.jit, static_argnames="n_pad", compiler_options=HASTILY)
 def _random_numbers(key: Key, start: Array, n_pad: int) -> Array:
     rows = start + jnp.arange(_BLOCK, dtype=jnp.uint32)
     return jax.vmap(

@@ -13,6 +13,7 @@ from jaxtyping import UInt32
 
 from spexjax.codes import gf2
 from spexjax.codes.gf2 import unique_rows
+from spexjax.compiling import HASTILY
 from spexjax.typing import Array, Key
 
 _STREAM_BLOCK = 1024
@@ -42,7 +43,7 @@ def uniform_packed(key: Key, n: int, start: int, stop: int) -> UInt32[np.ndarray
     return rows[start - offset : stop - offset]
 
 
-@partial(jax.jit, static_argnames="W")
+@partial(jax.jit, static_argnames="W", compiler_options=HASTILY)
 def _uniform_block(key: Key, start: Array, n: Array, W: int) -> UInt32[Array, "block W"]:
     stream = jax.random.fold_in(key, _UNIFORM)
     rows = start + jnp.arange(_STREAM_BLOCK, dtype=jnp.uint32)

@@ -1,7 +1,6 @@
 """``method="linear"``: ridge regression on uniform masks."""
 
 import dataclasses
-from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +9,7 @@ from jaxtyping import Bool, Float
 
 from spexjax import regression
 from spexjax.codes import gf2
-from spexjax.compiling import QUICKLY
+from spexjax.compiling import HASTILY, QUICKLY
 from spexjax.masks import sampling
 from spexjax.masks.budget import held_out_size
 from spexjax.masks.design import Design
@@ -20,6 +19,7 @@ from spexjax.surrogates.fitted import Crossed, Fit, Standardised
 from spexjax.typing import Array, ArrayLike, Key
 
 FOLDS = 5  # scikit-learn's default
+_SMALL = 1 << 18  # numbers in X: such a fit is over before its program would be optimised
 Line = tuple[ArrayLike, ArrayLike]  # intercepts (K,), coefficients (n_pad, K)
 
 
@@ -46,7 +46,8 @@ def fit(config: Linear, design: Design, values: Standardised, key: Key) -> Fit:
     training = real & ~np.pad(design.held_out, (0, rows - count))
     fold = np.where(training, np.arange(rows) % FOLDS, -1)
     weights = np.stack([real, *(training & (fold != j) for j in range(FOLDS))])
-    fits = _fits(
+    program = _hasty if signs.size <= _SMALL else _fits
+    fits = program(
         signs, y, training.astype(np.float32), weights.astype(np.float32), np.arange(n_pad) < n
     )
     tested, again = jax.device_get(fits)
@@ -54,8 +55,7 @@ def fit(config: Linear, design: Design, values: Standardised, key: Key) -> Fit:
     return Fit(_spectrum(tested, n), final, crossed=Crossed(tuple(others), fold[:count]))
 
 
-@partial(jax.jit, compiler_options=QUICKLY)
-def _fits(
+def _both(
     X: Float[Array, "rows n_pad"],
     y: Float[Array, "rows K"],
     training: Float[Array, "rows"],
@@ -70,6 +70,10 @@ def _fits(
         return found.intercept, found.coefficients
 
     return (chosen.intercept, chosen.coefficients), jax.lax.map(fitted, others)
+
+
+_fits = jax.jit(_both, compiler_options=QUICKLY)
+_hasty = jax.jit(_both, compiler_options=HASTILY)
 
 
 def _spectrum(line: Line, n: int) -> Spectrum:
