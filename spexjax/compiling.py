@@ -1,9 +1,12 @@
 """How the programs of fits are compiled, which takes longer than to run them."""
 
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 
+T = TypeVar("T")
 _KNOWN = (0, 7) <= jax.__version_info__[:2] <= (0, 11)
 # Of XLA's two ways to compile a fusion for CPUs the older takes two thirds of the time, and what it
 # makes is as fast here. JAX 0.12 has the newer way only.
@@ -11,6 +14,27 @@ QUICKLY = {"xla_cpu_use_fusion_emitters": False} if _KNOWN else {}
 """``compiler_options`` of ``jax.jit``; not for functions that are called inside another's jit."""
 HASTILY = QUICKLY | {"xla_backend_optimization_level": 0}
 """The same for programs that have little to do: optimising them takes longer than they do."""
+
+
+def hasty(*static: str) -> Callable[[Callable[..., T]], Callable[..., T]]:
+    """Decorates with ``jax.jit`` a function that has little to do, also inside another's jit.
+
+    Args:
+      static: names of static arguments.
+    """
+
+    def decorated(function: Callable[..., T]) -> Callable[..., T]:
+        alone = jax.jit(function, static_argnames=static, compiler_options=HASTILY)
+        inside = jax.jit(function, static_argnames=static)
+
+        @wraps(function)
+        def call(*args: Any, **named: Any) -> T:
+            traced = any(isinstance(x, jax.core.Tracer) for x in jax.tree.leaves((args, named)))
+            return (inside if traced else alone)(*args, **named)
+
+        return call
+
+    return decorated
 
 
 class Program(NamedTuple):

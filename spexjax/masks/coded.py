@@ -5,7 +5,6 @@ values paid for once are never paid for again.
 """
 
 import dataclasses
-from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +12,7 @@ import numpy as np
 from jaxtyping import Bool, Int32, UInt32
 
 from spexjax.codes import bch, gf2
-from spexjax.compiling import HASTILY
+from spexjax.compiling import hasty
 from spexjax.typing import Array, Key
 
 # Sub-streams of the user's key; the numbers are part of the format of a reproducible run.
@@ -131,7 +130,7 @@ def coded_design(key: Key, n: int, b: int = 8, t: int = 5, groups: int = 3) -> C
     return CodedDesign(matrices[:, :b], shifts, jnp.asarray(delays), jnp.int32(n), code)
 
 
-@partial(jax.jit, static_argnames=("groups", "columns", "W"), compiler_options=HASTILY)
+@hasty("groups", "columns", "W")
 def _random_groups(
     key: Key, n: Array, b: Array, groups: int, columns: int, W: int
 ) -> tuple[UInt32[Array, "C columns W"], UInt32[Array, "C W"]]:

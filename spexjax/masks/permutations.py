@@ -17,7 +17,7 @@ from jaxtyping import Float, Int, UInt32
 
 from spexjax.codes import gf2
 from spexjax.codes.gf2 import unique_rows
-from spexjax.compiling import HASTILY
+from spexjax.compiling import hasty
 from spexjax.masks.budget import BudgetError
 from spexjax.spectra import subsets
 from spexjax.spectra.subsets import Terms
@@ -122,7 +122,7 @@ def _permutation(
     return order[positions], prefixes[positions[:, 0]]
 
 
-@partial(jax.jit, static_argnames="n", compiler_options=HASTILY)
+@hasty("n")
 def _random_numbers(key: Key, start: Array, n: int) -> UInt32[Array, "block 2 n"]:
     """What ranks the inputs, and the groups of sets, of a block of permutations."""
 

@@ -7,7 +7,6 @@ without repeats, always together with their complements, in numbers proportional
 (systematic sampling: each number is its expectation, rounded at random).
 """
 
-from functools import partial
 from math import comb
 from typing import NamedTuple
 
@@ -18,7 +17,7 @@ from jaxtyping import Bool, Float, Int, UInt32
 
 from spexjax.codes import gf2
 from spexjax.codes.gf2 import unique_rows
-from spexjax.compiling import HASTILY
+from spexjax.compiling import hasty
 from spexjax.masks.uniform import canonical, with_complements
 from spexjax.spectra.subsets import of_size
 from spexjax.typing import Array, Key
@@ -186,7 +185,7 @@ def random_subsets(
     return out
 
 
-@partial(jax.jit, static_argnames="n_pad", compiler_options=HASTILY)
+@hasty("n_pad")
 def _random_numbers(key: Key, start: Array, n_pad: int) -> Array:
     rows = start + jnp.arange(_BLOCK, dtype=jnp.uint32)
     return jax.vmap(

@@ -4,8 +4,6 @@ Mask i of the uniform stream depends on the key and on i only: a larger request 
 masks of a smaller one.
 """
 
-from functools import partial
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -13,7 +11,7 @@ from jaxtyping import UInt32
 
 from spexjax.codes import gf2
 from spexjax.codes.gf2 import unique_rows
-from spexjax.compiling import HASTILY
+from spexjax.compiling import hasty
 from spexjax.typing import Array, Key
 
 _STREAM_BLOCK = 1024
@@ -43,7 +41,7 @@ def uniform_packed(key: Key, n: int, start: int, stop: int) -> UInt32[np.ndarray
     return rows[start - offset : stop - offset]
 
 
-@partial(jax.jit, static_argnames="W", compiler_options=HASTILY)
+@hasty("W")
 def _uniform_block(key: Key, start: Array, n: Array, W: int) -> UInt32[Array, "block W"]:
     stream = jax.random.fold_in(key, _UNIFORM)
     rows = start + jnp.arange(_STREAM_BLOCK, dtype=jnp.uint32)
