@@ -10,7 +10,7 @@ from spexjax.indices.target import Target
 from spexjax.json_fields import array_from, count_from, list_from, numbers_of
 from spexjax.spectra.subsets import packed_sets
 
-_NUMBERS = ("values", "estimate", "standard_error")
+_NUMBERS = ("values", "standard_error")
 
 
 def to_json(target: Target) -> dict[str, Any]:
@@ -60,10 +60,10 @@ def from_json(raw: Any, n: int, K: int | None) -> Target | None:
         table = np.stack([array_from(row, len(sets)) for row in rows])
         return table[0] if K is None else table
 
-    values, estimate, standard_error = map(numbers, _NUMBERS)
+    values, standard_error = map(numbers, _NUMBERS)
     if np.any(standard_error < 0):
         raise ValueError("standard_error must not be negative.")
     return Target(
-        index_weights.find(raw["index"]).name, order, supports, values, estimate, standard_error,
+        index_weights.find(raw["index"]).name, order, supports, values, standard_error,
         array_from(raw["baseline"], K), count_from("units", raw["units"]),
     )  # fmt: skip

@@ -160,7 +160,8 @@ class Interactions:
         """The sets' :class:`~spexjax.inference.estimates.Estimates`, in the order of the list.
 
         ``values`` are those of the surrogate, fitted to everything; ``estimates.estimate`` are
-        unbiased and noisier, and it is around them that intervals lie.
+        unbiased and noisier, and it is around them that intervals lie. (Of a target they are
+        ``values``.)
 
         Raises:
           ValueError: if these interactions do not come from an explanation.

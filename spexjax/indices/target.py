@@ -17,8 +17,7 @@ class Target:
       order: ℓ.
       supports: uint32 (L, W), the sets, none empty.
       values: float64 (L,), the best guess.
-      estimate: float64 (L,), unbiased and noisier.
-      standard_error: float64 (L,), of ``estimate``.
+      standard_error: float64 (L,), of ``values``.
       baseline: float64 (), the value on ∅.
       units: how many independent units of masks the errors are made of.
     """
@@ -27,7 +26,6 @@ class Target:
     order: int
     supports: UInt32[np.ndarray, "L W"]
     values: Float[np.ndarray, "*K L"]
-    estimate: Float[np.ndarray, "*K L"]
     standard_error: Float[np.ndarray, "*K L"]
     baseline: Float[np.ndarray, "*K"]
     units: int
@@ -37,7 +35,6 @@ class Target:
         return dataclasses.replace(
             self,
             values=self.values[output],
-            estimate=self.estimate[output],
             standard_error=self.standard_error[output],
             baseline=self.baseline[output],
         )
@@ -47,7 +44,6 @@ class Target:
         return dataclasses.replace(
             self,
             values=self.values * spread[:, None],
-            estimate=self.estimate * spread[:, None],
             standard_error=self.standard_error * spread[:, None],
             baseline=level + self.baseline * spread,
         )

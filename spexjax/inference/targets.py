@@ -28,7 +28,7 @@ class OfTarget:
         """The errors of sets that are the target's, or some of them."""
         rows = gf2.places_among(sets, self.target.supports)
         return Estimates(
-            estimate=self.target.estimate[rows],
+            estimate=self.target.values[rows],
             standard_error=self.target.standard_error[rows],
             units=self.target.units,
             estimand=f"{name} of the function",

@@ -7,11 +7,10 @@ family, whose weights are uniform, uniform ones. A Gaussian process is fitted to
 what the mean leaves at the masks asked for, which is known: so the values of SV, k-SII, STII and
 FSII add up to f(1…1) − f(0…0), and are exact where all masks of every size are among them.
 
-At masks that were not asked for the mean leaves something, too. Its estimate by the residuals of
-the mask's own size, each of a mean without the mask, makes the index unbiased (a difference
-estimator: Särndal, Swensson, Wretman 1992, chapter 6; with surrogates: Witter et al. 2025) and
-says how far it may be off. It costs more variance than it removes bias, so that the values are
-those without, and the intervals lie around those with it.
+At masks that were not asked for the mean leaves something, too. Its spread is told by the residuals
+of the mask's own size, each of a mean without the mask, and so is how far the index may be off. (A
+difference estimator, Särndal, Swensson, Wretman 1992, chapter 6, would add these residuals' index:
+that has no bias, but larger errors, and intervals around it hold less often.)
 """
 
 import dataclasses
@@ -29,6 +28,7 @@ from spexjax.masks.budget import affords_all, held_out_size
 from spexjax.masks.design import Design, Role
 from spexjax.methods import exact, orders
 from spexjax.processes import pairs, reading
+from spexjax.processes.likelihood import LEARNED_FROM
 from spexjax.processes.pairs import EVEN, ODD, Pairs
 from spexjax.processes.process import Process
 from spexjax.processes.threads import one_thread
@@ -126,36 +126,36 @@ def _target(
     found: Pairs,
     final: Process,
 ) -> Target:
-    """The index of the process, of what it leaves, and of what it may leave elsewhere."""
+    """The index of the process and of what it leaves, and how far it may be off."""
     order = config.order_for(design.n)
     sets = subsets.terms(design.n, order)
     values = reading.index(final, sets, config.index, order)
-    known, beyond, variance = _corrections(config, design, found, final, sets)
+    known, variance = _left(config, design, found, final, sets)
     values += known
-    # The rates, both nuggets and the scale were learned from the same pairs.
+    # The rates, both nuggets and the scale were learned from some of the same pairs.
     units, learned = len(found.signs) - 1, design.n + 3
-    variance *= units / max(units - learned, units / 2, 1)
+    from_so_many = min(units, LEARNED_FROM)
+    variance *= from_so_many / max(from_so_many - learned, from_so_many / 2, 1)
     effects = sets.sizes > 0
     return Target(
         index=config.index,
         order=order,
         supports=sets.packed[effects],
         values=values[effects].T,
-        estimate=(values + beyond)[effects].T,
         standard_error=np.sqrt(variance)[effects].T,
         baseline=values[~effects][0],
         units=units,
     )
 
 
-def _corrections(
+def _left(
     config: Targeted,
     design: Design,
     found: Pairs,
     final: Process,
     sets: Terms,
-) -> tuple[Float[np.ndarray, "L K"], Float[np.ndarray, "L K"], Float[np.ndarray, "L K"]]:
-    """The index of the residuals known, of those estimated elsewhere, and the latter's variance."""
+) -> tuple[Float[np.ndarray, "L K"], Float[np.ndarray, "L K"]]:
+    """The index of the residuals known, and the variance of that of the others."""
     n, K = design.n, len(final.mean.level)
     weights = mask_weights(config.index, config.order_for(n), n)
     kept = found.signs > 0
@@ -164,7 +164,7 @@ def _corrections(
     each = (1 / existing)[size, None]  # what a mask counts of all of its size
     elsewhere = np.maximum(1 / np.maximum(held, 1e-9) - 1 / existing, 0.0)[size, None]
     left = np.maximum(1 - held / existing, 1e-9)[size, None]  # what distinct masks leave of it
-    known, beyond, variance = (np.zeros((len(sets.sizes), K)) for _ in range(3))
+    known, variance = (np.zeros((len(sets.sizes), K)) for _ in range(2))
     members = np.concatenate([kept, np.zeros((len(kept), 1), bool)], axis=1)
     blocks = 1 + len(sets.sizes) * len(kept) // _AT_ONCE
     for some in np.array_split(np.arange(len(sets.sizes)), blocks):
@@ -177,11 +177,10 @@ def _corrections(
         both = np.stack([one + other, one - other])  # what even and odd residuals count
         for part in (EVEN, ODD):
             known[some] += (both[part] * each).T @ final.inside[part]
-            beyond[some] += (both[part] * elsewhere).T @ final.left_out[part]
         for k in range(K):
             unit = sum(both[part] * final.left_out[part, :, k, None] for part in (EVEN, ODD))
             variance[some, k] = ((unit * elsewhere) ** 2 / left).sum(axis=0)
-    return known, beyond, variance
+    return known, variance
 
 
 def _joined(parts: list[Target]) -> Target:
@@ -189,7 +188,6 @@ def _joined(parts: list[Target]) -> Target:
     return dataclasses.replace(
         parts[0],
         values=np.concatenate([part.values for part in parts]),
-        estimate=np.concatenate([part.estimate for part in parts]),
         standard_error=np.concatenate([part.standard_error for part in parts]),
         baseline=np.concatenate([part.baseline for part in parts]),
     )
