@@ -79,6 +79,8 @@ class Config:
     """Masks per batch."""
     dtypes: tuple[Literal["float32", "bfloat16"], ...] = ("float32",) if _CPU else ("bfloat16",)
     """To compute in."""
+    int8: bool = True
+    """Whether to measure int8 weights too."""
 
 
 def geometry(name: str) -> LlamaConfig:
@@ -162,7 +164,7 @@ class Torch:
 
 
 def run(config: Config) -> Rows:
-    """Three rows for every dtype: as it is, with int8 weights, with int8 embeddings too."""
+    """Rows for every dtype: as it is, with int8 weights, with int8 embeddings too."""
     columns = {"": "<18", "MB": ">8.1f", "ours/s": ">8.2f", "of rate": ">7.0%"}
     beside = {"torch/s": ">8.2f", "ratio": ">6.2f", "stepwise": ">8.2f", "ratio ": ">6.2f"}
     return Rows(
@@ -197,7 +199,7 @@ def measured(config: Config, dtype: Any) -> Iterator[tuple]:
     if len(calls) > 1:
         line += (float(np.abs(calls[0]() - calls[1]()).max()),)
     yield line
-    for embeddings in (False, True):
+    for embeddings in (False, True) if config.int8 else ():
         low = replace(f.model, params=quantize(params, model, embeddings))
         g = replace(f, model=low)
         name = f"{dtype.name}, int8" + (" all" if embeddings else "")

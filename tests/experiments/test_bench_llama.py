@@ -1,5 +1,7 @@
 """The benchmark of teacher-forced scoring measures the value function that users call."""
 
+from dataclasses import replace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -44,6 +46,7 @@ def test_table(monkeypatch):
     assert asked == [(3, 9)] * 6  # once to compile, once on the clock
     sizes = [row[1] for row in rows]
     assert sizes[0] > sizes[1] >= sizes[2]
+    assert len(list(llama.run(replace(CONFIG, int8=False)).rows)) == 1
 
 
 def test_what_is_measured_is_masked_and_shares_a_prefix(f, masks):
