@@ -94,17 +94,12 @@ class Devices:
         if self.sharded:
             return self._on_mesh(run)
 
-        @partial(jax.jit, static_argnums=0, compiler_options=QUICKLY)
-        def whole(static: Any, shared: tuple, masks: Array) -> Array:
-            def own(shared: tuple, masks: Array) -> Array:
-                return run(static, *shared, masks[0])[None]
+        def each(static: Any, shared: tuple, masks: Array) -> Array:
+            return run(static, *shared, masks)
 
-            split: Any = jax.shard_map(
-                own, mesh=self.mesh, in_specs=(P(), P(DATA)), out_specs=P(DATA), check_vma=False
-            )
-            return split(shared, masks)
-
-        return whole
+        return jax.pmap(
+            each, in_axes=(None, None, 0), static_broadcasted_argnums=0, devices=self.local
+        )
 
     def compile_once(self, run: Callable[..., Any]) -> Callable[..., Any]:
         """A program of what is on all devices that gives all of them the same."""
