@@ -79,7 +79,7 @@ class Devices:
             from jax.experimental import multihost_utils
 
             return np.asarray(multihost_utils.process_allgather(values, tiled=True))
-        return np.asarray(values)
+        return np.asarray(jax.device_get(values))
 
     def compile(self, run: Callable[..., Array]) -> Callable[..., Array]:
         """A program over all devices.
