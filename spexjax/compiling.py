@@ -12,8 +12,8 @@ _KNOWN = (0, 7) <= jax.__version_info__[:2] <= (0, 11)
 # makes is as fast here. JAX 0.12 has the newer way only.
 QUICKLY = {"xla_cpu_use_fusion_emitters": False} if _KNOWN else {}
 """``compiler_options`` of ``jax.jit``; not for functions that are called inside another's jit."""
-HASTILY = QUICKLY | {"xla_backend_optimization_level": 0}
-"""The same for programs that have little to do: optimising them takes longer than they do."""
+# Of programs that have little to do: optimising them takes longer than they do.
+_HASTILY = QUICKLY | {"xla_backend_optimization_level": 0}
 
 
 def hasty(*static: str) -> Callable[[Callable[..., T]], Callable[..., T]]:
@@ -24,7 +24,7 @@ def hasty(*static: str) -> Callable[[Callable[..., T]], Callable[..., T]]:
     """
 
     def decorated(function: Callable[..., T]) -> Callable[..., T]:
-        alone = jax.jit(function, static_argnames=static, compiler_options=HASTILY)
+        alone = jax.jit(function, static_argnames=static, compiler_options=_HASTILY)
         inside = jax.jit(function, static_argnames=static)
 
         @wraps(function)

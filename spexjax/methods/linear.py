@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float
 
 from spexjax import regression
 from spexjax.codes import gf2
-from spexjax.compiling import HASTILY, QUICKLY
+from spexjax.compiling import QUICKLY, hasty
 from spexjax.masks import sampling
 from spexjax.masks.budget import held_out_size
 from spexjax.masks.design import Design
@@ -73,7 +73,7 @@ def _both(
 
 
 _fits = jax.jit(_both, compiler_options=QUICKLY)
-_hasty = jax.jit(_both, compiler_options=HASTILY)
+_hasty = hasty()(_both)
 
 
 def _spectrum(line: Line, n: int) -> Spectrum:

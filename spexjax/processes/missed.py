@@ -8,6 +8,8 @@ ones, or of those known, and two inputs more; of many inputs those of the larges
 import numpy as np
 from jaxtyping import Float, Int32
 
+from spexjax.spectra import subsets
+
 _INPUTS = 64
 _BEAM = 16
 _MOST = 64  # sets at once, and candidates of each size
@@ -90,5 +92,5 @@ def _grown(
         rows.append(np.concatenate([np.tile(base, (len(both), 1)), both], axis=1))
         scores.append(score[one[free], other[free]])
     every = np.sort(np.concatenate(rows), axis=1)
-    grown, first = np.unique(every, axis=0, return_index=True)
-    return grown, np.concatenate(scores)[first]
+    _, first = np.unique(subsets.keys(every, inputs)[0], return_index=True)
+    return every[first], np.concatenate(scores)[first]

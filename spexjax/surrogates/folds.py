@@ -160,7 +160,7 @@ class Table(NamedTuple):
 def table_of(coded: CodedDesign | None, data: Data) -> Table:
     """Coded masks, if there are any, then the others, padded to a bucket of all together."""
     count = int(data.real.sum())
-    n_pad = data.bits.shape[1]
+    n_pad = data.n_pad
     bits, fold = data.bits[:count], np.where(data.training > 0, data.fold, -1)[:count]
     xp = jnp if isinstance(data.values, jax.Array) else np
     values = data.values[:, :count]

@@ -70,8 +70,7 @@ def _fit(design: Design, found: Pairs, y: Float[np.ndarray, "2 P K"]) -> Smooth:
     given = (signs, found.signs), (known, y)
     without, final = finish(begin(process.condition, *given, [settings] * 2))
     phases.tell("reading coefficients", 0.8)
-    members = reading.strongest(without.mean, design.max_order, _TERMS)
-    strongest = members
+    strongest = reading.strongest(without.mean, design.max_order, _TERMS)
     (ahead,) = begin(sparse.fits, [found.signs], [y], [strongest])
     members, best = sparse.widened(without, signs, known, strongest)
     without = sparse.sharpened(without, best, members)

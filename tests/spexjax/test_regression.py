@@ -9,6 +9,7 @@ import pytest
 from sklearn.linear_model import Lasso, LassoCV, Ridge, RidgeCV
 from sklearn.model_selection import KFold
 
+from spexjax.compiling import QUICKLY
 from spexjax.regression import lasso, lasso_cv, lasso_path, ridge, ridge_cv
 from spexjax.regression.least_squares import assign_folds
 
@@ -21,8 +22,7 @@ def f32(x):
 
 def as_users_have_it(fit):
     """Compiled by XLA's own emitters, not by those that the suite is hastened by."""
-    newest = jax.__version_info__ >= (0, 12)
-    return jax.jit(fit, compiler_options={} if newest else {"xla_cpu_use_fusion_emitters": True})
+    return jax.jit(fit, compiler_options={flag: not hastened for flag, hastened in QUICKLY.items()})
 
 
 def fitted(fit, X, y, *strengths, weights=None, valid=None, max_iter=1000, **options):
