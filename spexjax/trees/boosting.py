@@ -2,14 +2,15 @@
 
 Squared loss, complete binary trees grown level by level (Friedman 2001; Chen and Guestrin 2016,
 equations 6 and 7, with hessian 1).  A feature is 0 or 1, so a level needs neither sorting nor
-bins: the sums of residuals and of rows over {masks in a node that keep feature i} decide every
-split.  They are one matrix product of (node × row) indicators with the masks, shared by all lanes
-(folds × rates), and only the right child of each node is summed: the left one is the rest.
+bins: the sum of residuals over {masks in a node that keep feature i}, and their number, decide
+every split.  The sums are one matrix product of (node × row) indicators with the masks, shared by
+all lanes (folds × rates), the numbers are counts of bits, and only the right child of each node is
+summed: the left one is the rest.
 
 Everything but the sizes of the arrays is data (:mod:`spexjax.trees.settings`): one program boosts
 with any depth up to its own, :mod:`spexjax.trees.ensemble` maps it over several settings.
 
-Memory, in floats: N·n for the masks, 2^(depth − 1)·lanes·N for the indicators and
+Memory, in floats: N·n for the masks, 2^(depth − 2)·lanes·N for the indicators and
 2^(depth + 1)·lanes·n for the sums; nothing grows with the number of trees but the trees. So 50 000
 masks of 2 000 inputs, five folds and depth 5 stay under 1 GB.
 """
@@ -22,7 +23,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Bool, Float, Int
 
+from spexjax.codes import gf2
 from spexjax.trees import growing
+from spexjax.trees.growing import Rows
 from spexjax.trees.settings import MAX_DEPTH, BoostConfig, Settings, as_data
 from spexjax.typing import Array, ArrayLike, Key
 
@@ -71,7 +74,7 @@ class Data(NamedTuple):
     """Masks and values as :func:`boost` wants them.
 
     Attributes:
-      X: float32 (N, n), the masks.
+      rows: the masks.
       values: float32 (N,), divided by 2^exponent, so that the largest is in [½, 1); 0 in rows that
         do not count.
       exponent: int32, of the largest value.
@@ -79,7 +82,7 @@ class Data(NamedTuple):
       train: float32 (F + 1, N), 1 in the rows that a lane is fitted to.
     """
 
-    X: Float[Array, "N n"]
+    rows: Rows
     values: Float[Array, "N"]
     exponent: Int[Array, ""]
     held_out: Float[Array, "F N"]
@@ -113,7 +116,7 @@ def prepare(
     _, exponent = jnp.frexp(jnp.max(jnp.abs(values)))
     held_out = (fold == jnp.arange(folds, dtype=jnp.int32)[:, None]).astype(jnp.float32)
     train = jnp.concatenate([counts - held_out, counts[None]])
-    return Data(masks.astype(jnp.float32), jnp.ldexp(values, -exponent), exponent, held_out, train)
+    return Data(Rows.of(masks), jnp.ldexp(values, -exponent), exponent, held_out, train)
 
 
 class _State(NamedTuple):
@@ -141,19 +144,24 @@ def boost(
         ``most_trees``.
       deepest: D (static), the trees returned have 2^D leaves.
       most_trees: T (static).
-      most_rows: rows that a tree is grown on at most (static), consecutive ones from a random one
-        on (stochastic gradient boosting: Friedman 2002); all if None. Their order must be random.
+      most_rows: rows that a tree is grown on at most (static), consecutive ones from a random word
+        on (stochastic gradient boosting: Friedman 2002); all if None. Their order must be random,
+        and like those of all masks they are whole words of 32.
 
     Returns:
       :class:`Boosted`, its errors divided by 4^exponent, so that no scale overflows them.
     """
-    X, values, exponent, held_out, train = data
-    N, n = X.shape
+    rows, values, exponent, held_out, train = data
+    N, n = rows.X.shape
     F, L = held_out.shape[0], train.shape[0]
     T, R = most_trees, settings.rates.shape[0]
     M = min(N, most_rows or N)
-    # The window of a tree may go over the end.
-    wide = X if M == N else jnp.concatenate([X, X[:M]])
+    if M < N:  # the window of a tree may go over the end
+        chex.assert_is_divisible(N, gf2.WORD)
+        chex.assert_is_divisible(M, gf2.WORD)
+        bits = jnp.concatenate([rows.bits, rows.bits[:, : M // gf2.WORD]], axis=1)
+        wide = Rows(jnp.concatenate([rows.X, rows.X[:M]]), bits)
+    counted = train > 0
     rate = jnp.asarray(settings.rates)[:, None, None]
     base = jnp.matmul(train, values, precision="highest") / jnp.maximum(jnp.sum(train, axis=1), 1.0)
     tested = jnp.maximum(jnp.sum(held_out), 1.0)
@@ -169,36 +177,35 @@ def boost(
     put = partial(jax.lax.dynamic_update_index_in_dim, axis=0)
 
     def everything(_: Array) -> tuple[Array, Array]:
-        return train, jnp.ones(n, bool)
+        return counted, jnp.ones(n, bool)
 
     def sample(t: Array) -> tuple[Array, Array]:
         row_key, column_key = jax.random.split(jax.random.fold_in(key, t))
         drawn = jax.random.uniform(row_key, (N,), jnp.float32) < settings.rows
         draws = jax.random.uniform(column_key, (n,), jnp.float32)
         columns = draws <= jnp.sort(draws)[settings.columns - 1]
-        return train * drawn.astype(jnp.float32), columns
+        return counted & drawn, columns
 
     def one_tree(state: _State) -> _State:
-        weights, allowed = jax.lax.cond(
+        used, allowed = jax.lax.cond(
             (settings.rows < 1) | (settings.columns < n), sample, everything, state.t
         )
         residual = (values - state.predictions).reshape(R * L, N)
-        weights = jnp.broadcast_to(weights, (R, L, N)).reshape(R * L, N)
+        used = jnp.broadcast_to(used, (R, L, N)).reshape(R * L, N)
         if M == N:
-            tree = growing.grow(X, residual, weights, allowed, settings.limits, deepest)
+            tree = growing.grow(rows, residual, used, allowed, settings.limits, deepest)
             leaf = tree.leaf
         else:
-            first = jax.random.randint(jax.random.fold_in(key, -1 - state.t), (), 0, N, jnp.int32)
-
-            def window(x: Array, axis: int) -> Array:
-                return jax.lax.dynamic_slice_in_dim(x, first, M, axis)
-
-            seen = window(wide, 0)
-            left, weights = (
-                window(jnp.concatenate([x, x[:, :M]], axis=1), 1) for x in (residual, weights)
+            window_key = jax.random.fold_in(key, -1 - state.t)
+            word = jax.random.randint(window_key, (), 0, N // gf2.WORD, jnp.int32)
+            cut = jax.lax.dynamic_slice_in_dim
+            window = partial(cut, start_index=gf2.WORD * word, slice_size=M)
+            seen = Rows(window(wide.X), cut(wide.bits, word, M // gf2.WORD, axis=1))
+            left, used = (
+                window(jnp.concatenate([x, x[:, :M]], axis=1), axis=1) for x in (residual, used)
             )
-            tree = growing.grow(seen, left, weights, allowed, settings.limits, deepest)
-            leaf = _ends(tree.features, X, deepest)
+            tree = growing.grow(seen, left, used, allowed, settings.limits, deepest)
+            leaf = _ends(tree.features, rows.X, deepest)
         leaves = tree.leaves.reshape(R, L, -1) * rate
         step = jnp.take_along_axis(leaves, leaf.reshape(R, L, N), axis=-1)
         predictions = state.predictions + step

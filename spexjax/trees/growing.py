@@ -9,8 +9,9 @@ from typing import NamedTuple
 import chex
 import jax
 import jax.numpy as jnp
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, UInt32
 
+from spexjax.codes import gf2
 from spexjax.typing import Array, ArrayLike
 
 # Of the node's own score: what float32 sums round to, at any scale of the residuals, is no gain.
@@ -24,7 +25,7 @@ class Limits(NamedTuple):
 
     Attributes:
       depth: int32, its levels.
-      min_child: float32, fewest (weighted) rows on either side of a split.
+      min_child: float32, fewest rows on either side of a split.
       leaf_l2: float32, λ in a leaf's value, Σ residuals / (rows + λ).
     """
 
@@ -47,10 +48,27 @@ class Grown(NamedTuple):
     leaf: Int[Array, "L N"]
 
 
+class Rows(NamedTuple):
+    """Masks twice, for sums of numbers and for counts.
+
+    Attributes:
+      X: float32 (N, n), 0 or 1.
+      bits: uint32 (n, ⌈N / 32⌉), the same packed along rows.
+    """
+
+    X: Float[Array, "N n"]
+    bits: UInt32[Array, "n words"]
+
+    @classmethod
+    def of(cls, masks: Bool[Array, "N n"]) -> "Rows":
+        """Those of masks."""
+        return cls(masks.astype(jnp.float32), gf2.pack(masks.T))
+
+
 def grow(
-    X: Float[Array, "N n"],
+    rows: Rows,
     residual: Float[Array, "L N"],
-    weights: Float[Array, "L N"],
+    used: Bool[Array, "L N"],
     allowed: Bool[Array, "n"],
     limits: Limits,
     deepest: int,
@@ -58,40 +76,44 @@ def grow(
     """Greedy trees for the squared loss (Chen and Guestrin 2016, equations 6 and 7, hessian 1).
 
     Args:
-      X: 0 or 1, (N, n).
+      rows: the masks.
       residual: float32 (L, N), what to fit.
-      weights: float32 (L, N), how much a row counts.
+      used: bool (L, N), the rows that count.
       allowed: bool (n,), the features that may be split on.
       limits: 1 ≤ depth ≤ deepest.
       deepest: levels of the arrays returned (static).
     """
-    chex.assert_rank([X, residual], 2)
-    chex.assert_equal_shape([residual, weights])
-    chex.assert_shape(X, (residual.shape[1], len(allowed)))
+    chex.assert_equal_shape([residual, used])
+    chex.assert_shape(rows.X, (residual.shape[1], len(allowed)))
     L, N = residual.shape
-    both = jnp.stack([weights * residual, weights], axis=1)  # (L, 2, N)
-    kept_by = X.T > 0.5
+    residual = jnp.where(used, residual, 0.0)
+    counted = gf2.pack(used)[:, None]
 
     def level(
         depth: int,
         totals: Float[Array, "L 2 nodes"],
         sums: Float[Array, "L 2 nodes n"],
-        inside: Bool[Array, "L nodes N"],
+        node: Int[Array, "L N"],
+        inside: UInt32[Array, "L nodes words"],
     ) -> tuple[Array, Array, Array]:
-        """Tests from here down, the leaves' sums, and the rows' way down from their nodes."""
+        """Tests from here down, the leaves' sums, and the leaves of rows that are in ``node``."""
         feature, children = _best_split(totals[..., None], sums, allowed, limits)
         children = children.reshape(L, 2, 2 ** (depth + 1))
-        tested = jnp.take(kept_by, feature, axis=0, mode="clip")
-        right = inside & tested & (feature >= 0)[:, :, None]
-        goes_right = jnp.any(right, axis=1).astype(jnp.int32)
+        kept = jnp.where((feature >= 0)[..., None], rows.bits[jnp.maximum(feature, 0)], 0)
+        right = inside & kept
+        # Nodes have no rows in common, so that a sum is what any of them has.
+        goes_right = gf2.unpack(jnp.sum(right, axis=1, dtype=jnp.uint32), N)
+        below = 2 * node + goes_right.astype(jnp.int32)
         if depth == deepest - 1:
-            return feature, children, goes_right
+            return feature, children, below
 
         def deeper() -> tuple[Array, Array, Array]:
-            kept = _product(both[:, :, None] * right[:, None].astype(jnp.float32), X)
-            below = jnp.stack([sums - kept, kept], axis=3).reshape(L, 2, 2 ** (depth + 1), -1)
-            apart = jnp.stack([inside & ~right, right], axis=2).reshape(L, 2 ** (depth + 1), N)
-            return level(depth + 1, children, below, apart)
+            into = below[:, None] == 2 * jnp.arange(2**depth, dtype=jnp.int32)[:, None] + 1
+            on_right = _sums(rows, jnp.where(into, residual[:, None], 0.0), right & counted)
+            apart = jnp.stack([sums - on_right, on_right], axis=3)
+            apart = apart.reshape(L, 2, 2 ** (depth + 1), -1)
+            within = jnp.stack([inside & ~kept, right], axis=2).reshape(L, 2 ** (depth + 1), -1)
+            return level(depth + 1, children, apart, below, within)
 
         def stop() -> tuple[Array, Array, Array]:
             left = 2 ** (deepest - depth - 1)
@@ -99,23 +121,36 @@ def grow(
             return (
                 jnp.full((L, 2**deepest - 2 ** (depth + 1)), -1, jnp.int32),
                 ends.reshape(L, 2, -1),
-                jnp.zeros((L, N), jnp.int32),
+                below << (deepest - depth - 1),
             )
 
-        below, ends, leaf = jax.lax.cond(depth + 1 < limits.depth, deeper, stop)
-        leaf = leaf + (goes_right << (deepest - depth - 1))
-        return jnp.concatenate([feature, below], axis=1), ends, leaf
+        features, ends, leaf = jax.lax.cond(depth + 1 < limits.depth, deeper, stop)
+        return jnp.concatenate([feature, features], axis=1), ends, leaf
 
-    everywhere = jnp.ones((L, 1, N), bool)
-    totals = jnp.sum(both, axis=2, keepdims=True)
-    features, ends, leaf = level(0, totals, _product(both, X)[:, :, None], everywhere)
+    counts = jnp.sum(used, axis=1, dtype=jnp.float32)
+    features, ends, leaf = level(
+        0,
+        jnp.stack([jnp.sum(residual, axis=1), counts], axis=1)[..., None],
+        _sums(rows, residual[:, None], counted),
+        jnp.zeros((L, N), jnp.int32),
+        ~jnp.zeros_like(counted),
+    )
     residuals, counts = _pair(ends)
     leaves = jnp.where(counts > 0, residuals / jnp.maximum(counts + limits.leaf_l2, _FEWEST), 0.0)
     return Grown(features, leaves, leaf)
 
 
-def _product(indicators: Float[Array, "... N"], X: Float[Array, "N n"]) -> Array:
-    return jnp.matmul(indicators, X, precision="highest")
+def _sums(
+    rows: Rows, residual: Float[Array, "L nodes N"], inside: UInt32[Array, "L nodes words"]
+) -> Float[Array, "L 2 nodes n"]:
+    """Over the masks in a node that keep feature i: the sum of residuals, and how many there are.
+
+    Both could be one matrix product; counting bits takes a tenth of its half.
+    """
+    common = jax.lax.population_count(inside[:, :, None] & rows.bits)
+    counts = jnp.sum(common.astype(jnp.int32), axis=-1, dtype=jnp.int32)
+    sums = jnp.matmul(residual, rows.X, precision="highest")
+    return jnp.stack([sums, counts.astype(jnp.float32)], axis=1)
 
 
 def _best_split(
@@ -133,7 +168,6 @@ def _best_split(
 
     before = score(all_residuals, all_rows)
     after = score(all_residuals - residuals, other) + score(residuals, rows)
-    # Sums and differences of rows are exact in float32 unless weights are fractions.
     fits = (other >= limits.min_child) & (rows >= limits.min_child) & allowed
     gain = jnp.where(fits, after - before, -jnp.inf)
     feature = jnp.argmax(gain, axis=-1).astype(jnp.int32)

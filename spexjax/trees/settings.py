@@ -27,7 +27,7 @@ class BoostConfig:
       depth: levels of a tree, 1 to 6; a tree has at most 2^depth leaves.
       rates: learning rates, each a lane of its own.
       trees: most trees.
-      min_child: fewest (weighted) rows on either side of a split.
+      min_child: fewest rows on either side of a split.
       leaf_l2: λ in a leaf's value, Σ residuals / (rows + λ).
       rows: share of the rows that a tree is grown on, drawn anew for each tree.
       columns: share of the features that a tree may split on, drawn anew for each tree.
