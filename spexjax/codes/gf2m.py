@@ -48,7 +48,7 @@ def make_field(primitive_polynomial: int) -> Field:
       ValueError: if the polynomial is not primitive or its degree is out of range.
     """
     logs, antilogs = tables(primitive_polynomial)
-    return Field(jnp.asarray(logs), jnp.asarray(antilogs), primitive_polynomial.bit_length() - 1)
+    return Field(*jax.device_put((logs, antilogs)), primitive_polynomial.bit_length() - 1)
 
 
 @lru_cache(maxsize=16)

@@ -93,6 +93,25 @@ class CodedDesign:
         return gf2.unpack_numpy(rows, int(self.n))
 
 
+def widened(design: CodedDesign, words: int) -> CodedDesign:
+    """The same masks with words of zeros behind theirs, and the code for so many.
+
+    Designs of as many words share a program; what it finds is the same.
+
+    Args:
+      design: of concrete arrays.
+      words: W, at least those of the design.
+    """
+    n, W = int(design.n), design.shifts.shape[-1]
+    wide = (
+        np.pad(x, [(0, 0)] * (x.ndim - 1) + [(0, words - W)])
+        for x in jax.device_get((design.matrices, design.shifts, design.delays))
+    )
+    return CodedDesign(
+        *jax.device_put(tuple(wide)), design.n, bch.make_code(n, design.code.t, words)
+    )
+
+
 @jax.jit
 def _packed(design: CodedDesign) -> UInt32[Array, "N W"]:
     place = jnp.arange(design.b, dtype=jnp.int32)
@@ -126,8 +145,9 @@ def coded_design(key: Key, n: int, b: int = 8, t: int = 5, groups: int = 3) -> C
     code = bch.make_code(n, t, W)
     zero = np.zeros((1, n), bool)
     delays = gf2.pack_numpy(np.concatenate([zero, bch.parity_matrix(n, t)]), W)
-    matrices, shifts = _random_groups(key, np.int32(n), np.int32(b), groups, max(b, _COLUMNS), W)
-    return CodedDesign(matrices[:, :b], shifts, jnp.asarray(delays), jnp.int32(n), code)
+    drawn = _random_groups(key, np.int32(n), np.int32(b), groups, max(b, _COLUMNS), W)
+    matrices, shifts = drawn if isinstance(key, jax.core.Tracer) else jax.device_get(drawn)
+    return CodedDesign(*jax.device_put((matrices[:, :b], shifts, delays, np.int32(n))), code)
 
 
 @hasty("groups", "columns", "W")

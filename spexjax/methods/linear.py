@@ -20,7 +20,7 @@ from spexjax.typing import Array, ArrayLike, Key
 
 FOLDS = 5  # scikit-learn's default
 _SMALL = 1 << 18  # numbers in X: such a fit is over before its program would be optimised
-Line = tuple[ArrayLike, ArrayLike]  # intercepts (K,), coefficients (n_pad, K)
+Lines = tuple[ArrayLike, ArrayLike]  # intercepts (..., K), coefficients (..., n_pad, K)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,38 +45,34 @@ def fit(config: Linear, design: Design, values: Standardised, key: Key) -> Fit:
     real = np.arange(rows) < count
     training = real & ~np.pad(design.held_out, (0, rows - count))
     fold = np.where(training, np.arange(rows) % FOLDS, -1)
-    weights = np.stack([real, *(training & (fold != j) for j in range(FOLDS))])
-    program = _hasty if signs.size <= _SMALL else _fits
-    fits = program(
-        signs, y, training.astype(np.float32), weights.astype(np.float32), np.arange(n_pad) < n
-    )
-    tested, again = jax.device_get(fits)
-    final, *others = (_spectrum((again[0][i], again[1][i]), n) for i in range(len(weights)))
-    return Fit(_spectrum(tested, n), final, crossed=Crossed(tuple(others), fold[:count]))
+    weights = np.stack([training, real, *(training & (fold != j) for j in range(FOLDS))])
+    program = _hasty if signs.size <= _SMALL else _optimised
+    lines = jax.device_get(program(signs, y, weights.astype(np.float32), np.arange(n_pad) < n))
+    tested, final, *others = (_spectrum(line, n) for line in zip(*lines, strict=True))
+    return Fit(tested, final, crossed=Crossed(tuple(others), fold[:count]))
 
 
-def _both(
+def _lines(
     X: Float[Array, "rows n_pad"],
     y: Float[Array, "rows K"],
-    training: Float[Array, "rows"],
-    others: Float[Array, "fits rows"],
+    weights: Float[Array, "fits rows"],
     valid: Bool[Array, "n_pad"],
-) -> tuple[Line, Line]:
-    """The fit to the training rows, and those at the same strength to others."""
-    chosen = regression.ridge_cv(X, y, folds=FOLDS, weights=training, valid=valid)
+) -> Lines:
+    """Fits at one strength, that which cross-validation chooses with the first weights."""
+    chosen = regression.ridge_cv(X, y, folds=FOLDS, weights=weights[0], valid=valid)
 
-    def fitted(weights: Array) -> Line:
+    def fitted(weights: Array) -> Lines:
         found = regression.ridge(X, y, chosen.strength, weights=weights, valid=valid)
         return found.intercept, found.coefficients
 
-    return (chosen.intercept, chosen.coefficients), jax.lax.map(fitted, others)
+    return jax.lax.map(fitted, weights)
 
 
-_fits = jax.jit(_both, compiler_options=QUICKLY)
-_hasty = hasty()(_both)
+_optimised = jax.jit(_lines, compiler_options=QUICKLY)
+_hasty = hasty()(_lines)
 
 
-def _spectrum(line: Line, n: int) -> Spectrum:
+def _spectrum(line: Lines, n: int) -> Spectrum:
     intercept, coefficients = line
     supports = gf2.pack_numpy(np.eye(n + 1, n, -1, dtype=bool), gf2.num_words(n))
     w = np.concatenate([intercept[None], coefficients[:n]])

@@ -105,10 +105,10 @@ class Spectrum:
             raise IndexError(f"output must be below {self.num_outputs}, got {output}.")
         shared = self.supports.ndim == 2
         return Spectrum(
-            self.supports if shared else self.supports[output],
-            self.coefficients[output],
-            self.valid if shared else self.valid[output],
-            self.n if self.n.ndim == 0 else self.n[output],
+            self.supports if shared else _of(self.supports, output),
+            _of(self.coefficients, output),
+            self.valid if shared else _of(self.valid, output),
+            self.n if self.n.ndim == 0 else _of(self.n, output),
         )
 
     def predict(self, masks: Bool[ArrayLike, "N n"]) -> Float[Array, "N *K"]:
@@ -192,6 +192,13 @@ def at_all_masks(spectrum: Spectrum) -> Float[Array, "2**n *K"]:
     return fwht(tables.at[rows, place].add(F)).T
 
 
+def _of(x: Array, output: int) -> Array:
+    """x[output], by the host where it can: a device would compile that for every shape."""
+    if isinstance(x, jax.core.Tracer) or not isinstance(output, int):
+        return x[output]
+    return jax.device_put(jax.device_get(x)[output])
+
+
 def predict_on_host(
     spectrum: Spectrum, masks: UInt32[np.ndarray, "N W"]
 ) -> Float[np.ndarray, "N *K"]:
@@ -229,9 +236,7 @@ def from_terms(
     padded[:terms] = supports
     values = np.zeros((*coefficients.shape[:-1], S), np.float32)
     values[..., :terms] = coefficients
-    return Spectrum(
-        jnp.asarray(padded), jnp.asarray(values), jnp.asarray(np.arange(S) < terms), jnp.int32(n)
-    )
+    return jax.device_put(Spectrum(padded, values, np.arange(S) < terms, np.int32(n)))
 
 
 def stack(spectra: list[Spectrum]) -> Spectrum:
@@ -243,12 +248,10 @@ def stack(spectra: list[Spectrum]) -> Spectrum:
         widths[axis] = (0, S - x.shape[axis])
         return np.pad(np.asarray(x), widths)
 
-    return Spectrum(
-        jnp.asarray(np.stack([grow(s.supports, -2) for s in spectra])),
-        jnp.asarray(np.stack([grow(s.coefficients, -1) for s in spectra])),
-        jnp.asarray(np.stack([grow(s.valid, -1) for s in spectra])),
-        spectra[0].n,
-    )
+    supports = np.stack([grow(s.supports, -2) for s in spectra])
+    coefficients = np.stack([grow(s.coefficients, -1) for s in spectra])
+    valid = np.stack([grow(s.valid, -1) for s in spectra])
+    return jax.device_put(Spectrum(supports, coefficients, valid, spectra[0].n))
 
 
 def merge(first: Spectrum, second: Spectrum) -> Spectrum:

@@ -16,7 +16,7 @@ from spexjax.codes import gf2
 from spexjax.compiling import QUICKLY
 from spexjax.decoding import spex
 from spexjax.decoding.peeling import Info, PeelConfig
-from spexjax.masks.coded import CodedDesign
+from spexjax.masks.coded import CodedDesign, widened
 from spexjax.masks.design import Design
 from spexjax.spectra import spectrum, subsets
 from spexjax.surrogates.fitted import samples, uncoded
@@ -30,6 +30,7 @@ _CODED_FOLDS = 6
 # Of so many a third less is no loss, and half the folds are half the time.
 _MANY_MASKS = 4096
 _ROW_BUCKET = 64
+_SEARCHED_WORDS = 4
 _LEAST_SETS = 128
 
 
@@ -204,11 +205,17 @@ def decoded_sets(
         return np.full((K, ROW_FOLDS + 1, 8, 1), -1, np.int32), None
     C, groups = coded.groups, actives(coded)
     columns = [data.coded.T] if shared else [values[:, None] for values in data.coded]
-    searched = [jax.device_get(search_each(coded, v, groups, config)) for v in columns]
+    wide = searchable(coded)
+    searched = [jax.device_get(search_each(wide, v, groups, config)) for v in columns]
     (features, valid), info = jax.tree.map(lambda *x: np.stack(x), *searched)
     sets = _compact(features, valid, max_order, least_sets(coded))
     lanes = np.append(np.repeat(np.arange(C), num_folds(coded) // C), C) % len(groups)
     return sets[:, lanes], info
+
+
+def searchable(coded: CodedDesign) -> CodedDesign:
+    """The design that is searched: few inputs share a program with somewhat more."""
+    return widened(coded, max(coded.shifts.shape[-1], _SEARCHED_WORDS))
 
 
 def actives(coded: CodedDesign) -> Bool[np.ndarray, "searches C"]:

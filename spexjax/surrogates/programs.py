@@ -49,7 +49,8 @@ def programs(
         if searching.smoothed(design, wider):
             smooth = process_candidate.residuals_of(data, np.zeros(data.num_masks))
     if coded is not None and data.coded is not None:
-        yield Program(folds.search_each, (coded, data.coded.T, folds.actives(coded), peel))
+        searched = folds.searchable(coded), data.coded.T, folds.actives(coded), peel
+        yield Program(folds.search_each, searched)
         width = max(width, coded.code.t)
         sets = folds.least_sets(coded) if wider is None else sets
     T = 1 + n_pad + sets

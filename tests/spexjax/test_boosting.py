@@ -7,8 +7,9 @@ import numpy as np
 import oracles
 import pytest
 
-from spexjax.trees import boosting, fourier
+from spexjax.trees import boosting, fourier, growing
 from spexjax.trees.boosting import BoostConfig, Trees
+from spexjax.trees.settings import as_data
 
 N_ROWS, N_FEATURES, FOLDS = 160, 9, 3
 CONFIG = BoostConfig(depth=3, rates=(0.3,), trees=12, min_child=5, leaf_l2=0.5, patience=12)
@@ -251,3 +252,24 @@ def test_as_accurate_as_lightgbm(depth, rate):
         worse, better = (np.mean((values[test] - p) ** 2) for p in (guess, theirs))
         gaps.append((better - worse) / np.var(values[test]))
     assert np.mean(gaps) > -0.01
+
+
+def test_a_tree_of_a_window_is_that_of_its_rows():
+    masks, values, _ = data()
+    given = boosting.prepare(masks, values, np.zeros(N_ROWS, np.int32), 1)
+    settings = as_data(BoostConfig(depth=3, rates=(1.0,), trees=1, min_child=4), N_FEATURES, 1)
+    windows = [  # of whole words; the last goes over the end
+        np.arange(32 * word, 32 * word + 64) % N_ROWS for word in range(N_ROWS // 32)
+    ]
+    found = []
+    for seed in range(8):
+        tree = boosting.boost(given, jax.random.key(seed), settings, 3, 1, most_rows=64).trees
+        residual = np.asarray(given.values) - float(tree.base[0, 1] / 2.0**given.exponent)
+        for place, rows in enumerate(windows):
+            grown = growing.grow(
+                growing.Rows.of(jnp.asarray(masks[rows])), residual[None, rows],
+                np.ones((1, 64), bool), np.ones(N_FEATURES, bool), settings.limits, 3,
+            )  # fmt: skip
+            if np.array_equal(grown.features[0], tree.features[0, 1, 0]):
+                found.append(place)
+    assert len(found) == 8 and len(set(found)) > 2

@@ -12,6 +12,7 @@ import pytest
 from spexjax import masks
 from spexjax.decoding import bins, peeling, spex
 from spexjax.decoding.peeling import PeelConfig
+from spexjax.masks import coded
 from spexjax.spectra import transforms
 
 
@@ -243,3 +244,18 @@ def test_errors_name_the_argument(design):
         PeelConfig(decoder="medium")
     with pytest.raises(ValueError, match="false_alarm must be between 0 and 1"):
         PeelConfig(false_alarm=1.0)
+
+
+@pytest.mark.parametrize("n", [20, 60])
+def test_a_design_of_wider_words_finds_the_same_bits(n):
+    design = masks.coded_design(jax.random.key(1, impl="threefry2x32"), n, 4, 3, 3)
+    wide = coded.widened(design, 4)
+    assert wide.shifts.shape[-1] == 4 > design.shifts.shape[-1]
+    np.testing.assert_array_equal(wide.masks(), design.masks())
+    rng = np.random.default_rng(n)
+    y = values_at(design, oracles.planted_terms(n, 10, 0, range(1, 4)), sigma=0.2)[:, None]
+    active = rng.permutation([True, True, False])
+    narrow, broad = (jax.jit(spex.search, static_argnums=2)(d, y, PeelConfig(), active)
+                     for d in (design, wide))  # fmt: skip
+    jax.tree.map(np.testing.assert_array_equal, broad, narrow)
+    assert int(narrow[0].valid.sum()) > 5
