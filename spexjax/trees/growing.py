@@ -62,7 +62,7 @@ class Rows(NamedTuple):
     @classmethod
     def of(cls, masks: Bool[Array, "N n"]) -> "Rows":
         """Those of masks."""
-        return cls(masks.astype(jnp.float32), gf2.pack(masks.T))
+        return cls(masks.astype(jnp.float32), _packed(masks.T))
 
 
 def grow(
@@ -87,7 +87,7 @@ def grow(
     chex.assert_shape(rows.X, (residual.shape[1], len(allowed)))
     L, N = residual.shape
     residual = jnp.where(used, residual, 0.0)
-    counted = gf2.pack(used)[:, None]
+    counted = _packed(used)[:, None]
 
     def level(
         depth: int,
@@ -138,6 +138,10 @@ def grow(
     residuals, counts = _pair(ends)
     leaves = jnp.where(counts > 0, residuals / jnp.maximum(counts + limits.leaf_l2, _FEWEST), 0.0)
     return Grown(features, leaves, leaf)
+
+
+def _packed(bits: Bool[Array, "... N"]) -> UInt32[Array, "... words"]:
+    return gf2.pack(bits, -(-bits.shape[-1] // gf2.WORD))
 
 
 def _sums(
