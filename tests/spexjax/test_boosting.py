@@ -255,7 +255,7 @@ def test_as_accurate_as_lightgbm(depth, rate):
 
 
 def test_a_tree_of_a_window_is_that_of_its_rows():
-    masks, values, _ = data()
+    masks, values, _ = data(noise=2.0)
     given = boosting.prepare(masks, values, np.zeros(N_ROWS, np.int32), 1)
     settings = as_data(BoostConfig(depth=3, rates=(1.0,), trees=1, min_child=4), N_FEATURES, 1)
     windows = [  # of whole words; the last goes over the end
