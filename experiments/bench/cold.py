@@ -90,7 +90,9 @@ def run(config: Config) -> Rows:
         "case": "<20s", "n": ">6d", "masks": ">7d", "seconds": ">8.2f", "import": ">7.2f",
         "R2": ">7.4f", "programs": ">9.0f", "large": ">6.0f", "compiling": ">10.2f",
     }  # fmt: skip
-    title = f"{config.repeats} processes, {os.cpu_count()} CPUs, jax {jax.__version__}: medians"
+    device = jax.devices()[0].device_kind
+    where = f"{os.cpu_count()} CPUs, on {device}, jax {jax.__version__}"
+    title = f"{config.repeats} processes, {where}: medians"
     return Rows(title, columns, _rows(chosen, config.repeats))
 
 
@@ -107,7 +109,8 @@ def _rows(cases: dict[str, tuple[Run, ...]], repeats: int) -> Iterator[tuple[Any
 
 def _process(runs: tuple[Run, ...], cache: str | None) -> list[list[float]]:
     """What :func:`child` prints in a process of its own."""
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("JAX_")}
+    kept = (k for k in os.environ if not k.startswith("JAX_") or k == "JAX_PLATFORMS")
+    environment = {k: os.environ[k] for k in kept}
     if cache:
         environment |= {
             "JAX_COMPILATION_CACHE_DIR": cache,

@@ -30,7 +30,7 @@ import numpy as np
 from jaxtyping import Bool, Int
 from tokenizers import Tokenizer, models, pre_tokenizers
 
-from spexjax.experiments.harness.timing import after_one, matrix_rate
+from spexjax.experiments.harness.timing import after_one, in_turn, matrix_rate
 from spexjax.experiments.reporting.rows import Rows
 from spexjax.models.llama.language import LanguageModel
 from spexjax.models.llama.model import LlamaConfig, RopeScaling, init_params
@@ -56,7 +56,6 @@ GEOMETRIES: dict[str, LlamaConfig] = {
     ),
 }  # fmt: skip
 UNKNOWN = 0
-REPEATS = 5
 _QUESTION = 8  # tokens between the context and the answer
 _CPU = jax.default_backend() == "cpu"
 
@@ -81,6 +80,10 @@ class Config:
     """To compute in."""
     int8: bool = True
     """Whether to measure int8 weights too."""
+    stepwise: bool = True
+    """Whether to measure one pass per answer token too, which takes long."""
+    repeats: int = 5
+    """Times that each is timed."""
 
 
 def geometry(name: str) -> LlamaConfig:
@@ -186,8 +189,11 @@ def measured(config: Config, dtype: Any) -> Iterator[tuple]:
     calls: list[Callable[[], Any]] = [partial(f, masks)]
     if find_spec("torch") is not None:
         theirs = Torch(model, params, dtype)
-        calls += [partial(theirs, f, masks, config.rows, p) for p in ("one", "per token")]
-    times = after_one(calls, REPEATS)
+        passes: tuple[Literal["one", "per token"], ...] = ("one", "per token")
+        passes = passes if config.stepwise else passes[:1]
+        calls += [partial(theirs, f, masks, config.rows, p) for p in passes]
+    first = [call() for call in calls]  # compiles
+    times = in_turn(calls, config.repeats)
 
     def ours(name: str, f: LanguageValue, spent: float) -> tuple:
         work = 2 * model.weights_of_layers * int(f.lengths(masks).sum())
@@ -197,10 +203,11 @@ def measured(config: Config, dtype: Any) -> Iterator[tuple]:
     for spent in times.T[1:]:
         line += (len(masks) / np.median(spent), np.median(spent / times[:, 0]))
     if len(calls) > 1:
-        line += (float(np.abs(calls[0]() - calls[1]()).max()),)
+        line += (None, None) * (3 - len(calls))
+        line += (float(np.abs(first[0] - first[1]).max()),)
     yield line
     for embeddings in (False, True) if config.int8 else ():
         low = replace(f.model, params=quantize(params, model, embeddings))
         g = replace(f, model=low)
         name = f"{dtype.name}, int8" + (" all" if embeddings else "")
-        yield ours(name, g, float(np.median(after_one([partial(g, masks)], REPEATS))))
+        yield ours(name, g, float(np.median(after_one([partial(g, masks)], config.repeats))))

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 import jax
@@ -10,6 +11,7 @@ import numpy as np
 from jaxtyping import Float
 
 from spexjax.experiments.harness.watched import Watched
+from spexjax.models.nn.precision import precision_of
 from spexjax.typing import ValueFunction
 
 T = TypeVar("T")
@@ -37,10 +39,13 @@ def after_one(
 
 
 def matrix_rate(dtype: Any, size: int, repeats: int = 5) -> float:
-    """Operations per second of a product of two square matrices."""
-    a = jnp.ones((size, size), dtype)
-    product = jax.jit(lambda x: x @ x)
-    return 2 * size**3 / float(np.median(after_one([lambda: product(a)], repeats)))
+    """Operations per second of a product of two square matrices, as exact as those of models.
+
+    They hold normal numbers: a GPU multiplies equal ones faster, since it needs less power.
+    """
+    a = jax.random.normal(jax.random.key(0), (size, size), dtype)
+    product = jax.jit(partial(jnp.matmul, precision=precision_of(dtype)))
+    return 2 * size**3 / float(np.median(after_one([lambda: product(a, a)], repeats)))
 
 
 def own(call: Callable[[ValueFunction], T], f: ValueFunction) -> tuple[float, float, T]:

@@ -15,7 +15,9 @@ TINY = LlamaConfig(
     vocab_size=40, dim=64, n_layers=1, n_heads=2, n_kv_heads=1, head_dim=8, hidden_dim=64,
     max_position_embeddings=64, tie_embeddings=True,
 )  # fmt: skip
-CONFIG = llama.Config("small", masks=3, prefix=5, context=9, answer=4, rows=2, dtypes=("float32",))
+CONFIG = llama.Config(
+    "small", masks=3, prefix=5, context=9, answer=4, rows=2, dtypes=("float32",), repeats=1
+)
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +38,6 @@ def masks():
 def test_table(monkeypatch):
     monkeypatch.setitem(llama.GEOMETRIES, "small", TINY)
     monkeypatch.setattr(llama, "find_spec", lambda name: None)
-    monkeypatch.setattr(llama, "REPEATS", 1)
     asked = []
     monkeypatch.setattr(
         LanguageValue, "__call__", lambda f, masks: asked.append(masks.shape) or np.zeros(3)
