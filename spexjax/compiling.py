@@ -7,9 +7,9 @@ from typing import Any, NamedTuple, TypeVar
 import jax
 
 T = TypeVar("T")
-_KNOWN = (0, 7) <= jax.__version_info__[:2] <= (0, 10)
+_KNOWN = (0, 7) <= jax.__version_info__ < (0, 11, 1)
 # Of XLA's two ways to compile a fusion for CPUs the older takes two thirds of the time, and what it
-# makes is as fast here. JAX 0.11 has the newer way only.
+# makes is as fast here. JAX 0.11.1 has the newer way only.
 QUICKLY = {"xla_cpu_use_fusion_emitters": False} if _KNOWN else {}
 """``compiler_options`` of ``jax.jit``; not for functions that are called inside another's jit."""
 # Of programs that have little to do: optimising them takes longer than they do.

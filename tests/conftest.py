@@ -5,7 +5,7 @@ from importlib.metadata import version
 
 # Most of the suite's time is compilation of programs that run once: compile them quickly.
 HASTE = "--xla_backend_optimization_level=0"
-if tuple(map(int, version("jax").split(".")[:2])) < (0, 11):  # which has no such flag
+if tuple(map(int, version("jax").split(".")[:2])) < (0, 11):  # 0.11.1 has no such flag
     HASTE += " --xla_cpu_use_fusion_emitters=false"
 os.environ.setdefault("XLA_FLAGS", HASTE)
 # There is a worker for every core: threads of BLAS would wait for each other, ten times as long.
