@@ -25,6 +25,13 @@ def test_every_shape_is_right():
         bench_transforms.run(bench_transforms.Config(9))
 
 
+def test_large_tables_without_numpy():
+    rows = list(bench_transforms.run(bench_transforms.Config(10, 1, numpy=False)).rows)
+    assert len(rows) == len(bench_transforms.cases(10))
+    assert all(row[6:8] == (None, None) and row[-1] < 1e-5 for row in rows)
+    assert rows[0][-1] > 0  # it is measured
+
+
 def test_a_table_is_printed_as_it_grows(capsys):
     def rows():
         yield "a", 1.234, 5
