@@ -75,7 +75,8 @@ def test_narrow_numbers_in_blocks(S):
 
 def test_a_kernel_is_tried_before_it_is_used(monkeypatch):
     """Where it gives something else, or fails, there are other ways."""
-    assert not grouped.has_kernel(64, 4, jnp.dtype("bfloat16"), False)  # no accelerator here
+    if jax.default_backend() == "cpu":
+        assert not grouped.has_kernel(64, 4, jnp.dtype("bfloat16"), False)
     monkeypatch.setattr(grouped.jax, "default_backend", lambda: "gpu")
 
     def answer(kernel, size=1.0):
