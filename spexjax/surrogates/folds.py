@@ -31,6 +31,7 @@ _CODED_FOLDS = 6
 _MANY_MASKS = 4096
 _ROW_BUCKET = 64
 _SEARCHED_WORDS = 4
+_INPUTS = 1024
 _LEAST_SETS = 128
 
 
@@ -86,8 +87,7 @@ def data_of(design: Design, values: Float[ArrayLike, "N K"]) -> Data:
     """
     found = samples(design, values)
     xp = jnp if isinstance(values, jax.Array) else np
-    n_pad = gf2.num_words(design.n) * gf2.WORD
-    count = len(found.rows)
+    n_pad, count = padded(design.n), len(found.rows)
     size = max(_ROW_BUCKET, spectrum.bucket(count))
     pad = (0, size - count)
     real = np.arange(size) < count
@@ -106,6 +106,11 @@ def data_of(design: Design, values: Float[ArrayLike, "N K"]) -> Data:
         coded=None if found.coded is None else xp.asarray(found.coded, np.float32).T,
         inside=inside,
     )
+
+
+def padded(n: int) -> int:
+    """How many single inputs the fits of n have room for: whole words, 1 023 too many at most."""
+    return min(gf2.num_words(n) * gf2.WORD, -(-n // _INPUTS) * _INPUTS)
 
 
 def fold_of(design: Design) -> Int[np.ndarray, "N"]:

@@ -17,12 +17,15 @@ from jaxtyping import Bool, Float, Int, Int32
 from spexjax.compiling import QUICKLY
 from spexjax.masks.coded import CodedDesign
 from spexjax.regression import lasso_solve, lipschitz, ridge_solve
+from spexjax.surrogates import working_sets
 from spexjax.surrogates.problem import (
     Problem,
     Residuals,
     Rows,
     correlations,
     formed,
+    gram,
+    of_columns,
     operator,
     per_mask,
     problem,
@@ -55,6 +58,13 @@ class Normal(NamedTuple):
     def alone(self) -> "Normal":
         """Without the masks, where G is there: of solving only T is then part of a shape."""
         return self if self.gram is None else self._replace(problem=None)
+
+    def gram_of(self, index: Int32[Array, "M"]) -> Float[Array, "M M"]:
+        """G of some of the columns."""
+        if self.gram is not None:
+            return self.gram[index][:, index]
+        assert self.problem is not None
+        return gram(of_columns(self.problem, index))
 
     def product(self) -> Callable[[Array], Array]:
         """w ↦ G w."""
@@ -155,15 +165,21 @@ def lasso(
     mask = lanes.mask & equations.allowed
     penalised = mask & (penalty > 0)
     ratio = jnp.abs(reference) / jnp.where(penalised, penalty, 1.0)
-    vanishing = jnp.max(jnp.where(penalised, ratio, 0.0), axis=-1)
+    strength = lanes.strength * jnp.max(jnp.where(penalised, ratio, 0.0), axis=-1)
+    first = jnp.asarray(start)[place]
+    if len(b) > working_sets.SIZE:
+        first = working_sets.start_of_lasso(
+            equations.product(), equations.gram_of, b, strength[:, None] * penalty, mask,
+            equations.steepness, first, lanes.tol, lanes.steps,
+        )  # fmt: skip
     w, _ = lasso_solve(
         equations.product(),
         jnp.broadcast_to(b, penalty.shape),
-        lanes.strength * vanishing,
+        strength,
         equations.steepness,
         penalty=penalty,
         mask=mask,
-        w0=start[place],
+        w0=first,
         tol=lanes.tol,
         max_iter=lanes.steps,
     )

@@ -78,13 +78,13 @@ def columns(bits: Bool[ArrayLike, "rows n_pad"], features: Int32[ArrayLike, "S t
 def coded_part(
     design: CodedDesign,
     values: Float[ArrayLike, "N"],
+    n_pad: int,
     features: Int32[ArrayLike, "S t"],
     weights: Float[ArrayLike, "C D"],
 ) -> Coded:
-    """The bins of a design as seen by the columns of a problem."""
+    """The bins of a design as seen by the columns of a problem of ``n_pad`` single inputs."""
     C, D, B = design.groups, design.num_delays, 2**design.b
     table = bins.tables(design)
-    n_pad = table.bins.shape[1] - 1
     single = jnp.pad(
         jnp.arange(n_pad, dtype=jnp.int32)[:, None],
         ((1, 0), (features.shape[1] - 1, 0)),
@@ -118,8 +118,19 @@ def problem(
     """Puts a problem together; see :class:`Problem`."""
     coded = None
     if design is not None and coded_values is not None and coded_weights is not None:
-        coded = coded_part(design, coded_values, features, coded_weights)
+        n_pad = rows.bits.shape[1]
+        coded = coded_part(design, coded_values, n_pad, features, coded_weights)
     return Problem(columns(rows.bits, features), rows, coded, allowed)
+
+
+def of_columns(p: Problem, index: Int32[Array, "M"]) -> Problem:
+    """The same masks with some of the columns."""
+    coded = p.coded
+    if coded is not None:
+        coded = coded._replace(
+            bins=coded.bins[:, index], shifts=coded.shifts[:, index], signs=coded.signs[index]
+        )
+    return p._replace(columns=p.columns[:, index], coded=coded, allowed=p.allowed[index])
 
 
 def total_weight(p: Problem) -> Float[Array, ""]:

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 import jax
 import numpy as np
 
-from spexjax.codes import gf2
 from spexjax.compiling import Program
 from spexjax.decoding.peeling import PeelConfig
 from spexjax.masks.design import Design
@@ -31,7 +30,7 @@ def programs(
     design: Design, peel: PeelConfig, wider: Wider | None, key: jax.Array
 ) -> Iterator[Program]:
     """The programs of :func:`spexjax.surrogates.cross_validation.fit`, in order of use."""
-    coded, n_pad = design.coded, gf2.num_words(design.n) * gf2.WORD
+    coded, n_pad = design.coded, folds.padded(design.n)
     data = folds.data_of(design, np.zeros((len(design), 1), np.float32))
     order = min(design.max_order, design.n)
     lanes = folds.num_folds(coded) + 1

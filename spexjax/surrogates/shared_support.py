@@ -14,7 +14,6 @@ import numpy as np
 from jaxtyping import Bool, Float, Int32
 
 from spexjax import phases
-from spexjax.codes import gf2
 from spexjax.decoding import spex
 from spexjax.decoding.peeling import PeelConfig
 from spexjax.masks.coded import CodedDesign
@@ -57,7 +56,7 @@ def fit(
       wider: settings of the trees; none are grown if None.
       key: of the trees.
     """
-    n, n_pad, coded = design.n, gf2.num_words(design.n) * gf2.WORD, design.coded
+    n, n_pad, coded = design.n, folds.padded(design.n), design.coded
     # Outputs so small that their squares would vanish beside the largest count alike.
     largest = max(values.spread.max(), np.finfo(float).tiny)
     weight = np.clip(values.spread / largest, _LEAST_WEIGHT, 1.0).astype(np.float32)

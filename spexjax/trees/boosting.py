@@ -25,7 +25,7 @@ from jaxtyping import Bool, Float, Int
 
 from spexjax.codes import gf2
 from spexjax.trees import growing
-from spexjax.trees.growing import Rows
+from spexjax.trees.growing import Masks
 from spexjax.trees.settings import MAX_DEPTH, BoostConfig, Settings, as_data
 from spexjax.typing import Array, ArrayLike, Key
 
@@ -74,7 +74,7 @@ class Data(NamedTuple):
     """Masks and values as :func:`boost` wants them.
 
     Attributes:
-      rows: the masks.
+      masks: (N, n).
       values: float32 (N,), divided by 2^exponent, so that the largest is in [½, 1); 0 in rows that
         do not count.
       exponent: int32, of the largest value.
@@ -82,7 +82,7 @@ class Data(NamedTuple):
       train: float32 (F + 1, N), 1 in the rows that a lane is fitted to.
     """
 
-    rows: Rows
+    masks: Masks
     values: Float[Array, "N"]
     exponent: Int[Array, ""]
     held_out: Float[Array, "F N"]
@@ -90,7 +90,7 @@ class Data(NamedTuple):
 
 
 def prepare(
-    masks: Bool[ArrayLike, "N n"],
+    masks: Masks,
     values: Float[ArrayLike, "N"],
     fold: Int[ArrayLike, "N"],
     folds: int,
@@ -100,23 +100,23 @@ def prepare(
     Raises:
       ValueError: if the shapes do not fit together.
     """
-    if jnp.ndim(masks) != 2 or jnp.shape(values) != jnp.shape(masks)[:1]:
+    shape = jnp.shape(masks.X)
+    if jnp.shape(values) != shape[:1]:
         raise ValueError(
             f"values must have shape (N,) for masks of shape (N, n), got {jnp.shape(values)} and "
-            f"{jnp.shape(masks)}."
+            f"{shape}."
         )
     if jnp.shape(fold) != jnp.shape(values):
         raise ValueError(f"fold must have shape (N,) = {jnp.shape(values)}, got {jnp.shape(fold)}.")
     if folds < 1:
         raise ValueError(f"folds must be at least 1, got {folds}.")
-    masks, values, fold = jnp.asarray(masks), jnp.asarray(values), jnp.asarray(fold)
-    fold = fold.astype(jnp.int32)
+    values, fold = jnp.asarray(values), jnp.asarray(fold).astype(jnp.int32)
     counts = (fold >= 0).astype(jnp.float32)
     values = jnp.where(fold >= 0, values.astype(jnp.float32), 0.0)
     _, exponent = jnp.frexp(jnp.max(jnp.abs(values)))
     held_out = (fold == jnp.arange(folds, dtype=jnp.int32)[:, None]).astype(jnp.float32)
     train = jnp.concatenate([counts - held_out, counts[None]])
-    return Data(Rows.of(masks), jnp.ldexp(values, -exponent), exponent, held_out, train)
+    return Data(masks, jnp.ldexp(values, -exponent), exponent, held_out, train)
 
 
 class _State(NamedTuple):
@@ -151,16 +151,16 @@ def boost(
     Returns:
       :class:`Boosted`, its errors divided by 4^exponent, so that no scale overflows them.
     """
-    rows, values, exponent, held_out, train = data
-    N, n = rows.X.shape
+    masks, values, exponent, held_out, train = data
+    N, n = masks.X.shape
     F, L = held_out.shape[0], train.shape[0]
     T, R = most_trees, settings.rates.shape[0]
     M = min(N, most_rows or N)
     if M < N:  # the window of a tree may go over the end
         chex.assert_is_divisible(N, gf2.WORD)
         chex.assert_is_divisible(M, gf2.WORD)
-        bits = jnp.concatenate([rows.bits, rows.bits[:, : M // gf2.WORD]], axis=1)
-        wide = Rows(jnp.concatenate([rows.X, rows.X[:M]]), bits)
+        bits = jnp.concatenate([masks.bits, masks.bits[:, : M // gf2.WORD]], axis=1)
+        wide = Masks(jnp.concatenate([masks.X, masks.X[:M]]), bits)
     counted = train > 0
     rate = jnp.asarray(settings.rates)[:, None, None]
     base = jnp.matmul(train, values, precision="highest") / jnp.maximum(jnp.sum(train, axis=1), 1.0)
@@ -193,19 +193,19 @@ def boost(
         residual = (values - state.predictions).reshape(R * L, N)
         used = jnp.broadcast_to(used, (R, L, N)).reshape(R * L, N)
         if M == N:
-            tree = growing.grow(rows, residual, used, allowed, settings.limits, deepest)
+            tree = growing.grow(masks, residual, used, allowed, settings.limits, deepest)
             leaf = tree.leaf
         else:
             window_key = jax.random.fold_in(key, -1 - state.t)
             word = jax.random.randint(window_key, (), 0, N // gf2.WORD, jnp.int32)
             cut = jax.lax.dynamic_slice_in_dim
             window = partial(cut, start_index=gf2.WORD * word, slice_size=M)
-            seen = Rows(window(wide.X), cut(wide.bits, word, M // gf2.WORD, axis=1))
+            seen = Masks(window(wide.X), cut(wide.bits, word, M // gf2.WORD, axis=1))
             left, used = (
                 window(jnp.concatenate([x, x[:, :M]], axis=1), axis=1) for x in (residual, used)
             )
             tree = growing.grow(seen, left, used, allowed, settings.limits, deepest)
-            leaf = _ends(tree.features, rows.X, deepest)
+            leaf = _ends(tree.features, masks.X, deepest)
         leaves = tree.leaves.reshape(R, L, -1) * rate
         step = jnp.take_along_axis(leaves, leaf.reshape(R, L, N), axis=-1)
         predictions = state.predictions + step
@@ -291,7 +291,7 @@ def _fit(
     deepest: int,
     most_trees: int,
 ) -> Boosted:
-    data = prepare(masks, values, fold, folds)
+    data = prepare(Masks.of(masks), values, fold, folds)
     found = boost(data, key, settings, deepest, most_trees)
     return found._replace(errors=jnp.ldexp(found.errors, 2 * data.exponent))
 

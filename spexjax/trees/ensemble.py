@@ -19,6 +19,7 @@ from spexjax.compiling import QUICKLY, Program
 from spexjax.spectra.subsets import Sets, merge
 from spexjax.trees import boosting, fourier
 from spexjax.trees.boosting import Trees
+from spexjax.trees.growing import Masks
 from spexjax.trees.settings import BoostConfig, Settings, as_data
 from spexjax.typing import Array, ArrayLike, Key
 from spexjax.workers import begin
@@ -120,13 +121,13 @@ def _arguments(masks, values, fold, folds, configs, max_depth, key):
     settings = [jax.device_put(as_data(c, jnp.shape(masks)[1], rates)) for c in cut]
     deepest = min(max_depth, max(c.depth for c in configs))
     most_trees = max(c.trees for c in configs)
-    return list(cut), settings, (masks, values, fold, key, folds, deepest, most_trees)
+    return list(cut), settings, (Masks.of(masks), values, fold, key, folds, deepest, most_trees)
 
 
 @partial(jax.jit, static_argnames=("folds", "deepest", "most_trees"), compiler_options=QUICKLY)
 def _grow(
     setting: Settings,
-    masks: Bool[Array, "N n"],
+    masks: Masks,
     values: Float[Array, "N"],
     fold: Int[Array, "N"],
     key: Key,
@@ -136,7 +137,7 @@ def _grow(
 ) -> Trees:
     """The trees of a setting at its best rate, with a leading axis of lanes."""
     data = boosting.prepare(masks, values, fold, folds)
-    window = WINDOW if len(masks) > MANY_ROWS else None
+    window = WINDOW if len(masks.X) > MANY_ROWS else None
     found = boosting.boost(data, key, setting, deepest, most_trees, window)
     rate = jnp.argmin(jnp.min(found.errors, axis=1))
     return Trees(*(x[rate] for x in found.trees))
@@ -150,7 +151,7 @@ def _terms(config: BoostConfig, setting: Settings, args: tuple) -> list[dict[int
     trees = found._replace(
         features=found.features[..., : 2**config.depth - 1], leaves=found.leaves[..., ::apart]
     )
-    n = jnp.shape(args[0])[1]
+    n = args[0].X.shape[1]
     return [fourier.terms(Trees(*one), n) for one in zip(*trees, strict=True)]
 
 

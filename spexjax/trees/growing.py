@@ -9,6 +9,7 @@ from typing import NamedTuple
 import chex
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Bool, Float, Int, UInt32
 
 from spexjax.codes import gf2
@@ -16,8 +17,9 @@ from spexjax.typing import Array, ArrayLike
 
 # Of the node's own score: what float32 sums round to, at any scale of the residuals, is no gain.
 _LEAST_GAIN = 1e-6
-# Rows are counted from 1, so that this only keeps an empty side from dividing 0 by 0.
+# Masks are counted from 1, so that this only keeps an empty side from dividing 0 by 0.
 _FEWEST = 1e-6
+_FEW = 8
 
 
 class Limits(NamedTuple):
@@ -48,7 +50,7 @@ class Grown(NamedTuple):
     leaf: Int[Array, "L N"]
 
 
-class Rows(NamedTuple):
+class Masks(NamedTuple):
     """Masks twice, for sums of numbers and for counts.
 
     Attributes:
@@ -60,13 +62,17 @@ class Rows(NamedTuple):
     bits: UInt32[Array, "n words"]
 
     @classmethod
-    def of(cls, masks: Bool[Array, "N n"]) -> "Rows":
-        """Those of masks."""
-        return cls(masks.astype(jnp.float32), _packed(masks.T))
+    def of(cls, masks: Bool[ArrayLike, "N n"]) -> "Masks":
+        """Those of masks, made by the host if they are there."""
+        if not isinstance(masks, np.ndarray):
+            masks = jnp.asarray(masks, bool)
+            return cls(masks.astype(jnp.float32), _packed(masks.T))
+        bits = gf2.pack_numpy(masks.T, -(-len(masks) // gf2.WORD))
+        return jax.device_put(cls(masks.astype(np.float32), bits))
 
 
 def grow(
-    rows: Rows,
+    masks: Masks,
     residual: Float[Array, "L N"],
     used: Bool[Array, "L N"],
     allowed: Bool[Array, "n"],
@@ -76,7 +82,7 @@ def grow(
     """Greedy trees for the squared loss (Chen and Guestrin 2016, equations 6 and 7, hessian 1).
 
     Args:
-      rows: the masks.
+      masks: (N, n).
       residual: float32 (L, N), what to fit.
       used: bool (L, N), the rows that count.
       allowed: bool (n,), the features that may be split on.
@@ -84,7 +90,7 @@ def grow(
       deepest: levels of the arrays returned (static).
     """
     chex.assert_equal_shape([residual, used])
-    chex.assert_shape(rows.X, (residual.shape[1], len(allowed)))
+    chex.assert_shape(masks.X, (residual.shape[1], len(allowed)))
     L, N = residual.shape
     residual = jnp.where(used, residual, 0.0)
     counted = _packed(used)[:, None]
@@ -99,7 +105,7 @@ def grow(
         """Tests from here down, the leaves' sums, and the leaves of rows that are in ``node``."""
         feature, children = _best_split(totals[..., None], sums, allowed, limits)
         children = children.reshape(L, 2, 2 ** (depth + 1))
-        kept = jnp.where((feature >= 0)[..., None], rows.bits[jnp.maximum(feature, 0)], 0)
+        kept = jnp.where((feature >= 0)[..., None], masks.bits[jnp.maximum(feature, 0)], 0)
         right = inside & kept
         # Nodes have no rows in common, so that a sum is what any of them has.
         goes_right = gf2.unpack(jnp.sum(right, axis=1, dtype=jnp.uint32), N)
@@ -109,7 +115,7 @@ def grow(
 
         def deeper() -> tuple[Array, Array, Array]:
             into = below[:, None] == 2 * jnp.arange(2**depth, dtype=jnp.int32)[:, None] + 1
-            on_right = _sums(rows, jnp.where(into, residual[:, None], 0.0), right & counted)
+            on_right = _sums(masks, jnp.where(into, residual[:, None], 0.0), right & counted)
             apart = jnp.stack([sums - on_right, on_right], axis=3)
             apart = apart.reshape(L, 2, 2 ** (depth + 1), -1)
             within = jnp.stack([inside & ~kept, right], axis=2).reshape(L, 2 ** (depth + 1), -1)
@@ -131,7 +137,7 @@ def grow(
     features, ends, leaf = level(
         0,
         jnp.stack([jnp.sum(residual, axis=1), counts], axis=1)[..., None],
-        _sums(rows, residual[:, None], counted),
+        _sums(masks, residual[:, None], counted),
         jnp.zeros((L, N), jnp.int32),
         ~jnp.zeros_like(counted),
     )
@@ -145,16 +151,23 @@ def _packed(bits: Bool[Array, "... N"]) -> UInt32[Array, "... words"]:
 
 
 def _sums(
-    rows: Rows, residual: Float[Array, "L nodes N"], inside: UInt32[Array, "L nodes words"]
+    masks: Masks, residual: Float[Array, "L nodes N"], inside: UInt32[Array, "L nodes words"]
 ) -> Float[Array, "L 2 nodes n"]:
     """Over the masks in a node that keep feature i: the sum of residuals, and how many there are.
 
     Both could be one matrix product; counting bits takes a tenth of its half.
     """
-    common = jax.lax.population_count(inside[:, :, None] & rows.bits)
+    common = jax.lax.population_count(_together(inside)[:, :, None] & _together(masks.bits))
+    # Sums of few at a time: XLA would write all that a long one adds up into memory first.
     counts = jnp.sum(common.astype(jnp.int32), axis=-1, dtype=jnp.int32)
-    sums = jnp.matmul(residual, rows.X, precision="highest")
+    counts = jnp.sum(counts, axis=-1, dtype=jnp.int32)
+    sums = jnp.matmul(residual, masks.X, precision="highest")
     return jnp.stack([sums, counts.astype(jnp.float32)], axis=1)
+
+
+def _together(words: UInt32[Array, "... words"]) -> UInt32[Array, "... groups few"]:
+    pad = [(0, 0)] * (words.ndim - 1) + [(0, -words.shape[-1] % _FEW)]
+    return jnp.pad(words, pad).reshape(*words.shape[:-1], -1, _FEW)
 
 
 def _best_split(

@@ -256,7 +256,7 @@ def test_as_accurate_as_lightgbm(depth, rate):
 
 def test_a_tree_of_a_window_is_that_of_its_rows():
     masks, values, _ = data(noise=2.0)
-    given = boosting.prepare(masks, values, np.zeros(N_ROWS, np.int32), 1)
+    given = boosting.prepare(growing.Masks.of(masks), values, np.zeros(N_ROWS, np.int32), 1)
     settings = as_data(BoostConfig(depth=3, rates=(1.0,), trees=1, min_child=4), N_FEATURES, 1)
     windows = [  # of whole words; the last goes over the end
         np.arange(32 * word, 32 * word + 64) % N_ROWS for word in range(N_ROWS // 32)
@@ -267,7 +267,7 @@ def test_a_tree_of_a_window_is_that_of_its_rows():
         residual = np.asarray(given.values) - float(tree.base[0, 1] / 2.0**given.exponent)
         for place, rows in enumerate(windows):
             grown = growing.grow(
-                growing.Rows.of(jnp.asarray(masks[rows])), residual[None, rows],
+                growing.Masks.of(masks[rows]), residual[None, rows],
                 np.ones((1, 64), bool), np.ones(N_FEATURES, bool), settings.limits, 3,
             )  # fmt: skip
             if np.array_equal(grown.features[0], tree.features[0, 1, 0]):

@@ -16,6 +16,7 @@ from spexjax.surrogates.normal import LANES, Lanes
 from spexjax.surrogates.penalties import SCHEMES
 from spexjax.surrogates.problem import Rows
 from spexjax.trees import boosting
+from spexjax.trees.growing import Masks
 from spexjax.trees.settings import as_data
 
 N, B = 12, 2
@@ -198,7 +199,7 @@ def test_products_that_feed_a_fit_are_of_full_precision():
         search = spex.search(design, values[:, None], PeelConfig())
         fold = jnp.zeros(20, jnp.int32)
         linear = screening.linear.__wrapped__(rows.bits, rows.values, fold, jnp.int32(12), 5, 8)
-        data = boosting.prepare(rows.bits, rows.values, fold, 5)
+        data = boosting.prepare(Masks.of(rows.bits), rows.values, fold, 5)
         trees = [boosting.boost(data, jax.random.key(0), s, 5, 9) for s in boosts]
         energies = problem.residual_energies(equations.problem, w)
         return tested, energies, search, linear, trees
