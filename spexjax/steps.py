@@ -181,7 +181,7 @@ def _in_units_of_f(found: Spectrum, scaled: Standardised) -> tuple[Spectrum, np.
     if np.any((largest > 0) & (largest < np.finfo(np.float32).tiny)):
         raise ValueError("values must be within float32's range, from 1.2e-38; multiply f.")
     F = np.where(empty, level[:, None], F).astype(np.float32)
-    return jax.device_put(Spectrum(supports, F, valid, found.n)), level
+    return dataclasses.replace(found, coefficients=jax.device_put(F)), level
 
 
 def _info(info: Info | None, scaled: Standardised) -> Info | None:

@@ -106,7 +106,8 @@ def make_code(n: int, t: int, W: int) -> BCHCode:
     rows = np.zeros((chosen.t, m, -(-positions // BLOCK) * BLOCK), np.uint16)
     rows[..., :positions] = powers[(b - i * e) % q]
     field = gf2m.make_field(polynomial)
-    return BCHCode(field, *jax.device_put((syndromes, rows)), chosen.t, p, positions, W)
+    syndromes, rows = jax.device_put((syndromes, rows))
+    return BCHCode(field, syndromes, rows, chosen.t, p, positions, W)
 
 
 @jax.jit

@@ -48,7 +48,8 @@ def make_field(primitive_polynomial: int) -> Field:
       ValueError: if the polynomial is not primitive or its degree is out of range.
     """
     logs, antilogs = tables(primitive_polynomial)
-    return Field(*jax.device_put((logs, antilogs)), primitive_polynomial.bit_length() - 1)
+    degree = primitive_polynomial.bit_length() - 1
+    return Field(jax.device_put(logs), jax.device_put(antilogs), degree)
 
 
 @lru_cache(maxsize=16)

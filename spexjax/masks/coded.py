@@ -102,14 +102,13 @@ def widened(design: CodedDesign, words: int) -> CodedDesign:
       design: of concrete arrays.
       words: W, at least those of the design.
     """
-    n, W = int(design.n), design.shifts.shape[-1]
-    wide = (
-        np.pad(x, [(0, 0)] * (x.ndim - 1) + [(0, words - W)])
-        for x in jax.device_get((design.matrices, design.shifts, design.delays))
+    more = words - design.shifts.shape[-1]
+    matrices, shifts, delays = (
+        jax.device_put(np.pad(jax.device_get(x), [(0, 0)] * (x.ndim - 1) + [(0, more)]))
+        for x in (design.matrices, design.shifts, design.delays)
     )
-    return CodedDesign(
-        *jax.device_put(tuple(wide)), design.n, bch.make_code(n, design.code.t, words)
-    )
+    code = bch.make_code(int(design.n), design.code.t, words)
+    return CodedDesign(matrices, shifts, delays, design.n, code)
 
 
 @jax.jit
@@ -147,7 +146,8 @@ def coded_design(key: Key, n: int, b: int = 8, t: int = 5, groups: int = 3) -> C
     delays = gf2.pack_numpy(np.concatenate([zero, bch.parity_matrix(n, t)]), W)
     drawn = _random_groups(key, np.int32(n), np.int32(b), groups, max(b, _COLUMNS), W)
     matrices, shifts = drawn if isinstance(key, jax.core.Tracer) else jax.device_get(drawn)
-    return CodedDesign(*jax.device_put((matrices[:, :b], shifts, delays, np.int32(n))), code)
+    matrices, shifts = jax.device_put((matrices[:, :b], shifts))
+    return CodedDesign(matrices, shifts, jax.device_put(delays), jax.device_put(np.int32(n)), code)
 
 
 @hasty("groups", "columns", "W")

@@ -236,7 +236,7 @@ def from_terms(
     padded[:terms] = supports
     values = np.zeros((*coefficients.shape[:-1], S), np.float32)
     values[..., :terms] = coefficients
-    return jax.device_put(Spectrum(padded, values, np.arange(S) < terms, np.int32(n)))
+    return Spectrum(*jax.device_put((padded, values, np.arange(S) < terms, np.int32(n))))
 
 
 def stack(spectra: list[Spectrum]) -> Spectrum:
@@ -248,10 +248,15 @@ def stack(spectra: list[Spectrum]) -> Spectrum:
         widths[axis] = (0, S - x.shape[axis])
         return np.pad(np.asarray(x), widths)
 
-    supports = np.stack([grow(s.supports, -2) for s in spectra])
-    coefficients = np.stack([grow(s.coefficients, -1) for s in spectra])
-    valid = np.stack([grow(s.valid, -1) for s in spectra])
-    return jax.device_put(Spectrum(supports, coefficients, valid, spectra[0].n))
+    supports, coefficients, valid = (
+        jax.device_put(np.stack([grow(x, axis) for x in arrays]))
+        for arrays, axis in (
+            ([s.supports for s in spectra], -2),
+            ([s.coefficients for s in spectra], -1),
+            ([s.valid for s in spectra], -1),
+        )
+    )
+    return Spectrum(supports, coefficients, valid, spectra[0].n)
 
 
 def merge(first: Spectrum, second: Spectrum) -> Spectrum:

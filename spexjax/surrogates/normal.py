@@ -162,15 +162,15 @@ def lasso(
       reference: Xᵀy, which says where every coefficient vanishes.
     """
     b = equations.correlations
-    mask = lanes.mask & equations.allowed
+    mask = jnp.asarray(lanes.mask & equations.allowed)
     penalised = mask & (penalty > 0)
     ratio = jnp.abs(reference) / jnp.where(penalised, penalty, 1.0)
     strength = lanes.strength * jnp.max(jnp.where(penalised, ratio, 0.0), axis=-1)
     first = jnp.asarray(start)[place]
     if len(b) > working_sets.SIZE:
         first = working_sets.start_of_lasso(
-            equations.product(), equations.gram_of, b, strength[:, None] * penalty, mask,
-            equations.steepness, first, lanes.tol, lanes.steps,
+            equations.product(), equations.gram_of, b, jnp.asarray(strength[:, None] * penalty),
+            mask, equations.steepness, first, jnp.asarray(lanes.tol), jnp.asarray(lanes.steps),
         )  # fmt: skip
     w, _ = lasso_solve(
         equations.product(),

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Bool, Float, Int32
+from jaxtyping import Bool, Float, Int, Int32
 
 from spexjax.regression import lasso_solve, matmul
 from spexjax.regression.proximal import violation
@@ -31,7 +31,7 @@ def start_of_lasso(
     steepness: Float[Array, ""],
     w: Float[Array, "L T"],
     tol: Float[Array, ""],
-    steps: Int32[Array, ""],
+    steps: Int[Array, ""],
 ) -> Float[Array, "L T"]:
     """A point near the L1 solutions of all lanes, or where the search for their columns ended.
 
@@ -84,4 +84,5 @@ def start_of_lasso(
         w = jnp.zeros_like(w).at[:, index].set(found)
         return w, slope_at(w), rounds + 1
 
-    return jax.lax.while_loop(going, one_round, (w, slope_at(w), jnp.int32(0)))[0]
+    start: tuple[Array, ...] = (w, slope_at(w), jnp.int32(0))
+    return jax.lax.while_loop(going, one_round, start)[0]

@@ -68,7 +68,7 @@ class Masks(NamedTuple):
             masks = jnp.asarray(masks, bool)
             return cls(masks.astype(jnp.float32), _packed(masks.T))
         bits = gf2.pack_numpy(masks.T, -(-len(masks) // gf2.WORD))
-        return jax.device_put(cls(masks.astype(np.float32), bits))
+        return cls(jax.device_put(masks.astype(np.float32)), jax.device_put(bits))
 
 
 def grow(
