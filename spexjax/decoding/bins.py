@@ -148,23 +148,30 @@ def subtract(
     R, C = rows.bins.shape
     signs = rows.signs[:, None, :] * rows.shifts[:, :, None]
     terms = (signs[..., None] * coefficients[:, None, None, :]).reshape(R * C, *residual.shape[1:])
-    bins = jnp.where(chosen[:, None], rows.bins, CB).reshape(-1)
-    order = jnp.arange(R * C, dtype=jnp.int32)
+    return add(residual, jnp.where(chosen[:, None], rows.bins, CB).reshape(-1), -terms)
 
-    def at_once(residual):
-        return residual.at[bins].add(-terms, mode="drop")
 
-    def in_turn(residual):
-        def serve(carry):
-            residual, waiting = carry
-            place = jnp.where(waiting, bins, CB)
-            first = jnp.full(CB + 1, R * C, jnp.int32).at[place].min(order)
-            now = waiting & (first[place] == order)
-            residual = residual.at[jnp.where(now, bins, CB)].add(-terms, mode="drop")
-            return residual, waiting & ~now
+def add(
+    sums: Float[Array, "B ..."], place: Int32[Array, "R"], terms: Float[Array, "R ..."]
+) -> Float[Array, "B ..."]:
+    """Sums with a term added at each place, in the same order at every call.
 
-        return jax.lax.while_loop(lambda c: jnp.any(c[1]), serve, (residual, bins < CB))[0]
+    A CPU adds terms that share a place one after the other. Elsewhere such additions race, so there
+    all of them are one matrix product.
 
-    # A CPU adds colliding rows in order; elsewhere additions race, so of the terms that share a
-    # bin one is served at a time, and the sum has one order.
-    return jax.lax.platform_dependent(residual, cpu=at_once, default=in_turn)
+    Args:
+      sums: float32 (B, …).
+      place: int32 (R,), 0 to B − 1 of each term; B for a term that is not added.
+      terms: float32 (R, …).
+    """
+
+    def in_order(sums: Array, terms: Array) -> Array:
+        return sums.at[place].add(terms, mode="drop")
+
+    def at_once(sums: Array, terms: Array) -> Array:
+        B, R = sums.shape[0], terms.shape[0]
+        flat = jnp.where((place < B)[:, None], terms.reshape(R, -1), 0.0)
+        here = place == jnp.arange(B, dtype=jnp.int32)[:, None]
+        return sums + _einsum("br,rx->bx", here.astype(flat.dtype), flat).reshape(sums.shape)
+
+    return jax.lax.platform_dependent(sums, terms, cpu=in_order, default=at_once)

@@ -348,7 +348,7 @@ def _accept(peel: _Peel, state: State, guarded: bool) -> tuple[Array, State, Arr
     slot = jnp.where(fresh, slot, S)
     state = state._replace(
         features=state.features.at[slot].set(rows.features, mode="drop"),
-        coefficients=state.coefficients.at[place].add(peel.coefficients, mode="drop"),
+        coefficients=bins.add(state.coefficients, place, peel.coefficients),
         keys=state.keys.at[slot].set(keys, mode="drop"),
         num_terms=state.num_terms + jnp.sum(fresh, dtype=jnp.int32),
         overflow=state.overflow | jnp.any(peel.accepted & ~fits),

@@ -60,6 +60,36 @@ def test_bins_hold_the_sums_that_the_definition_says(design):
     np.testing.assert_allclose(held.transpose(0, 2, 1).reshape(C * B, D), expected, atol=1e-5)
 
 
+@pytest.fixture
+def as_gpus_do(monkeypatch):
+    """Programs take the branch of devices that are no CPUs."""
+    monkeypatch.setattr(jax.lax, "platform_dependent", lambda *a, cpu, default: default(*a))
+    spex._decode.clear_cache()
+    yield
+    spex._decode.clear_cache()
+
+
+@pytest.mark.parametrize("rest", [(), (2,), (5, 2)])
+def test_terms_that_share_a_place_are_added(rest, as_gpus_do):
+    rng = np.random.default_rng(0)
+    sums, terms = (rng.standard_normal((count, *rest)).astype(np.float32) for count in (4, 9))
+    place = np.array([0, 3, 3, 4, 1, 3, 0, 4, 4], np.int32)
+    want = sums.copy()
+    np.add.at(want, place[place < 4], terms[place < 4])
+    terms[place == 4] = np.nan  # they are not added
+    found = jax.jit(bins.add)(sums, place, terms)
+    np.testing.assert_allclose(found, want, rtol=1e-6, atol=1e-6)
+
+
+def test_gpus_find_what_cpus_find(design, request):
+    values = values_at(design, planted(20), 0.1)
+    want, info = spex.decode(design, values)
+    request.getfixturevalue("as_gpus_do")
+    found, same = spex.decode(design, values)
+    chex.assert_trees_all_close(found.to_dict(), want.to_dict(), rtol=1e-5, atol=1e-6)
+    assert info.rounds == same.rounds
+
+
 def test_noise_is_tolerated_and_yields_no_false_terms(design):
     terms = planted(12, 1)
     spectrum, info = spex.decode(design, values_at(design, terms, sigma=0.5))
