@@ -207,9 +207,9 @@ def _forward(c: Coded, w: Float[Array, "T L"]) -> Float[Array, "C B D L"]:
     _, B, D = c.values.shape
 
     def one(group: tuple[Array, Array]) -> Array:
-        bins, shifts = group
+        place, shifts = group
         terms = c.signs[:, :, None] * (shifts[:, None] * w)[:, None, :]
-        return jnp.zeros((B, D, w.shape[1]), jnp.float32).at[bins].add(terms)
+        return bins.add(jnp.zeros((B, D, w.shape[1]), jnp.float32), place, terms)
 
     return jax.lax.map(one, (c.bins, c.shifts))
 

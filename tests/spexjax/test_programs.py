@@ -1,5 +1,6 @@
 """What is compiled follows from the design, is little, and is compiled while f works."""
 
+import re
 import threading
 import time
 
@@ -18,6 +19,7 @@ from spexjax.surrogates.proposals import BOOSTS, Wider
 pytestmark = pytest.mark.loose_promotion
 SIZES = (17, 19, 23, 27, 31, 32, 33, 37, 43, 51, 58, 64, 70, 85, 97, 110, 128, 150, 200, 250)
 BUDGETS = (500, 1000, 4000)
+SCATTER = re.compile(r"stablehlo\.scatter.*?\}\) : \(", re.DOTALL)
 FITS = {"search_each", "linear", "_grow", "normal", "ridge", "lasso", "held_out"}
 
 
@@ -49,6 +51,25 @@ def test_programs_are_those_of_buckets_of_sizes(method):
                 seen = {"linear": lanes, "_grow": lanes, "ridge": {()}, "lasso": {()}}
                 allowed = len(seen.get(name, codes[words]))
                 assert names.count(name) <= allowed, (method, budget, words, name)
+
+
+@pytest.mark.parametrize("method", ["auto", "spex", "proxyspex"])
+def test_what_gpus_get_is_exact_and_has_one_order(method):
+    """Products of float32 are not rounded, and no two numbers race to be added at one place."""
+    made = design(64, budget=4000, method=method)
+    config = registry.from_json(made.method, made.settings)
+    products = 0
+    for program in registry.METHODS[made.method].programs(config, made, seed_key(made.seed)):
+        lowered = program.function.trace(*program.arguments).lower(lowering_platforms=("cuda",))
+        text = lowered.as_text()
+        for line in text.splitlines():
+            if "stablehlo.dot_general" in line and "xf32>" in line:
+                assert "precision = [HIGHEST, HIGHEST]" in line, line
+                products += 1
+        for scatter in SCATTER.findall(text):
+            adds = "stablehlo.add" in scatter and "f32" in scatter
+            assert not adds or "unique_indices = true" in scatter, scatter
+    assert products > 5
 
 
 def sum_of_ands(seed):
