@@ -249,12 +249,8 @@ def stack(spectra: list[Spectrum]) -> Spectrum:
         return np.pad(np.asarray(x), widths)
 
     supports, coefficients, valid = (
-        jax.device_put(np.stack([grow(x, axis) for x in arrays]))
-        for arrays, axis in (
-            ([s.supports for s in spectra], -2),
-            ([s.coefficients for s in spectra], -1),
-            ([s.valid for s in spectra], -1),
-        )
+        jax.device_put(np.stack([grow(getattr(s, name), axis) for s in spectra]))
+        for name, axis in (("supports", -2), ("coefficients", -1), ("valid", -1))
     )
     return Spectrum(supports, coefficients, valid, spectra[0].n)
 

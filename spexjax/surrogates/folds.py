@@ -30,9 +30,10 @@ _CODED_FOLDS = 6
 # Of so many a third less is no loss, and half the folds are half the time.
 _MANY_MASKS = 4096
 _ROW_BUCKET = 64
-_SEARCHED_WORDS = 4
-_INPUTS = 1024
 _LEAST_SETS = 128
+# Designs of up to so many words share the program that searches them.
+_SEARCHED_WORDS = 4
+_INPUTS = 1024  # columns of padding cost as much as others
 
 
 class Data(NamedTuple):
