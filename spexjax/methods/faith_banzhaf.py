@@ -45,4 +45,4 @@ def fit(config: FaithBanzhaf, design: Design, values: Standardised, key: Key) ->
     if design.exhaustive:
         return low_order.exact(design, values, sets, "Fourier", order)
     weights = low_order.uniform_weights(design)
-    return low_order.least_squares(design, values, sets, weights, weights)
+    return low_order.least_squares(design, values, sets, weights, weights, shrunk=order > 1)

@@ -75,4 +75,6 @@ def kernel_fit(design: Design, values: Standardised, order: int) -> Fit:
     tested = np.zeros(len(sizes))
     tested[~held_out] = shapley_kernel.kernel_weights(sizes[~held_out], plan, 0, n)
     final = shapley_kernel.kernel_weights(sizes, plan, int(held_out.sum()), n)
-    return low_order.least_squares(design, values, sets, tested, final, constrained=True)
+    return low_order.least_squares(
+        design, values, sets, tested, final, constrained=True, shrunk=order > 1
+    )

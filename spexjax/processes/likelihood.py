@@ -13,6 +13,8 @@ from jaxtyping import Float
 LEARNED_FROM = 300
 """Masks, or pairs, that rates are learned from; with twice as many the errors were the same."""
 STEPS = 40
+# Of the logarithm of the density, which is some hundreds: less is not worth another step.
+ENOUGH = 1e-4
 LOG_RATES, LOG_NUGGETS = (-12.0, 2.0), (-25.0, 3.0)
 _SPREAD = 1.0  # of the logarithms of the rates around their mean,
 _SPREAD_OF_MEAN = 2.0  # and of that around 1/n
@@ -64,7 +66,7 @@ def factored(
     """Factors a covariance; None where, in double precision, it is not positive definite."""
     from scipy.linalg import lapack
 
-    A = K.copy(order="F")
+    A = K.T.copy(order="F")  # the same, and copied in its own order
     diagonal = np.arange(len(A))
     A[diagonal, diagonal] += nugget
     factor, failed = lapack.dpotrf(A, lower=1, overwrite_a=1)

@@ -15,7 +15,7 @@ EVEN, ODD = 0, 1
 
 
 class Pairs(NamedTuple):
-    """P pairs of masks m and m̄, that of the ends first.
+    """P pairs of masks m and m̄, that of the ends first, those that are held out last.
 
     Attributes:
       places: int (P, 2), where m and m̄ are among the design's masks.
@@ -36,9 +36,10 @@ def pairs_of(design: Design) -> Pairs:
     places = np.stack([order[first], order[first + 1]], axis=1)
     places = places[np.argsort(places[:, 0])]
     sizes = np.bitwise_count(design.packed[places[:, 0]]).sum(axis=1)
-    places = places[np.argsort((sizes > 0) & (sizes < design.n), kind="stable")]
+    held_out = design.held_out[places].any(axis=1)
+    order = np.lexsort([held_out, (sizes > 0) & (sizes < design.n)])
+    places, held_out = places[order], held_out[order]
     bits = gf2.unpack_numpy(design.packed[places[:, 0]], design.n)
-    held_out = design.held_out[places[:, 0]] | design.held_out[places[:, 1]]
     return Pairs(places, np.where(bits, 1.0, -1.0), held_out)
 
 

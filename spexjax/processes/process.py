@@ -11,6 +11,7 @@ from jaxtyping import Float, Int32
 
 from spexjax.processes.covariance import Mean, covariance, some
 from spexjax.processes.likelihood import (
+    ENOUGH,
     LEARNED_FROM,
     LOG_NUGGETS,
     LOG_RATES,
@@ -27,7 +28,8 @@ _ADAPTED_TO = 1024
 # Pairs that a process is conditioned on: its matrix then has 134 MB.
 _MOST = 4096
 _NUGGETS = ((-6.0, 3.0),) * 2
-_NUGGET_STEPS = (3.0, 1.0)
+_STEP = 3.0  # of the logarithm of a nugget
+_GAIN = 0.5  # of that of a likelihood: less is not worth another step
 
 
 class Settings(NamedTuple):
@@ -96,7 +98,12 @@ def learn(signs: Float[np.ndarray, "P n"], parts: Float[np.ndarray, "2 P K"]) ->
     start = np.concatenate([np.full(n + 1, np.log(0.7 / n)), np.full(2, -4.0)])
     bounds = [LOG_RATES] * (n + 1) + [LOG_NUGGETS] * 2
     found = minimize(
-        loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": STEPS}
+        loss,
+        start,
+        jac=True,
+        method="L-BFGS-B",
+        bounds=bounds,
+        options={"maxiter": STEPS, "ftol": ENOUGH},
     )
     return Settings(np.exp(found.x[:n]), found.x[n + 1 :])
 
@@ -113,36 +120,61 @@ def adapt(
 
 
 def _adapted(K: Float[np.ndarray, "P P"], nugget: float, y: Float[np.ndarray, "P K"]) -> float:
-    """The best logarithm of a nugget, in steps from one."""
-    value = _misfit(K, nugget, y)
-    for step in _NUGGET_STEPS:
-        for sign in (-1, 1):
-            while LOG_NUGGETS[0] <= nugget + sign * step <= LOG_NUGGETS[1]:
-                tried = _misfit(K, nugget + sign * step, y)
-                if tried >= value and np.isfinite(value):
-                    break
-                nugget, value = nugget + sign * step, tried
-    return nugget
+    """The best logarithm of a nugget: steps while they gain, then the vertex of a parabola."""
+    found = {0: _misfit(K, nugget, y)}
+    best = 0
+    for side in (-1, 1):
+        while LOG_NUGGETS[0] <= nugget + (best + side) * _STEP <= LOG_NUGGETS[1]:
+            if best + side not in found:
+                found[best + side] = _misfit(K, nugget + (best + side) * _STEP, y)
+            if not found[best + side] < found[best] - _GAIN:
+                break
+            best += side
+    low, high = (found.get(best + side, np.inf) for side in (-1, 1))
+    bent = low - 2 * found[best] + high
+    vertex = np.clip((low - high) / (2 * bent), -0.5, 0.5) if 0 < bent < np.inf else 0.0
+    return nugget + (best + vertex) * _STEP
 
 
 def condition(
-    signs: Float[np.ndarray, "pairs n"], parts: Float[np.ndarray, "2 pairs K"], settings: Settings
-) -> Process:
-    """The posterior given all pairs, or 4 096 of them."""
+    signs: Float[np.ndarray, "pairs n"],
+    parts: Float[np.ndarray, "2 pairs K"],
+    settings: Settings,
+    first: int,
+) -> tuple[Process, Process]:
+    """The posterior given the first pairs, and that given all; or 4 096 of all.
+
+    The covariance of the first is the first of that of all, and so is its factor.
+    """
+    K = parts.shape[2]
     chosen = some(len(signs), _MOST)
     rest = np.setdiff1d(np.arange(len(signs)), chosen)
-    at, y, level = _centred(signs, parts, slice(None))
-    at = at[chosen]
-    weights = np.zeros((2, len(at), parts.shape[2]))
-    inside, left_out = y.copy(), y.copy()
-    for part, K in enumerate(covariance(at, at, settings.rates)):
-        solved = _solve(K, settings.nuggets[part], y[part][chosen])
-        weights[part], inside[part][chosen], left_out[part][chosen] = solved
+    given = int(np.searchsorted(chosen, first))
+    levels = np.stack([parts[EVEN, :count].mean(axis=0) for count in (first, len(signs))])
+    y = np.concatenate([parts, parts], axis=2)
+    y[EVEN] -= levels.ravel()
+    at, weights, inside = signs[chosen], np.zeros((2, len(chosen), 2 * K)), y.copy()
+    left_out = y.copy()
+    both = covariance(at, at, settings.rates)
+    solved = begin(_solve, both, settings.nuggets, y[:, chosen], [given] * 2)
+    for part, (w, left, without) in enumerate(finish(solved)):
+        weights[part], inside[part, chosen], left_out[part, chosen] = w, left, without
     for rows in np.array_split(rest, max(1, len(rest) // _MOST)):
-        for part, K in enumerate(covariance(signs[rows], at, settings.rates)):
-            inside[part][rows] -= K @ weights[part]
+        for part, other in enumerate(covariance(signs[rows], at, settings.rates)):
+            inside[part, rows] -= other @ weights[part]
     left_out[:, rest] = inside[:, rest]
-    return Process(Mean(settings.rates, at, weights, level), inside, left_out)
+    one, all_of = (
+        Process(
+            Mean(settings.rates, at[:kept], weights[:, :kept, outputs], level),
+            inside[:, :count, outputs],
+            left_out[:, :count, outputs],
+        )
+        for kept, count, outputs, level in (
+            (given, first, slice(K), levels[0]),
+            (len(at), len(signs), slice(K, None), levels[1]),
+        )
+    )
+    return one, all_of
 
 
 def _centred(
@@ -166,15 +198,20 @@ def _misfit(K: Float[np.ndarray, "P P"], log_nugget: float, y: Float[np.ndarray,
 
 
 def _solve(
-    K: Float[np.ndarray, "P P"], log_nugget: float, y: Float[np.ndarray, "P K"]
-) -> tuple[Float[np.ndarray, "P K"], Float[np.ndarray, "P K"], Float[np.ndarray, "P K"]]:
-    """Weights, residuals, and residuals without the pair."""
+    K: Float[np.ndarray, "P P"], log_nugget: float, y: Float[np.ndarray, "P 2K"], first: int
+) -> tuple[Float[np.ndarray, "P 2K"], Float[np.ndarray, "P 2K"], Float[np.ndarray, "P 2K"]]:
+    """Weights, residuals, and residuals without the pair: of the first pairs, then of all."""
     from scipy.linalg import lapack
 
-    (factor, weights, *_), nugget = surely_factored(K, np.exp(log_nugget), y)
-    for _ in range(2):  # the factor's rounding, which small nuggets blow up
-        left = y - K @ weights - nugget * weights
-        weights = weights + lapack.dpotrs(factor, left, lower=1)[0]
+    (factor, *_), nugget = surely_factored(K, np.exp(log_nugget), y)
     inverse, _ = lapack.dtrtri(factor, lower=1, overwrite_c=1)  # 0 above the diagonal
-    own = np.einsum("ij,ij->j", inverse, inverse)[:, None]
-    return weights, nugget * weights, weights / own
+    half = y.shape[1] // 2
+    weights, left = np.zeros_like(y), y
+    for _ in range(3):  # twice more for the factor's rounding, which small nuggets blow up
+        solved = inverse @ left
+        solved[first:, :half] = 0.0
+        weights += inverse.T @ solved
+        left = y - K @ weights - nugget * weights
+    own = np.einsum("ij,ij->j", inverse[:first], inverse[:first])
+    own = np.stack([own, own + np.einsum("ij,ij->j", inverse[first:], inverse[first:])], axis=1)
+    return weights, nugget * weights, weights / np.repeat(np.maximum(own, 1e-300), half, axis=1)

@@ -102,9 +102,9 @@ def coefficients(mean: Mean, members: Int32[np.ndarray, "T t"]) -> Float[np.ndar
 
 
 def strongest(mean: Mean, max_order: int, count: int) -> Int32[np.ndarray, "T t"]:
-    """∅, the single inputs, and the sets of largest coefficients, padded with −1 at the end.
+    """∅, then the single inputs and ``count`` others, those of largest Σ_k |F_k| first.
 
-    Sets are grown one input at a time from the strongest of each size, by Σ_k |F_k|.
+    Sets are grown one input at a time from the strongest of each size; −1 stands at their ends.
     """
     z, log_scale = _factors(mean)
     n = z.shape[1]
@@ -131,12 +131,14 @@ def strongest(mean: Mean, max_order: int, count: int) -> Int32[np.ndarray, "T t"
         strengths.append(each.ravel()[best])
         beam, (parent, added) = grown[:_BEAM], np.divmod(best[:_BEAM], n)
         products = products[parent] * of_inputs[added]
+    singles = np.full((n, t), -1, np.int32)
+    singles[:, 0] = np.arange(n)
     every = np.concatenate([np.zeros((0, t), np.int32), *found])
     strength = np.concatenate([np.zeros(0), *strengths])
-    kept = every[subsets.largest(strength, count)]
-    fixed = np.full((n + 1, t), -1, np.int32)
-    fixed[1:, 0] = np.arange(n)
-    return np.concatenate([fixed, kept]).astype(np.int32)
+    kept = subsets.largest(strength, count)
+    order = np.argsort(-np.concatenate([alone, strength[kept]]), kind="stable")
+    nothing = np.full((1, t), -1, np.int32)
+    return np.concatenate([nothing, np.concatenate([singles, every[kept]])[order]])
 
 
 def _products(

@@ -11,6 +11,7 @@ from jaxtyping import Float
 
 from spexjax.processes.covariance import Mean, halves, mixture, some
 from spexjax.processes.likelihood import (
+    ENOUGH,
     LEARNED_FROM,
     LOG_NUGGETS,
     LOG_RATES,
@@ -23,8 +24,6 @@ from spexjax.processes.likelihood import (
 # Means and spreads of the logit of the odd share, and of the logarithm of the nugget.
 _LOGIT, _LOG_NUGGET = (0.0, 2.0), (-4.0, 3.0)
 _LOGITS = (-8.0, 8.0)
-# Of the logarithm of the density, which is some hundreds: less is not worth another step.
-_ENOUGH = 1e-4
 
 
 class Settings(NamedTuple):
@@ -79,7 +78,7 @@ def learn(
         jac=True,
         method="L-BFGS-B",
         bounds=[LOG_RATES] * (n + 1) + [_LOGITS, LOG_NUGGETS],
-        options={"maxiter": steps, "ftol": _ENOUGH},
+        options={"maxiter": steps, "ftol": ENOUGH},
     )
     return Settings(found.x)
 

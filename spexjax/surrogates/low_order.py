@@ -17,6 +17,7 @@ from spexjax.indices import index_weights, superset_sums
 from spexjax.masks.design import Design
 from spexjax.spectra import spectrum, subsets, transforms
 from spexjax.spectra.subsets import Terms
+from spexjax.surrogates import shrinkage
 from spexjax.surrogates.fitted import Fit, Standardised
 from spexjax.typing import Array, ArrayLike
 
@@ -65,6 +66,7 @@ def least_squares(
     tested: Float[np.ndarray, "N"],
     final: Float[np.ndarray, "N"],
     constrained: bool = False,
+    shrunk: bool = False,
 ) -> Fit:
     """Weighted least squares, without the held-out masks and with them.
 
@@ -75,11 +77,20 @@ def least_squares(
       tested: weights of the fit whose faithfulness is measured; held-out masks get none.
       final: weights of the fit that is returned.
       constrained: the fits are exact at 1…1 and 0…0.
+      shrunk: where equations are few, as much as cross-validation asks;
+        see :mod:`spexjax.surrogates.shrinkage`.
     """
+    weigh = (np.where(design.held_out, 0.0, tested), final)
+    if shrunk and shrinkage.few(len(design), sets):
+        table = np.asarray(values.values, float)
+        one, other = (
+            shrinkage.least_squares(design, table, sets, weights, constrained) for weights in weigh
+        )
+        return fit_of(sets, one, other, design.n)
     p = padded(design.packed, sets, design.n)
     y = _filled(values.values, p)
     fits = []
-    for weights in (np.where(design.held_out, 0.0, tested), final):
+    for weights in weigh:
         w = _filled(weights, p)
         found = _constrained(p, y, w, y[:2]) if constrained else _plain(p, y, w)
         fits.append(np.asarray(found)[: len(sets.sizes)])

@@ -8,13 +8,14 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int32
 
 from spexjax import phases
 from spexjax.masks.design import Design
 from spexjax.processes import pairs, process, reading, sparse
-from spexjax.processes.pairs import EVEN, Pairs
+from spexjax.processes.pairs import EVEN, ODD, Pairs
 from spexjax.processes.process import Process
+from spexjax.processes.sparse import LeastSquares
 from spexjax.processes.threads import one_thread
 from spexjax.spectra import spectrum, subsets
 from spexjax.spectra.spectrum import Spectrum
@@ -59,23 +60,20 @@ def each(design: Design, found: Pairs, values: Standardised) -> Iterator[Smooth]
 
 
 def _fit(design: Design, found: Pairs, y: Float[np.ndarray, "2 P K"]) -> Smooth:
-    train = ~found.held_out
-    train[0] = True  # the ends
-    signs, known = found.signs[train], y[:, train]
+    first = max(int(np.sum(~found.held_out)), 1)  # the ends, at least
+    signs, known = found.signs[:first], y[:, :first]
     phases.tell("learning rates", 0.0)
     level = known[EVEN].mean(axis=0)
     settings = process.learn(signs, known - np.stack([level, 0 * level])[:, None])
     phases.tell("conditioning", 0.4)
     settings = process.adapt(signs, known, settings)
-    given = (signs, found.signs), (known, y)
-    without, final = finish(begin(process.condition, *given, [settings] * 2))
+    without, final = process.condition(found.signs, y, settings, first)
     phases.tell("reading coefficients", 0.8)
-    strongest = reading.strongest(without.mean, design.max_order, _TERMS)
-    (ahead,) = begin(sparse.fits, [found.signs], [y], [strongest])
-    members, best = sparse.widened(without, signs, known, strongest)
-    without = sparse.sharpened(without, best, members)
-    best = ahead.result() if members is strongest else sparse.fits(found.signs, y, members)
-    final = sparse.sharpened(final, best, members)
+    sets = sparse.by_part(reading.strongest(without.mean, design.max_order, _TERMS))
+    few = begin(_few, [without] * 2, (EVEN, ODD), [found.signs] * 2, y, [first] * 2, sets)
+    sets, best, again = zip(*finish(few), strict=True)
+    without, final = sparse.sharpened(without, best, sets), sparse.sharpened(final, again, sets)
+    members = np.concatenate(sets)
     packed = subsets.pack(members, design.n)
     tested, surrogate = (
         [
@@ -85,3 +83,20 @@ def _fit(design: Design, found: Pairs, y: Float[np.ndarray, "2 P K"]) -> Smooth:
         for one in (without, final)
     )
     return Smooth(tested, surrogate, final)
+
+
+def _few(
+    without: Process,
+    part: int,
+    signs: Float[np.ndarray, "P n"],
+    y: Float[np.ndarray, "P K"],
+    first: int,
+    sets: Int32[np.ndarray, "T t"],
+) -> tuple[Int32[np.ndarray, "T_new t"], LeastSquares | None, LeastSquares | None]:
+    """Sets of a part, and least squares on them where these are better than the process: of the
+    first pairs, as it is, and of all.
+    """
+    sets, best = sparse.widened(without, part, signs[:first], y[:first], sets)
+    if best is None or not sparse.better(without, part, best):
+        return sets, None, None
+    return sets, best, sparse.fit(signs, y, sets)

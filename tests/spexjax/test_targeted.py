@@ -98,7 +98,7 @@ def conditioned():
     found = pairs.pairs_of(design)
     y = pairs.parts(smooth(design.masks())[:, None], found)
     settings = process.learn(found.signs, y)
-    return found, y, settings, process.condition(found.signs, y, settings)
+    return found, y, settings, process.condition(found.signs, y, settings, len(found.signs))[1]
 
 
 def test_residuals_without_a_pair_are_those_of_a_process_without_it(conditioned):
@@ -228,17 +228,47 @@ def test_a_weak_set_of_weak_inputs_is_added_to_the_strongest():
     odd = characters(signs, strong).sum(axis=1) + 1e-3 * characters(signs, [(20, 21, 23)])[:, 0]
     parts = np.stack([characters(signs, [(0, 1)])[:, 0], odd])[..., None]
     settings = process.Settings(np.r_[np.full(4, 0.3), np.full(n - 4, 1e-4)], np.full(2, -10.0))
-    found = process.condition(signs, parts, settings)
-    members = reading.strongest(found.mean, 5, 200)
-    rows = [tuple(s[s >= 0]) for s in members]
+    found, _ = process.condition(signs, parts, settings, P)
+    sets = sparse.by_part(reading.strongest(found.mean, 5, 200))
+    rows = [tuple(s[s >= 0]) for s in np.concatenate(sets)]
     assert (20, 21, 23) not in rows and set(strong) <= set(rows)
-    members, best = sparse.widened(found, signs, parts, members)
-    assert tuple(members[n + 1]) == (20, 21, 23, -1, -1)
-    assert len({tuple(s) for s in members}) == len(members)
-    better = sparse.sharpened(found, best, members)
-    F = {tuple(s[s >= 0]): v for s, v in zip(members, better.fixed[:, 0], strict=True)}
+    sets, best = zip(
+        *(sparse.widened(found, k, signs, parts[k], sets[k]) for k in (0, 1)), strict=True
+    )
+    assert tuple(sets[1][0]) == (20, 21, 23, -1, -1)
+    assert all(len({tuple(s) for s in some}) == len(some) for some in sets)
+    assert sparse.better(found, 1, best[1])
+    better = sparse.sharpened(found, [None, best[1]], sets)
+    F = {tuple(s[s >= 0]): v for s, v in zip(better.members, better.fixed[:, 0], strict=True)}
     assert F[20, 21, 23] == pytest.approx(1e-3, rel=1e-6)
     assert np.abs(better.left_out[1]).max() < 1e-9 < np.abs(found.left_out[1]).max()
+
+
+def test_the_first_pairs_are_conditioned_on_as_if_there_were_no_others(conditioned):
+    found, y, settings, _ = conditioned
+    one, _ = process.condition(found.signs, y, settings, 100)
+    _, alone = process.condition(found.signs[:100], y[:, :100], settings, 100)
+    for a, b in zip(one[:3], alone[:3], strict=True):
+        for x, z in zip(a, b, strict=True):
+            np.testing.assert_allclose(x, z, rtol=1e-6, atol=1e-9)
+
+
+def test_least_squares_are_those_of_the_sets_that_leave_least():
+    rng = np.random.default_rng(0)
+    signs = rng.choice([-1.0, 1.0], (200, 12))
+    sets = subsets.terms(12, 3).members
+    sets = sets[(sets >= 0).sum(axis=1) % 2 == 1]
+    X = characters(signs, sets)
+    y = X[:, :15] @ rng.standard_normal((15, 2)) + 0.1 * rng.standard_normal((200, 2))
+    for chosen, count in ((sets, 20), (sets[:10], 10)):
+        best = sparse.fit(signs, y, chosen)
+        F, *_ = np.linalg.lstsq(X[:, :count], y, rcond=None)
+        np.testing.assert_allclose(best.F, F, atol=1e-12)
+        rest = np.arange(1, 200)
+        F, *_ = np.linalg.lstsq(X[rest, :count], y[rest], rcond=None)
+        np.testing.assert_allclose(best.without[0], y[0] - X[0, :count] @ F, atol=1e-12)
+    twice = np.concatenate([sets[:9], sets[:9]])
+    assert len(sparse.fit(signs, y, twice).F) == 8  # of all 18 there is no solution
 
 
 def test_outputs_are_explained_one_by_one():
