@@ -126,7 +126,8 @@ def strongest(
     out = np.full((L, _SETS, t), -1, np.int32)
     for lane, mean in enumerate(found.lanes):
         n = mean.signs.shape[1]
-        sets = reading.strongest(mean, min(max_order, t), S + _SETS)[n + 1 :]
+        sets = reading.strongest(mean, min(max_order, t), S + _SETS)
+        sets = sets[(sets >= 0).sum(axis=1) > 1]
         known = columns[lane][(columns[lane] >= 0).any(axis=1)]
         place = gf2.places_among(subsets.pack(sets, n), subsets.pack(known, n))
         fresh = sets[place < 0][:_SETS]
