@@ -36,7 +36,7 @@ def pairs_of(design: Design) -> Pairs:
     places = np.stack([order[first], order[first + 1]], axis=1)
     places = places[np.argsort(places[:, 0])]
     sizes = np.bitwise_count(design.packed[places[:, 0]]).sum(axis=1)
-    held_out = design.held_out[places].any(axis=1)
+    held_out = design.held_out[places[:, 0]] | design.held_out[places[:, 1]]
     order = np.lexsort([held_out, (sizes > 0) & (sizes < design.n)])
     places, held_out = places[order], held_out[order]
     bits = gf2.unpack_numpy(design.packed[places[:, 0]], design.n)
