@@ -261,12 +261,14 @@ def test_a_tree_of_a_window_is_that_of_its_rows():
     windows = [  # of whole words; the last goes over the end
         np.arange(32 * word, 32 * word + 64) % N_ROWS for word in range(N_ROWS // 32)
     ]
+    boost = jax.jit(boosting.boost, static_argnums=(3, 4, 5))
+    grow = jax.jit(growing.grow, static_argnums=5)
     found = []
     for seed in range(8):
-        tree = boosting.boost(given, jax.random.key(seed), settings, 3, 1, most_rows=64).trees
+        tree = boost(given, jax.random.key(seed), settings, 3, 1, 64).trees
         residual = np.asarray(given.values) - float(tree.base[0, 1] / 2.0**given.exponent)
         for place, rows in enumerate(windows):
-            grown = growing.grow(
+            grown = grow(
                 growing.Masks.of(masks[rows]), residual[None, rows],
                 np.ones((1, 64), bool), np.ones(N_FEATURES, bool), settings.limits, 3,
             )  # fmt: skip
