@@ -29,7 +29,7 @@ def compiling(design: Design) -> Iterator[None]:
         design.method, design.settings, design.max_order, design.packed.shape,
         int(design.held_out.sum()), coded and (coded.groups, coded.num_delays, coded.b),
     )  # fmt: skip
-    if shapes in _started:
+    if design.exhaustive or shapes in _started:
         yield
         return
     _started.add(shapes)
@@ -37,7 +37,7 @@ def compiling(design: Design) -> Iterator[None]:
     pool = ThreadPoolExecutor(_WORKERS, "spexjax-compile")
 
     def start() -> None:
-        if programs is None or design.exhaustive:
+        if programs is None:
             return
         if settings() != wanted:  # other programs, which would be compiled for nothing
             return

@@ -9,9 +9,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Bool, Float
 
 from spexjax import metrics
-from spexjax.experiments.bench.index_games import GAMES
+from spexjax.experiments.bench.index_games import GAMES, Game
 from spexjax.experiments.harness.methods import EXPLAINERS, METHODS
 from spexjax.experiments.reporting.rows import Rows
 from spexjax.experiments.tasks.item import known
@@ -65,17 +66,28 @@ def _measured(config: Config) -> Iterator[tuple]:
         truth = np.asarray(game(masks), np.float32)
         for calls in (game.n * times for times in config.per_input):
             for method in config.methods:
-                found = []
                 try:
-                    for seed in range(config.seeds):
-                        e = explain(
-                            game, game.n, budget=calls, method=METHODS[method].config, seed=seed
-                        )
-                        right = float(metrics.r2(truth, np.asarray(e.predict(masks), np.float32)))
-                        found.append((right, abs(float(e.faithfulness) - right)))
+                    found = [
+                        _scores(game, masks, truth, calls, method, seed)
+                        for seed in range(config.seeds)
+                    ]
                 except BudgetError:
                     continue
                 yield (name, game.n, calls, method, *np.mean(found, axis=0).tolist())
+
+
+def _scores(
+    game: Game,
+    masks: Bool[np.ndarray, "N n"],
+    truth: Float[np.ndarray, "N"],
+    calls: int,
+    method: str,
+    seed: int,
+) -> tuple[float, float]:
+    """R² on the masks, and how far that which the explanation gives is from it."""
+    e = explain(game, game.n, budget=calls, method=METHODS[method].config, seed=seed)
+    right = float(metrics.r2(truth, np.asarray(e.predict(masks), np.float32)))
+    return right, abs(float(e.faithfulness) - right)
 
 
 def _behind(rows: list[tuple]) -> Iterator[str]:

@@ -145,6 +145,7 @@ def coded_design(key: Key, n: int, b: int = 8, t: int = 5, groups: int = 3) -> C
     zero = np.zeros((1, n), bool)
     delays = gf2.pack_numpy(np.concatenate([zero, bch.parity_matrix(n, t)]), W)
     drawn = _random_groups(key, np.int32(n), np.int32(b), groups, max(b, _COLUMNS), W)
+    # A device would compile the cut below for every b.
     matrices, shifts = drawn if isinstance(key, jax.core.Tracer) else jax.device_get(drawn)
     matrices, shifts = jax.device_put((matrices[:, :b], shifts))
     return CodedDesign(matrices, shifts, jax.device_put(delays), jax.device_put(np.int32(n)), code)

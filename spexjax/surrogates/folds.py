@@ -221,7 +221,7 @@ def decoded_sets(
 
 def searchable(coded: CodedDesign) -> CodedDesign:
     """The design that is searched: few inputs share a program with somewhat more."""
-    return widened(coded, max(coded.shifts.shape[-1], _SEARCHED_WORDS))
+    return coded if coded.shifts.shape[-1] >= _SEARCHED_WORDS else widened(coded, _SEARCHED_WORDS)
 
 
 def actives(coded: CodedDesign) -> Bool[np.ndarray, "searches C"]:

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Float
 
 from spexjax.masks.design import Design
+from spexjax.processes.likelihood import factored
 from spexjax.processes.pairs import pairs_of, parts
 from spexjax.processes.sparse import characters
 from spexjax.processes.threads import one_thread
@@ -85,19 +86,17 @@ def _ridge(X: Float[np.ndarray, "N C"], y: Float[np.ndarray, "N K"]) -> Float[np
 
     N, C = X.shape
     dual = N < C
-    M = X @ X.T if dual else X.T @ X
+    M, rhs = (X @ X.T, y) if dual else (X.T @ X, X.T @ y)
     unit = float(np.trace(M)) / C
     best, least, waited = np.zeros((C, y.shape[1])), np.full(y.shape[1], np.inf), 0
     if not unit:
         return best
     for strength in unit * np.geomspace(_LARGEST, _LEAST, _STRENGTHS):
-        A = M + strength * np.eye(len(M))
-        factor, _ = lapack.dpotrf(A.T, lower=1, overwrite_a=1)
-        if dual:
-            F = X.T @ lapack.dpotrs(factor, y, lower=1)[0]
-        else:
-            F = lapack.dpotrs(factor, X.T @ y, lower=1)[0]
-        inverse, _ = lapack.dtrtri(factor, lower=1, overwrite_c=1)  # 0 above the diagonal
+        found = factored(M, strength, rhs)
+        if found is None:  # nor will it be for smaller ones
+            break
+        F = X.T @ found.weights if dual else found.weights
+        inverse, _ = lapack.dtrtri(found.factor, lower=1, overwrite_c=1)  # 0 above the diagonal
         # N − trace of the hat matrix
         free = strength * np.vdot(inverse, inverse) + max(N - C, 0)
         score = np.sum((y - X @ F) ** 2, axis=0) / free**2

@@ -3,6 +3,8 @@
 A product with the Gram matrix of ``SIZE`` of them takes a fraction of the time of one with all, for
 which memory is read that no cache holds. The columns are guessed, the fit is solved on them, and
 those that violate the optimality conditions are added (Tibshirani et al. 2012, section 7).
+:mod:`spexjax.regression.lasso_path` does so on rows, with columns of its own in each training set;
+here all lanes have one Gram matrix, so that one part of it serves them all.
 """
 
 from collections.abc import Callable

@@ -17,9 +17,9 @@ from spexjax.typing import Array, ArrayLike
 
 # Of the node's own score: what float32 sums round to, at any scale of the residuals, is no gain.
 _LEAST_GAIN = 1e-6
-# Masks are counted from 1, so that this only keeps an empty side from dividing 0 by 0.
+# Rows are counted from 1, so that this only keeps an empty side from dividing 0 by 0.
 _FEWEST = 1e-6
-_FEW = 8
+_FEW = 8  # words whose bits are summed at once
 
 
 class Limits(NamedTuple):
@@ -66,8 +66,8 @@ class Masks(NamedTuple):
         """Those of masks, made by the host if they are there."""
         if not isinstance(masks, np.ndarray):
             masks = jnp.asarray(masks, bool)
-            return cls(masks.astype(jnp.float32), _packed(masks.T))
-        bits = gf2.pack_numpy(masks.T, -(-len(masks) // gf2.WORD))
+            return cls(masks.astype(jnp.float32), gf2.pack(masks.T, _words(len(masks))))
+        bits = gf2.pack_numpy(masks.T, _words(len(masks)))
         return cls(jax.device_put(masks.astype(np.float32)), jax.device_put(bits))
 
 
@@ -93,7 +93,7 @@ def grow(
     chex.assert_shape(masks.X, (residual.shape[1], len(allowed)))
     L, N = residual.shape
     residual = jnp.where(used, residual, 0.0)
-    counted = _packed(used)[:, None]
+    counted = gf2.pack(used, _words(N))[:, None]
 
     def level(
         depth: int,
@@ -146,8 +146,9 @@ def grow(
     return Grown(features, leaves, leaf)
 
 
-def _packed(bits: Bool[Array, "... N"]) -> UInt32[Array, "... words"]:
-    return gf2.pack(bits, -(-bits.shape[-1] // gf2.WORD))
+def _words(rows: int) -> int:
+    """No more than so many rows need: this is no ladder."""
+    return -(-rows // gf2.WORD)
 
 
 def _sums(
