@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float, Int32
 
-from spexjax.processes.covariance import Mean, covariance, some
+from spexjax.processes.covariance import Mean, covariance, gradient, some
 from spexjax.processes.likelihood import (
     ENOUGH,
     LEARNED_FROM,
@@ -21,7 +21,7 @@ from spexjax.processes.likelihood import (
     log_prior,
     surely_factored,
 )
-from spexjax.processes.pairs import EVEN, ODD
+from spexjax.processes.pairs import EVEN
 from spexjax.workers import begin, finish
 
 _ADAPTED_TO = 1024
@@ -73,39 +73,41 @@ def learn(signs: Float[np.ndarray, "P n"], parts: Float[np.ndarray, "2 P K"]) ->
 
     n = signs.shape[1]
     chosen = some(len(signs), LEARNED_FROM)
-    at = signs[chosen]
-    y = [_unit(part)[chosen] for part in parts]
-
-    def loss(theta: np.ndarray) -> tuple[float, np.ndarray]:
-        rates, nuggets = np.exp(theta[:n]), theta[n + 1 :]
-        both = covariance(at, at, rates)
-        total, slope = 0.0, np.zeros_like(theta)
-        tanh = np.tanh(rates.sum())
-        for part in (EVEN, ODD):
-            found = likelihood(both[part], np.exp(nuggets[part]), y[part])
-            if found is None:
-                return 1e10, np.zeros_like(theta)
-            value, W = found
-            # ∂ even/∂b_i = odd tanh(Σb) s_i t_i − even tanh(Σb); for the odd part 1/tanh.
-            factor = tanh if part == EVEN else 1 / tanh
-            moved = W * both[1 - part]
-            slope[:n] += factor * rates * (((moved @ at) * at).sum(0) - (W * both[part]).sum())
-            slope[n + 1 + part] += np.exp(nuggets[part]) * np.trace(W)
-            total += value
-        total += log_prior(theta, n, _NUGGETS, slope)
-        return total, slope
-
     start = np.concatenate([np.full(n + 1, np.log(0.7 / n)), np.full(2, -4.0)])
-    bounds = [LOG_RATES] * (n + 1) + [LOG_NUGGETS] * 2
     found = minimize(
         loss,
         start,
+        args=(signs[chosen], np.stack([_unit(part)[chosen] for part in parts])),
         jac=True,
         method="L-BFGS-B",
-        bounds=bounds,
+        bounds=[LOG_RATES] * (n + 1) + [LOG_NUGGETS] * 2,
         options={"maxiter": STEPS, "ftol": ENOUGH},
     )
     return Settings(np.exp(found.x[:n]), found.x[n + 1 :])
+
+
+def loss(
+    theta: Float[np.ndarray, "n+3"], signs: Float[np.ndarray, "P n"], y: Float[np.ndarray, "2 P K"]
+) -> tuple[float, Float[np.ndarray, "n+3"]]:
+    """−log of the posterior density at the best scale of each part and output, and its gradient.
+
+    Args:
+      theta: logarithms of the rates, their mean, and the logarithms of both nuggets.
+      signs, y: of the pairs, and both parts there.
+    """
+    n = signs.shape[1]
+    rates, nuggets = np.exp(theta[:n]), np.exp(theta[n + 1 :])
+    total, slope, both, by_both = 0.0, np.zeros_like(theta), covariance(signs, signs, rates), []
+    for part, K in enumerate(both):
+        found = likelihood(K, nuggets[part], y[part])
+        if found is None:
+            return 1e10, np.zeros_like(theta)
+        value, W = found
+        by_both.append(W)
+        slope[n + 1 + part] = nuggets[part] * np.trace(W)
+        total += value
+    slope[:n] = rates * gradient(signs, rates, *both, *by_both)
+    return total + log_prior(theta, n, _NUGGETS, slope), slope
 
 
 def adapt(

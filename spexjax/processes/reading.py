@@ -11,7 +11,7 @@ from jaxtyping import Float, Int, Int32
 from spexjax.codes import gf2
 from spexjax.indices import index_weights
 from spexjax.indices.quadrature import rule
-from spexjax.processes.covariance import Mean
+from spexjax.processes.covariance import Mean, even_part
 from spexjax.processes.pairs import EVEN, ODD
 from spexjax.processes.process import Process
 from spexjax.spectra import subsets
@@ -36,7 +36,7 @@ def index(process: Process, sets: Terms, name: str, order: int) -> Float[np.ndar
             even, odd = found.factors[s, :, q]
             if even or odd:
                 _add(out, others, even * each[EVEN] + odd * each[ODD], sets, s)
-    out[sets.sizes == 0] += mean.level  # every index has a constant on ∅
+    out[sets.sizes == 0] += _level(mean)  # every index has a constant on ∅
     if process.members is None or process.fixed is None:
         return out
     return out + _of_sets(process.members, process.fixed, sets, name, order, z.shape[1])
@@ -97,7 +97,7 @@ def coefficients(mean: Mean, members: Int32[np.ndarray, "T t"]) -> Float[np.ndar
         rows = np.flatnonzero(sizes % 2 == part)
         for some in np.array_split(rows, 1 + len(rows) * len(z) // _AT_ONCE):
             out[some] = _products(padded, members[some]) @ weights
-    out[sizes == 0] += mean.level
+    out[sizes == 0] += _level(mean)
     return out
 
 
@@ -150,9 +150,15 @@ def _products(
     return out
 
 
+def _level(mean: Mean) -> Float[np.ndarray, "K"]:
+    """What is constant: the even part's covariance has a constant, too."""
+    return mean.level + even_part(mean.rates).constant * mean.weights[EVEN].sum(axis=0)
+
+
 def _factors(mean: Mean) -> tuple[Float[np.ndarray, "P n"], Float[np.ndarray, "2"]]:
     """z, and the logarithms of what the even and the odd part are multiplied by."""
     total = mean.rates.sum()
     grown = np.log(np.cosh(mean.rates)).sum() - total + np.log(2.0)
     scale = np.array([grown - np.log1p(np.exp(-2 * total)), grown - np.log(-np.expm1(-2 * total))])
+    scale[EVEN] += np.log(even_part(mean.rates).share)
     return -np.tanh(mean.rates) * mean.signs, scale

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from spexjax.processes.covariance import Mean, halves, mixture, some
+from spexjax.processes.covariance import Mean, covariance, gradient, mixture, some
 from spexjax.processes.likelihood import (
     ENOUGH,
     LEARNED_FROM,
@@ -90,22 +90,14 @@ def loss(
 ) -> tuple[float, Float[np.ndarray, "n+3"]]:
     """−log of the posterior density at the best scale of each output, and its gradient."""
     now, slope, n = Settings(theta), np.zeros_like(theta), signs.shape[1]
-    both = halves(signs, signs, now.rates)
-    even, odd = 1 - now.odd, now.odd
-    of_up, of_down = both.shares(even, odd)
-    found = likelihood(of_up * both.up + of_down * both.down, now.nugget, values)
+    even, odd = covariance(signs, signs, now.rates)
+    of_even, of_odd = 1 - now.odd, now.odd
+    found = likelihood(of_even * even + of_odd * odd, now.nugget, values)
     if found is None:
         return 1e10, slope
     value, W = found
-    per_up, per_down = np.vdot(W, both.up), np.vdot(W, both.down)
-    per_even, per_odd = (per_up + per_down) * both.of_even, (per_up - per_down) * both.of_odd
-    # ∂ even/∂b_i = odd tanh(Σb) s_i t_i − even tanh(Σb); for the odd part 1/tanh.
-    tanh = np.tanh(now.rates.sum())
-    of_up, of_down = both.shares(odd / tanh, even * tanh)
-    moved = W * (of_up * both.up + of_down * both.down)
-    fixed = even * tanh * per_even + odd / tanh * per_odd
-    slope[:n] = now.rates * (np.einsum("pn,pn->n", moved @ signs, signs) - fixed)
-    slope[n + 1] = even * odd * (per_odd - per_even)
+    slope[:n] = now.rates * gradient(signs, now.rates, even, odd, of_even * W, of_odd * W)
+    slope[n + 1] = of_even * of_odd * (np.vdot(W, odd) - np.vdot(W, even))
     slope[n + 2] = now.nugget * np.trace(W)
     return value + log_prior(theta, n, (_LOGIT, _LOG_NUGGET), slope), slope
 
