@@ -9,7 +9,7 @@ import dataclasses
 from math import ldexp
 
 import numpy as np
-from jaxtyping import Bool, Float, UInt32
+from jaxtyping import Bool, Float, Int, UInt32
 
 from spexjax.codes import gf2
 from spexjax.masks.design import Design, Role
@@ -96,6 +96,11 @@ class Evidence:
         )
 
 
+def drawn_together(design: Design) -> Int[np.ndarray, "N"]:
+    """One number for a mask and its complement, drawn together, and one for any other mask."""
+    return np.where(design.role == Role.CODED, -1 - np.arange(len(design)), design.unit)
+
+
 def gather(
     design: Design, values: Float[np.ndarray, "N K"], found: Fit
 ) -> tuple[Evidence | None, Float[np.ndarray, "N K"]]:
@@ -127,7 +132,7 @@ def gather(
             guess = predict_on_host(surrogate, design.packed[part])
             residuals[part] = np.asarray(values[part], float) - guess
     rows = np.flatnonzero(~np.isnan(residuals).any(axis=1))
-    unit = np.where(design.role == Role.CODED, -1 - np.arange(len(design)), design.unit)[rows]
+    unit = drawn_together(design)[rows]
     units, first, size = np.unique(unit, return_index=True, return_counts=True)
     if len(units) < 2:
         return None, residuals

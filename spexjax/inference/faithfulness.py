@@ -14,8 +14,9 @@ variance of f is that over the same masks.
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
+from spexjax.inference.evidence import drawn_together
 from spexjax.masks.design import Design
 from spexjax.spectra.spectrum import predict_on_host
 from spexjax.surrogates.fitted import Fit
@@ -28,6 +29,9 @@ _OUTPUTS_AT_ONCE = 32
 _OF_FITS = 0.1
 # Where nothing is explained the error of 1 − R² is of second order: so many masks' worth.
 _SECOND_ORDER = 4.0
+# Where no mask was held out, nothing tells how the folds' surrogates differ from one fitted to all:
+# how much wider makes intervals cover (``python -m spexjax.experiments few-calls``).
+_NONE_HELD_OUT = 1.5
 _EXPONENT = 700.0  # that exp does not overflow
 
 
@@ -47,6 +51,7 @@ class Losses(NamedTuple):
       squares: (M, K), its squared error under a surrogate that had not seen the mask; of the
         held-out masks the mean over the folds' surrogates.
       held_out: bool (M,).
+      unit: int (M,), 0 … U−1: masks drawn together, a mask and its complement, have one.
       tested: (H, K), the squared errors of ``tested`` at the held-out masks.
       by_fold: (F, K), the mean squared error of each fold's surrogate at the held-out masks.
     """
@@ -54,6 +59,7 @@ class Losses(NamedTuple):
     values: Float[np.ndarray, "M K"]
     squares: Float[np.ndarray, "M K"]
     held_out: Bool[np.ndarray, "M"]
+    unit: Int[np.ndarray, "M"]
     tested: Float[np.ndarray, "H K"]
     by_fold: Float[np.ndarray, "F K"]
 
@@ -84,6 +90,7 @@ def losses(
         values=np.asarray(values, float)[known],
         squares=squares[known],
         held_out=design.held_out[known],
+        unit=np.unique(drawn_together(design)[known], return_inverse=True)[1],
         tested=tested,
         by_fold=by_fold.mean(axis=1) if out.any() else np.zeros((0, residuals.shape[1])),
     )
@@ -92,9 +99,9 @@ def losses(
 def r2(losses: Losses, level: float = 0.95) -> R2:
     """R² of ``tested`` with an interval that is meant for the surrogate fitted to all masks.
 
-    The interval is that of log(1 − R²): the symmetric bootstrap-t interval (Hall 1988) with the
-    percentile interval in it, widened by what the folds' surrogates differ, since the error of one
-    fit is not that of others of its kind (Bates, Hastie, Tibshirani 2023).
+    The interval is that of log(1 − R²): the symmetric bootstrap-t interval (Hall 1988) of units
+    drawn again, with the percentile interval in it, widened by what the folds' surrogates differ,
+    since the error of one fit is not that of others of its kind (Bates, Hastie, Tibshirani 2023).
 
     Args:
       losses: see :class:`Losses`.
@@ -109,7 +116,7 @@ def r2(losses: Losses, level: float = 0.95) -> R2:
     rest = np.where(variance > 0, mean / spread, np.where(mean > 0, np.inf, 0.0))
     certain = (mean == 0) | (variance == 0)
     scale = np.where(certain, 1.0, mean)
-    down, up = _deviations(f / np.sqrt(spread), loss / scale, level)
+    down, up = _deviations(f / np.sqrt(spread), loss / scale, losses.unit, level)
     F = len(losses.by_fold)
     if F > 1:
         moved = losses.by_fold - losses.by_fold.mean(axis=0)
@@ -119,8 +126,9 @@ def r2(losses: Losses, level: float = 0.95) -> R2:
     from scipy.special import ndtri  # here, because importing it takes a fifth of a second
 
     more = others * ndtri((1 + level) / 2) ** 2 + (_SECOND_ORDER / M) ** 2
+    wider = 1.0 if losses.held_out.any() else _NONE_HELD_OUT
     low, high = (
-        1 - rest * np.exp(np.minimum(sign * np.sqrt(side**2 + more), _EXPONENT))
+        1 - rest * np.exp(np.minimum(sign * np.hypot(wider * side, np.sqrt(more)), _EXPONENT))
         for sign, side in ((1, up), (-1, down))
     )
     return R2(1 - rest, np.where(certain, 1 - rest, low), np.where(certain, 1 - rest, high))
@@ -145,23 +153,29 @@ def _controlled(losses: Losses) -> tuple[Float[np.ndarray, "K"], Float[np.ndarra
 
 
 def _deviations(
-    f: Float[np.ndarray, "M K"], loss: Float[np.ndarray, "M K"], level: float
+    f: Float[np.ndarray, "M K"],
+    loss: Float[np.ndarray, "M K"],
+    unit: Int[np.ndarray, "M"],
+    level: float,
 ) -> tuple[Float[np.ndarray, "K"], Float[np.ndarray, "K"]]:
     """How far below and above log(loss/variance) its interval reaches."""
-    M, K = f.shape
+    (M, K), size = f.shape, np.bincount(unit)
+    U = len(size)
     rng = np.random.default_rng(_STREAM)
-    counts = rng.poisson(1.0, (_RESAMPLES, M)).astype(np.float32)
-    counts /= np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    counts = rng.poisson(1.0, (_RESAMPLES, U)).astype(np.float32)
+    counts /= np.maximum(counts @ size, 1)[:, None]
+    order = np.argsort(unit, kind="stable")
+    first = np.cumsum(size) - size
     parts = []
     for start in range(0, K, _OUTPUTS_AT_ONCE):
-        v, ell = (x[:, start : start + _OUTPUTS_AT_ONCE] for x in (f, loss))
-        columns = np.stack([ell, ell**2, v, v**2, v**3, v**4, ell * v, ell * v**2])
-        flat = columns.transpose(1, 0, 2).reshape(M, -1)
-        shape = (8, -1, v.shape[1])
-        theta, error = _logarithm(flat.mean(axis=0).reshape(8, 1, -1), M)
-        again, errors = _logarithm(
-            (counts @ flat).reshape(_RESAMPLES, 8, -1).swapaxes(0, 1).reshape(shape), M
-        )
+        v, ell = (x[order, start : start + _OUTPUTS_AT_ONCE] for x in (f, loss))
+        a, b, c = (np.add.reduceat(x, first) for x in (ell, v, v**2))
+        columns = np.stack([a, a**2, b, b**2, c, c**2, a * b, a * c, b * c])
+        flat = columns.transpose(1, 0, 2).reshape(U, -1)
+        shape = (len(columns), -1, v.shape[1])
+        theta, error = _logarithm((flat.sum(axis=0) / M).reshape(shape), M, U)
+        drawn = (counts @ flat).reshape(_RESAMPLES, len(columns), -1).swapaxes(0, 1)
+        again, errors = _logarithm(drawn.reshape(shape), M, U)
         # A resample of nearly equal masks must not divide by nothing.
         ratio = np.abs(again - theta) / np.maximum(errors, 0.1 * error + 1e-9)
         half = np.quantile(ratio, level, axis=0) * error[0]
@@ -172,12 +186,18 @@ def _deviations(
 
 
 def _logarithm(
-    moments: Float[np.ndarray, "8 R K"], M: int
+    moments: Float[np.ndarray, "9 R K"], M: int, U: int
 ) -> tuple[Float[np.ndarray, "R K"], Float[np.ndarray, "R K"]]:
-    """log(mean loss / variance of f) and its standard error by the delta method."""
-    loss, loss2, v, v2, v3, v4, mixed, mixed2 = moments
-    variance, loss = np.maximum(v2 - v**2, 1e-12), np.maximum(loss, 1e-12)
-    fourth = v4 - 4 * v * v3 + 6 * v**2 * v2 - 3 * v**4
-    both = mixed2 - 2 * v * mixed + v**2 * loss
-    square = loss2 / loss**2 - 2 * both / (loss * variance) + fourth / variance**2
-    return np.log(loss / variance), np.sqrt(np.maximum(square, 0.0) / M)
+    """log(mean loss / variance of f) and its standard error by the delta method.
+
+    Args:
+      moments: per mask, of the units' sums a, b, c of losses, f and f²: of a, a², b, b², c, c²,
+        ab, ac and bc.
+      M, U: masks and units, as if all units had M/U masks.
+    """
+    loss, a2, mean, b2, square, c2, ab, ac, bc = moments
+    variance, loss = np.maximum(square - mean**2, 1e-12), np.maximum(loss, 1e-12)
+    fourth = c2 - 4 * mean * bc + 4 * mean**2 * b2 + M / U * mean**2 * (2 * square - 3 * mean**2)
+    both = ac - 2 * mean * ab + M / U * mean**2 * loss
+    found = a2 / loss**2 - 2 * both / (loss * variance) + fourth / variance**2
+    return np.log(loss / variance), np.sqrt(np.maximum(found, 0.0) / M)

@@ -45,7 +45,8 @@ def sample(
       role: of ``own``.
       paired: uniform masks come with their complements, as far as there are masks neither of
         which has been drawn.
-      held_out_pairs: those held out do too; one that is left over alone is then held out.
+      held_out_pairs: those held out do too; one that is left over alone is then held out, if any
+        are.
     """
     W = gf2.num_words(n)
     ends = np.stack([gf2.pack_numpy(np.full(n, keep), W) for keep in (True, False)])
@@ -79,7 +80,7 @@ def sample(
     kind = np.full(fresh, Role.UNIFORM, np.int8)
     kind[~alone] = Role.PAIRED
     out = np.arange(fresh) < aside
-    if held_out_pairs:
+    if held_out_pairs and aside:
         out |= alone
     return Design(
         n=n,

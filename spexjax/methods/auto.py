@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from spexjax.compiling import Program
 from spexjax.decoding.peeling import PeelConfig
 from spexjax.masks import sampling
-from spexjax.masks.budget import affords_all, held_out_size, plan_budget
+from spexjax.masks.budget import affords_all, plan_budget
 from spexjax.masks.coded import coded_design
 from spexjax.masks.design import Design
 from spexjax.methods import exact
@@ -29,24 +29,25 @@ class Auto:
     outputs share one support, of decoded sets and trees' supports, fitted by ridge regression
     (:mod:`spexjax.surrogates.shared_support`): screened pairs and L1 fits are of one output.
     With few masks, uniform ones in pairs, a Gaussian process is fitted
-    (:mod:`spexjax.surrogates.smooth`): cross-validation has nothing to choose by.
+    (:mod:`spexjax.surrogates.smooth`): cross-validation has nothing to choose by. None of them is
+    held out then.
 
     Attributes:
       wider: what is proposed besides the decoded sets.
-      fewest: with fewer masks to fit, the process alone is fitted
+      fewest: with fewer masks the process alone is fitted
         (``python -m spexjax.experiments budget --budgets 60 100``).
     """
 
     wider: Wider = Wider(process=2048)  # noqa: RUF009 (frozen)
-    fewest: int = 100
+    fewest: int = 132
 
 
 def design(config: Auto, n: int, budget: int, max_order: int, key: Key) -> Design:
     """All masks, or the ends, the largest coded design affordable, if any, and uniform masks."""
     if affords_all(n, budget):
         return sampling.everything(n, budget, max_order)
-    if _few(config, budget - held_out_size(budget, n)):
-        return sampling.uniform(key, n, budget, max_order, held_out_pairs=True)
+    if budget < config.fewest:
+        return sampling.sample(key, n, budget, max_order, 0, held_out_pairs=True)
     plan = plan_budget(n, budget, max_order)
     coded = None if plan.b is None else coded_design(key, n, plan.b, plan.t, plan.groups)
     return sampling.sample(key, n, budget, max_order, plan.held_out, coded=coded)
@@ -68,16 +69,10 @@ def programs(config: Auto, design: Design, key: Key) -> Iterator[Program]:
     return sets.programs(design, key, PeelConfig(), _wider(config, design))
 
 
-def _few(config: Auto, masks: int) -> bool:
-    return masks < config.fewest
-
-
 def _smooth(config: Auto, design: Design) -> bool:
     """Whether the masks are few, the ends among them, and none is of a store: these lack pairs."""
-    few = _few(config, len(design) - int(design.held_out.sum()))
-    return few and len(design) == design.asked >= 2
+    return len(design) < config.fewest and len(design) == design.asked >= 2
 
 
 def _wider(config: Auto, design: Design) -> Wider | None:
-    few = _few(config, design.asked - int(design.held_out.sum()))
-    return None if few else config.wider
+    return None if design.asked < config.fewest else config.wider

@@ -1,7 +1,8 @@
 """A Gaussian process fitted to pairs of masks, and its strongest sets as a surrogate.
 
 Without its held-out pairs the process has their faithfulness measured; then it is conditioned on
-all. Rates and nuggets are those that it had without them, and so are the sets.
+all. Rates and nuggets are those that it had without them, and so are the sets. Of so few masks that
+none is held out, a cross-validation does it: in every fold all is learned anew.
 """
 
 from collections.abc import Iterator
@@ -25,6 +26,8 @@ from spexjax.workers import begin, finish
 _TERMS = 768  # of the surrogate's spectrum, besides single inputs
 # With more outputs than this all are learned with the same rates.
 _OWN_RATES = 64
+# Folds of one output, of several, and of how many outputs and folds a process is learned.
+_FOLDS, _FEWEST_FOLDS, _LEARNED = 10, 4, 40
 
 
 class Smooth(NamedTuple):
@@ -38,7 +41,26 @@ class Smooth(NamedTuple):
 @one_thread()
 def fit(design: Design, values: Standardised) -> Fit:
     """The surrogates of all outputs. Masks without their complements are not fitted to."""
-    return joined(design, list(each(design, pairs.pairs_of(design), values)))
+    found = pairs.pairs_of(design)
+    folds = 0 if found.held_out.any() else min(_folds(len(values.spread)), len(found.signs) - 1)
+    with phases.part(0, 1 / (folds + 1)):
+        whole = joined(design, list(each(design, found, values)))
+    if not folds:
+        return whole
+    fold = np.append(-1, np.arange(len(found.signs) - 1) % folds)  # the ends are in none
+    surrogates = []
+    for j in range(folds):
+        with phases.part((j + 1) / (folds + 1), (j + 2) / (folds + 1)):
+            some = list(each(design, pairs.without(found, fold == j), values))
+        surrogates.append(joined(design, some).tested)
+    of_masks = np.zeros(len(design), int)  # a mask without its complement no fold knows
+    of_masks[found.places] = fold[:, None]
+    return whole._replace(crossed=Crossed(tuple(surrogates), of_masks))
+
+
+def _folds(outputs: int) -> int:
+    each = 1 if outputs > _OWN_RATES else outputs
+    return min(_FOLDS, max(_FEWEST_FOLDS, _LEARNED // each))
 
 
 def joined(design: Design, found: list[Smooth]) -> Fit:

@@ -318,12 +318,18 @@ def test_prediction_intervals_hold_fresh_masks():
         inference.prediction_interval(e, fresh, 0.9999)
 
 
-def test_r2_covers_where_folds_know_less_than_the_fit():
-    """Residuals by simulation: of variance 0.5 in the folds, 0.4 in the fit that is judged."""
+@pytest.mark.parametrize("twice", [False, True])
+def test_r2_covers_where_folds_know_less_than_the_fit(twice):
+    """Residuals by simulation: of variance 0.5 in the folds, 0.4 in the fit that is judged; each
+    with its opposite at the complement, where that is asked for, too.
+    """
     rng = np.random.default_rng(6)
     hits, width, alone = [], [], []
+    unit = np.arange(300) // (1 + twice)
     for _ in range(300):
-        f, common, own = rng.standard_normal((3, 300, 1))
+        f, common, own = rng.standard_normal((3, 300, 1))[:, unit]
+        if twice:
+            f[1::2] *= -1
         out = np.arange(300) < 40
         fold, tested = np.sqrt(0.4) * common + np.sqrt(0.1) * own, np.sqrt(0.4) * common
         found = faithfulness.r2(
@@ -331,6 +337,7 @@ def test_r2_covers_where_folds_know_less_than_the_fit():
                 values=f,
                 squares=fold**2,
                 held_out=out,
+                unit=unit,
                 tested=tested[out] ** 2,
                 by_fold=np.full((5, 1), 0.5),
             )
