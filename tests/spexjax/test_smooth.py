@@ -51,3 +51,32 @@ def test_r2_of_few_calls_is_near_the_truth():
         off.append(e.faithfulness - right)
         held.append(low <= right <= high)
     assert np.abs(off).mean() < 0.05 and np.mean(held) >= 0.75, (off, held)
+
+
+def test_what_stands_of_few_calls_is_there():
+    """Three sets and as much noise, of 62 masks: they are found, and little else."""
+    right, false, chance = [], [], []
+    true = {(0,), (3,), (1, 2)}
+    for seed in range(12):
+        e, noise = (sx.explain(disturbed(k, seed), N, budget=64, seed=seed) for k in (1, 0))
+        found = standing(e)
+        right.append(len(found & true))
+        false.append(len(found - true) / max(len(found), 1))
+        chance.append(bool(standing(noise)))
+    assert np.mean(right) > 2.2 and np.mean(false) < 0.1 and np.mean(chance) < 0.2
+
+
+def disturbed(strength, seed):
+    code = np.random.default_rng(seed).random(N) * 1e4
+
+    def f(masks):
+        signs = 1.0 - 2.0 * masks
+        known = signs[:, 0] - 0.7 * signs[:, 3] + 0.8 * signs[:, 1] * signs[:, 2]
+        return strength * known + np.sin(masks @ code)
+
+    return f
+
+
+def standing(e):
+    ix = e.interactions("BII", max_order=3)
+    return {members for (members, _), stands in zip(ix, ix.stands(fdr=0.1), strict=True) if stands}
