@@ -17,9 +17,9 @@ from spexjax.processes.sparse import characters
 from spexjax.processes.threads import one_thread
 from spexjax.spectra.subsets import Terms
 
-# Masks for each set. Of more the strengths are 0; with fewer, of all that solve the equations the
-# coefficients of least norm err as little.
-_FEWEST, _FEW = 1.2, 4.0
+# Masks for each set. Of more the strengths are near 0; with fewer, of all that solve the equations
+# the coefficients of least norm err as little.
+_FEWEST, _FEW = 1.2, 10.0
 _MOST = 2048  # sets: a strength takes a fifth of a second
 _LEAST, _LARGEST = 1e-6, 10.0  # strengths, in units of the mean square of a column
 _STRENGTHS = 15
