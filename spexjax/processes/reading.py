@@ -28,9 +28,9 @@ def index(process: Process, sets: Terms, name: str, order: int) -> Float[np.ndar
     found = rule(name, order, z.shape[1])
     out = np.zeros((len(sets.sizes), len(mean.level)))
     for q, node in enumerate(found.nodes):
-        grown = np.log1p(node * z)
-        whole = grown.sum(axis=1)
-        others = z * np.exp(-grown)
+        grown = 1 + node * z
+        whole = np.log(grown).sum(axis=1)
+        others = z / grown
         each = np.exp(whole + log_scale[:, None])[..., None] * mean.weights
         for s in range(len(found.factors)):
             even, odd = found.factors[s, :, q]
