@@ -44,7 +44,7 @@ def test_no_mask_is_held_out_and_each_belongs_to_a_fold_that_does_not_know_it(bu
 def test_r2_of_few_calls_is_near_the_truth():
     fresh = np.random.default_rng(1).random((4000, N)) < 0.5
     truth, off, held = saturating(fresh), [], []
-    for seed in range(8):
+    for seed in range(6):
         e = sx.explain(saturating, N, budget=60, seed=seed)
         right = float(sx.metrics.r2(truth, e.predict(fresh)))
         low, high = e.faithfulness_interval
@@ -57,13 +57,13 @@ def test_what_stands_of_few_calls_is_there():
     """Three sets and as much noise, of 62 masks: they are found, and little else."""
     right, false, chance = [], [], []
     true = {(0,), (3,), (1, 2)}
-    for seed in range(8):
+    for seed in range(6):
         e, noise = (sx.explain(disturbed(k, seed), N, budget=64, seed=seed) for k in (1, 0))
         found = standing(e)
         right.append(len(found & true))
         false.append(len(found - true) / max(len(found), 1))
         chance.append(bool(standing(noise)))
-    assert np.mean(right) > 2.2 and np.mean(false) < 0.1 and np.mean(chance) < 0.2
+    assert np.mean(right) > 2.2 and np.mean(false) < 0.1 and sum(chance) < 2
 
 
 def disturbed(strength, seed):
