@@ -43,12 +43,6 @@ def pairs_of(design: Design) -> Pairs:
     return Pairs(places, np.where(bits, 1.0, -1.0), held_out)
 
 
-def without(pairs: Pairs, rows: Bool[np.ndarray, "P"]) -> Pairs:
-    """Some pairs held out, none of them that of the ends; they are the last then."""
-    order = np.argsort(rows, kind="stable")
-    return Pairs(pairs.places[order], pairs.signs[order], rows[order])
-
-
 def parts(values: Float[np.ndarray, "N K"], pairs: Pairs) -> Float[np.ndarray, "2 P K"]:
     """The even and the odd part at the pairs."""
     one, other = values[pairs.places[:, 0]], values[pairs.places[:, 1]]

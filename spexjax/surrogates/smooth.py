@@ -51,8 +51,8 @@ def fit(design: Design, values: Standardised) -> Fit:
     surrogates = []
     for j in range(folds):
         with phases.part((j + 1) / (folds + 1), (j + 2) / (folds + 1)):
-            some = list(each(design, pairs.without(found, fold == j), values))
-        surrogates.append(joined(design, some).tested)
+            others = Pairs(*(x[fold != j] for x in found))
+            surrogates.append(joined(design, list(each(design, others, values))).surrogate)
     of_masks = np.zeros(len(design), int)  # a mask without its complement no fold knows
     of_masks[found.places] = fold[:, None]
     return whole._replace(crossed=Crossed(tuple(surrogates), of_masks))
